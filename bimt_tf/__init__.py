@@ -1,0 +1,49 @@
+"""Brain-Inspired Modular Training for TransformerLens models (Liu, Gan and Tegmark, Entropy 2024, 26, 41).
+
+The names below are the public library; each is imported when it is first used, so that ``bimt --help`` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bimt_tf.adapters import wire as wire
+    from bimt_tf.analysis.graph import connection_graph as connection_graph
+    from bimt_tf.analysis.modularity import modularity as modularity
+    from bimt_tf.analysis.probe import probe as probe
+    from bimt_tf.bimt import BIMT as BIMT
+    from bimt_tf.geometry import Geometry as Geometry
+    from bimt_tf.layout import Layout as Layout
+    from bimt_tf.models.mlp import MLP as MLP
+    from bimt_tf.models.transformer import RegressionTransformer as RegressionTransformer
+    from bimt_tf.swap import SwapReport as SwapReport
+    from bimt_tf.wiring import Wiring as Wiring
+
+_HOMES = {
+    "BIMT": "bimt",
+    "Geometry": "geometry",
+    "Layout": "layout",
+    "MLP": "models.mlp",
+    "RegressionTransformer": "models.transformer",
+    "SwapReport": "swap",
+    "Wiring": "wiring",
+    "connection_graph": "analysis.graph",
+    "modularity": "analysis.modularity",
+    "probe": "analysis.probe",
+    "wire": "adapters",
+}
+
+__version__ = "0.1.0"
+__all__ = [*_HOMES, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bimt_tf' has no attribute {name!r}; it has {', '.join(sorted(__all__))}")
+    return getattr(importlib.import_module(f"bimt_tf.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

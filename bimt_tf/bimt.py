@@ -1,0 +1,166 @@
+"""BIMT: a model, its wiring, a geometry and a layout, and what training does with them (paper, Section 2).
+
+    bimt = BIMT(model, Geometry(width=2.0, layer_gap=0.5), reduction="mean")
+    loss = task_loss + lam * bimt.cost()      # or, after backward: bimt.add_cost_grad_(lam)
+    bimt.swap()                               # now and then: neurons move, weights stay
+    bimt.bake_()                              # at the end: neurons into slot order
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from bimt_tf import cost
+from bimt_tf.adapters import wire
+from bimt_tf.errors import InputError
+from bimt_tf.geometry import Geometry
+from bimt_tf.layout import Layout, bake_
+from bimt_tf.swap import Method, Placement, SwapReport, search
+from bimt_tf.wiring import Wiring
+
+__all__ = ["BIMT"]
+
+CACHED_ENTRIES = 2**22
+"""Coefficients are kept between steps up to this many entries; beyond, they are made from coordinates each time."""
+
+
+class BIMT:
+    """Brain-Inspired Modular Training of ``model``: connection cost, swaps, baking.
+
+    Holds no weights of its own, registers nothing on the model and leaves global state alone.
+
+    Args:
+        model: any module that ``wire`` knows, or that ``wiring`` describes.
+        geometry: width A, layer gap y_star, norm and shapes; by default A = 2, y_star = 0.5, L1.
+        wiring: the model's wiring; ``wire(model)`` unless given.
+        reduction: "mean" over each linear layer (the notebooks' transformers) or "sum" (Eq. 3).
+        layout: where the neurons start; by default each in the slot of its own number.
+
+    Raises:
+        InputError: when the wiring, the layout or the reduction does not fit the model.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        geometry: Geometry | None = None,
+        wiring: Wiring | None = None,
+        reduction: cost.Reduction = "mean",
+        layout: Layout | None = None,
+    ) -> None:
+        self.model = model
+        self.geometry = geometry if geometry is not None else Geometry()
+        self.wiring = wiring if wiring is not None else wire(model)
+        self.reduction: cost.Reduction = reduction
+        self.wiring.check(self.parameters)
+        self.layout = layout if layout is not None else Layout.identity(self.wiring)
+        self._scales = cost.scales(self.wiring, reduction)
+        self._coordinates = self.geometry.coordinates(self.wiring)
+        self._cached: _Cached | None = None
+        self.layout.check(self.wiring)
+
+    @property
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """The model's parameters by name, each once."""
+        return dict(self.model.named_parameters())
+
+    @property
+    def places(self) -> dict[str, Float[Tensor, "neurons dims"]]:
+        """Every neuron's coordinates (lengths): those of the slot it occupies. float64, CPU."""
+        return {name: self._coordinates[name][slots] for name, slots in self.layout.slots.items()}
+
+    def coefficients(self) -> dict[str, Tensor]:
+        """Charged parameter -> what each of its entries pays per unit of |w| (cost.py); the parameter's shape."""
+        return dict(zip(self._scales, (c for _, c in self._weights()), strict=True))
+
+    def cost(self) -> Float[Tensor, ""]:
+        """The connection cost (Eqs. 3 and 4), differentiable in the weights."""
+        return cost.total(self._weights())
+
+    def add_cost_grad_(self, lam: float) -> None:
+        """Add the gradient of ``lam * cost()`` to every ``.grad`` in place, without autograd; after backward."""
+        cost.add_gradient_(self._weights(), lam)
+
+    def shrink_(self, lam: float, optimizer: torch.optim.Optimizer) -> None:
+        """The proximal step of ``lam * cost()`` after ``optimizer.step()``: exact zeros (cost.py)."""
+        cost.shrink_(self._weights(), lam, optimizer)
+
+    def placement(self) -> Placement:
+        """The placement problem of the present weights, for searches and measurements."""
+        return Placement.of(self.wiring, self.geometry, self._coordinates, self._scales, self.parameters)
+
+    def swap(self, method: Method = "assignment", top_k: int = 30) -> SwapReport:
+        """Move neurons to shorten the wiring (Section 2.2); no weight changes and the cost never rises.
+
+        Args:
+            method: "assignment" (exact per population, swept to a fixed point) or "greedy" (the paper's Step 3).
+            top_k: the paper's k, for "greedy".
+        """
+        self.layout.check(self.wiring)
+        self.layout, report = search(self.placement(), self.layout, method, top_k)
+        return report
+
+    def bake_(self, optimizer: torch.optim.Optimizer | None = None) -> dict[str, Int64[Tensor, "slots"]]:
+        """Move neurons physically into slot order where that leaves the model's function unchanged.
+
+        Give the optimizer if training goes on: its moments move too. Inputs, outputs and other populations
+        without that symmetry keep their slots in the layout.
+
+        Returns:
+            Baked population -> the order applied: new position -> old neuron.
+        """
+        self.layout.check(self.wiring)
+        self.layout, orders = bake_(self.wiring, self.layout, self.parameters, optimizer)
+        return orders
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The layout as tensors: ``slots.<population>`` -> int64 [neurons]. Weights are the model's own."""
+        return {f"slots.{name}": slots.clone() for name, slots in self.layout.slots.items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore what :meth:`state_dict` gave; raises InputError if it is of another model."""
+        for key in state:
+            if not key.startswith("slots."):
+                raise InputError(f"a BIMT state holds 'slots.<population>' only, found {key!r}")
+        layout = Layout({key.removeprefix("slots."): slots.to("cpu").clone() for key, slots in state.items()})
+        layout.check(self.wiring)
+        self.layout = layout
+
+    def _weights(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """(parameter, coefficient) of everything charged; coefficients are remade when the layout changed."""
+        parameters = self.parameters
+        like = next(iter(parameters.values()))
+        slots = tuple(self.layout.slots.values())
+        version = (*(s._version for s in slots), like.device, like.dtype)
+        if self._cached is not None and self._cached.version == version and _same(self._cached.slots, slots):
+            yield from zip((parameters[name] for name in self._scales), self._cached.coefficients, strict=True)
+            return
+        self.layout.check(self.wiring)
+        places = self.places
+        charged = {wired.parameter: wired for wired in self.wiring.wired if wired.parameter in self._scales}
+        keep = sum(wired.numel for wired in charged.values()) <= CACHED_ENTRIES
+        made: list[Tensor] = []
+        for name, scale in self._scales.items():
+            c = cost.coefficient(charged[name], self.geometry, places, scale, parameters[name].detach())
+            if keep:
+                made.append(c)
+            yield parameters[name], c
+        if keep:
+            self._cached = _Cached(slots, version, made)
+
+
+class _Cached(NamedTuple):
+    """Coefficients, and the layout (its very tensors and their versions), device and dtype they were made for."""
+
+    slots: tuple[Tensor, ...]
+    version: tuple[object, ...]
+    coefficients: list[Tensor]
+
+
+def _same(these: tuple[Tensor, ...], those: tuple[Tensor, ...]) -> bool:
+    return len(these) == len(those) and all(a is b for a, b in zip(these, those, strict=True))

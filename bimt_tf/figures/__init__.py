@@ -1,0 +1,1 @@
+"""Matplotlib figures of analysis results; nothing is computed, saved or shown here."""

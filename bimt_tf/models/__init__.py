@@ -1,0 +1,1 @@
+"""The project's own models: RegressionTransformer (transformer.py) and MLP (mlp.py)."""

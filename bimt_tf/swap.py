@@ -1,0 +1,224 @@
+"""The search for a better layout (paper, Section 2.2, Step 3). It returns a layout and writes nothing.
+
+With every other population fixed, neuron a in slot b costs C[a, b] = sum over its connections of |W_a.| . d(b, .).
+No connection joins a population to itself, so a permutation costs sum_a C[a, slot(a)]: a linear assignment.
+
+- assignment: each population solved exactly (SciPy); heads by solving every (head, segment) pair inside and then
+  the assignment of heads to segments; populations swept until none improves.
+- greedy: the paper's. The top k neurons by Eq. 5, each exchanged with the partner that lowers the cost most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from bimt_tf.errors import InputError, unknown
+from bimt_tf.geometry import Geometry
+from bimt_tf.layout import Layout
+from bimt_tf.wiring import Connection, Population, Wiring
+
+__all__ = ["Method", "Placement", "SwapReport", "search"]
+
+Method = Literal["assignment", "greedy"]
+Slots = dict[str, np.ndarray]
+
+STRICT = 1e-12  # an improvement below this share of the cost is rounding, not progress
+
+
+class SwapReport(NamedTuple):
+    """What a search found: the cost before and after, neurons that changed slots, sweeps over the populations."""
+
+    cost_before: float
+    cost_after: float
+    moved: int
+    sweeps: int
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The placement problem: how strongly neurons of each two populations are joined, and their slots' distances.
+
+    ``strength[p, q]`` is the summed scale * |w| [neurons of p, neurons of q], ``distance[p, q]`` [slots, slots], both
+    for (p, q) and (q, p); ``score[p]`` the summed |in| + |out| weights of each neuron (Eq. 5); ``constant`` what
+    does not depend on the layout.
+    """
+
+    wiring: Wiring
+    strength: Mapping[tuple[str, str], np.ndarray]
+    distance: Mapping[tuple[str, str], np.ndarray]
+    score: Mapping[str, np.ndarray]
+    constant: float
+    neighbours: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(
+        cls,
+        wiring: Wiring,
+        geometry: Geometry,
+        coordinates: Mapping[str, Tensor],
+        scale: Mapping[str, float],
+        parameters: Mapping[str, Tensor],
+    ) -> Placement:
+        """Read the problem off the weights, on the CPU in float64."""
+        strength: dict[tuple[str, str], np.ndarray] = {}
+        score = {name: np.zeros(p.size) for name, p in wiring.populations.items()}
+        constant = 0.0
+        for wired in wiring.wired:
+            size = parameters[wired.parameter].detach().abs()
+            if not isinstance(wired, Connection):
+                constant += scale.get(wired.parameter, 0.0) * geometry.layer_gap * float(size.sum(dtype=torch.float64))
+                continue
+            p, q = (stage.population for stage in wired.stages)
+            joined = wired.flatten(size).sum(0, dtype=torch.float64).cpu().numpy()
+            score[p] += joined.sum(1)
+            score[q] += joined.sum(0)
+            if (q, p) in strength:
+                p, q, joined = q, p, joined.T
+            scaled = scale[wired.parameter] * joined
+            strength[p, q] = strength[p, q] + scaled if (p, q) in strength else scaled
+        distance = {
+            (p, q): geometry.distance(coordinates[p], coordinates[q]).numpy() for p, q in strength
+        }
+        neighbours: dict[str, tuple[str, ...]] = {name: () for name in wiring.populations}
+        for p, q in strength:
+            neighbours[p] += (q,)
+            neighbours[q] += (p,)
+        for both in (strength, distance):
+            both.update({(q, p): matrix.T for (p, q), matrix in tuple(both.items())})
+        if not all(np.isfinite(s).all() for s in score.values()):
+            raise InputError("the weights are not finite: neurons cannot be placed")
+        return cls(wiring, strength, distance, score, constant, neighbours)
+
+    def cost(self, slots: Slots) -> float:
+        """The connection cost of a layout."""
+        return self.constant + sum(
+            float((matrix * self.distance[p, q][np.ix_(slots[p], slots[q])]).sum())
+            for (p, q), matrix in self.strength.items()
+            if p < q
+        )
+
+    def table(self, name: str, slots: Slots) -> np.ndarray:
+        """C[a, b]: what neuron a of a population costs in slot b, the other populations fixed."""
+        table = np.zeros((len(slots[name]), len(slots[name])))
+        for q in self.neighbours[name]:
+            table += self.strength[name, q] @ self.distance[name, q][:, slots[q]].T
+        return table
+
+
+def search(placement: Placement, layout: Layout, method: Method = "assignment", top_k: int = 30) -> tuple[
+    Layout, SwapReport
+]:
+    """A layout of no higher cost. ``top_k`` (paper's k, neurons a population) is the greedy search's alone."""
+    slots = {name: s.numpy().copy() for name, s in layout.slots.items()}
+    before = placement.cost(slots)
+    if method == "assignment":
+        sweeps = _assign(placement, slots, STRICT * before)
+    elif method == "greedy":
+        if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
+            raise InputError(f"top_k must be a whole number of at least 1, found {top_k!r}")
+        sweeps = _exchange(placement, slots, top_k)
+    else:
+        raise unknown("swap method", str(method), ("assignment", "greedy"))
+    found = Layout({name: torch.from_numpy(s) for name, s in slots.items()})
+    return found, SwapReport(before, placement.cost(slots), found.moved(layout), sweeps)
+
+
+def _movable(wiring: Wiring) -> list[tuple[Population, ...]]:
+    return [group for group in wiring.groups.values() if all(p.movable for p in group)]
+
+
+def _assign(placement: Placement, slots: Slots, tolerance: float) -> int:
+    """Solve group after group exactly until none improves; returns the sweeps it took."""
+    waiting = _movable(placement.wiring)
+    group_of = {p.name: group for group in waiting for p in group}
+    sweeps = 0
+    while waiting:
+        sweeps += 1
+        dirty: dict[str, tuple[Population, ...]] = {}
+        for group in waiting:
+            dirty.pop(group[0].group, None)
+            if _solve(placement, slots, group, tolerance):
+                touched = (group_of.get(q) for p in group for q in placement.neighbours[p.name])
+                dirty.update({g[0].group: g for g in touched if g is not None})
+        waiting = list(dirty.values())
+    return sweeps
+
+
+def _solve(placement: Placement, slots: Slots, group: tuple[Population, ...], tolerance: float) -> bool:
+    """Place one population, or the populations of one head axis, optimally; True if that lowered the cost."""
+    tables = [placement.table(p.name, slots) for p in group]
+    before = sum(t[np.arange(p.size), slots[p.name]].sum() for t, p in zip(tables, group, strict=True))
+    heads = group[0].heads
+    inside = np.empty((len(group), heads, heads), dtype=object)
+    price = np.zeros((heads, heads))
+    for i, (table, p) in enumerate(zip(tables, group, strict=True)):
+        blocks = table.reshape(heads, p.head_size, heads, p.head_size)
+        for h in range(heads):
+            for segment in range(heads):
+                block = blocks[h, :, segment]
+                rows, columns = linear_sum_assignment(block)
+                inside[i, h, segment] = columns
+                price[h, segment] += block[rows, columns].sum()
+    _, segments = linear_sum_assignment(price)
+    if not price[np.arange(heads), segments].sum() < before - tolerance:
+        return False
+    for i, p in enumerate(group):
+        for h, segment in enumerate(segments):
+            slots[p.name][h * p.head_size : (h + 1) * p.head_size] = segment * p.head_size + inside[i, h, segment]
+    return True
+
+
+def _exchange(placement: Placement, slots: Slots, top_k: int) -> int:
+    """The paper's Step 3 once over all populations: neurons inside their heads, then whole heads."""
+    for group in _movable(placement.wiring):
+        tables = {p.name: placement.table(p.name, slots) for p in group}
+        for p in group:
+            score, own, table = placement.score[p.name], slots[p.name], tables[p.name]
+            for j in np.argsort(-score, kind="stable")[:top_k]:
+                first = j - j % p.head_size
+                partners = np.arange(first, first + p.head_size)
+                _swap_best(table, own, j, partners)
+        heads = group[0].heads
+        if heads > 1:
+            _exchange_heads(placement, slots, group, tables, top_k)
+    return 1
+
+
+def _swap_best(table: np.ndarray, own: np.ndarray, j: int, partners: np.ndarray) -> None:
+    """Exchange the slots of row j and of the partner that lowers the cost most, if any does."""
+    change = table[j, own[partners]] + table[partners, own[j]] - table[j, own[j]] - table[partners, own[partners]]
+    best = partners[np.argmin(change)]
+    if change.min() < 0:
+        own[j], own[best] = own[best], own[j]
+
+
+def _exchange_heads(
+    placement: Placement,
+    slots: Slots,
+    group: tuple[Population, ...],
+    tables: Mapping[str, np.ndarray],
+    top_k: int,
+) -> None:
+    """Whole heads, by the same rule: their order inside stays, their segments are exchanged."""
+    heads = group[0].heads
+    price = np.zeros((heads, heads))
+    score = np.zeros(heads)
+    for p in group:
+        inside = (slots[p.name] % p.head_size).reshape(heads, p.head_size)
+        blocks = tables[p.name].reshape(heads, p.head_size, heads, p.head_size)
+        score += placement.score[p.name].reshape(heads, p.head_size).sum(1)
+        for h in range(heads):
+            price[h] += blocks[h, np.arange(p.head_size), :, inside[h]].sum(0)
+    segments = slots[group[0].name][:: group[0].head_size] // group[0].head_size
+    for h in np.argsort(-score, kind="stable")[:top_k]:
+        _swap_best(price, segments, h, np.arange(heads))
+    for p in group:
+        inside = (slots[p.name] % p.head_size).reshape(heads, p.head_size)
+        slots[p.name][:] = (segments[:, None] * p.head_size + inside).reshape(-1)
