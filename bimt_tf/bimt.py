@@ -1,9 +1,9 @@
 """BIMT: a model, its wiring, a geometry and a layout, and what training does with them (paper, Section 2).
 
-    bimt = BIMT(model, Geometry(width=2.0, layer_gap=0.5), reduction="mean")
-    loss = task_loss + lam * bimt.cost()      # or, after backward: bimt.add_cost_grad_(lam)
-    bimt.swap()                               # now and then: neurons move, weights stay
-    bimt.bake_()                              # at the end: neurons into slot order
+bimt = BIMT(model, Geometry(width=2.0, layer_gap=0.5), reduction="mean")
+loss = task_loss + lam * bimt.cost()      # or, after backward: bimt.add_cost_grad_(lam)
+bimt.swap()                               # now and then: neurons move, weights stay
+bimt.bake_()                              # at the end: neurons into slot order
 """
 
 from __future__ import annotations
@@ -127,7 +127,12 @@ class BIMT:
         for key in state:
             if not key.startswith("slots."):
                 raise InputError(f"a BIMT state holds 'slots.<population>' only, found {key!r}")
-        layout = Layout({key.removeprefix("slots."): slots.to("cpu").clone() for key, slots in state.items()})
+        layout = Layout(
+            {
+                key.removeprefix("slots."): s.to("cpu", copy=True) if isinstance(s, Tensor) else s
+                for key, s in state.items()
+            }
+        )
         layout.check(self.wiring)
         self.layout = layout
 
@@ -136,7 +141,8 @@ class BIMT:
         parameters = self.parameters
         like = next(iter(parameters.values()))
         slots = tuple(self.layout.slots.values())
-        version = (*(s._version for s in slots), like.device, like.dtype)
+        # an inference tensor counts no versions: its coefficients are made anew each time
+        version = (*(object() if s.is_inference() else s._version for s in slots), like.device, like.dtype)
         if self._cached is not None and self._cached.version == version and _same(self._cached.slots, slots):
             yield from zip((parameters[name] for name in self._scales), self._cached.coefficients, strict=True)
             return
@@ -146,7 +152,8 @@ class BIMT:
         keep = sum(wired.numel for wired in charged.values()) <= CACHED_ENTRIES
         made: list[Tensor] = []
         for name, scale in self._scales.items():
-            c = cost.coefficient(charged[name], self.geometry, places, scale, parameters[name].detach())
+            with torch.inference_mode(False), torch.no_grad():  # what is kept must serve a later backward pass
+                c = cost.coefficient(charged[name], self.geometry, places, scale, parameters[name])
             if keep:
                 made.append(c)
             yield parameters[name], c

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from bimt_tf.errors import InputError, require_non_negative, unknown
 from bimt_tf.geometry import Geometry
-from bimt_tf.layout import Layout
 from bimt_tf.wiring import Attachment, Connection, Wiring
 
 __all__ = ["Reduction", "scales", "coefficient", "total", "add_gradient_", "shrink_"]

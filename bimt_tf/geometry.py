@@ -65,9 +65,7 @@ class Geometry:
             for name, unit in units.items()
         }
 
-    def distance(
-        self, source: Float[Tensor, "n dims"], target: Float[Tensor, "m dims"]
-    ) -> Float[Tensor, "n m"]:
+    def distance(self, source: Float[Tensor, "n dims"], target: Float[Tensor, "m dims"]) -> Float[Tensor, "n m"]:
         """Wire lengths between coordinates of two neighbouring layers."""
         if self.norm == "l1":
             lengths = (source[:, None, 0] - target[None, :, 0]).abs_()
@@ -82,13 +80,18 @@ class Geometry:
 
 def _unit_coordinates(name: str, shape: Shape, size: int) -> Float[Tensor, "slots dims"]:
     if isinstance(shape, Tensor):
-        if shape.ndim != 2 or shape.shape[0] != size:
+        if shape.ndim != 2 or shape.shape[0] != size or shape.shape[1] == 0:
             raise InputError(
                 f"coordinates of population {name!r} must have shape [{size}, dims], found {list(shape.shape)}"
             )
         if not torch.isfinite(shape).all():
             raise InputError(f"coordinates of population {name!r} must be finite")
         return shape.detach().to("cpu", torch.float64)
+    if not isinstance(shape, (str, tuple)):
+        raise InputError(
+            f"the shape of population {name!r} must be 'line', 'grid', 'ring', (rows, columns) or a tensor "
+            f"[{size}, dims], found a {type(shape).__name__}"
+        )
     centres = lambda n: (torch.arange(n, dtype=torch.float64) + 0.5) / n  # noqa: E731
     if shape == "line":
         return centres(size)[:, None]
@@ -100,6 +103,8 @@ def _unit_coordinates(name: str, shape: Shape, size: int) -> Float[Tensor, "slot
         shape = (math.ceil(size / columns), columns)
     if not isinstance(shape, tuple):
         raise unknown(f"shape of population {name!r}", str(shape), ("line", "grid", "ring"))
+    if len(shape) != 2 or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in shape):
+        raise InputError(f"the grid of population {name!r} must be (rows, columns), whole numbers, found {shape!r}")
     rows, columns = shape
     if rows * columns < size:
         raise InputError(f"a {rows} x {columns} grid is too small for the {size} neurons of population {name!r}")

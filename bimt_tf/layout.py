@@ -67,6 +67,8 @@ class Layout:
             if name not in self.slots:
                 raise InputError(f"the layout has no slots for population {name!r}")
             slots = self.slots[name]
+            if not isinstance(slots, Tensor):
+                raise InputError(f"slots of population {name!r} must be a tensor, found a {type(slots).__name__}")
             if slots.dtype != torch.int64 or slots.shape != (p.size,):
                 raise InputError(
                     f"slots of population {name!r} must be int64 [{p.size}], found {slots.dtype} {list(slots.shape)}"
@@ -99,6 +101,9 @@ def bake_(
     Weights, their ``.grad``, and, given the optimizer, every per-entry state tensor (Adam's moments) move alike,
     so training goes on as if nothing had happened.
 
+    Raises:
+        InputError: when the optimizer holds none of the parameters.
+
     Returns:
         The layout that remains (identity for what was baked), and population -> the order applied: new position
         -> old neuron.
@@ -109,6 +114,10 @@ def bake_(
         if all(p.bakeable for p in group)
         for p in group
     }
+    if optimizer is not None:
+        held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        if not any(id(parameters[wired.parameter]) in held for wired in wiring.wired):
+            raise InputError("the optimizer holds none of the model's parameters: its moments cannot be moved")
     with torch.no_grad():
         for wired in wiring.wired:
             parameter = parameters[wired.parameter]

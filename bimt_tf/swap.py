@@ -30,6 +30,8 @@ Method = Literal["assignment", "greedy"]
 Slots = dict[str, np.ndarray]
 
 STRICT = 1e-12  # an improvement below this share of the cost is rounding, not progress
+PRICED = 64  # from so many neurons on, prices pay for themselves
+SHARPNESS, ROUNDS = 200.0, 20  # of the prices; they change the time of the solution, never the solution
 
 
 class SwapReport(NamedTuple):
@@ -83,9 +85,7 @@ class Placement:
                 p, q, joined = q, p, joined.T
             scaled = scale[wired.parameter] * joined
             strength[p, q] = strength[p, q] + scaled if (p, q) in strength else scaled
-        distance = {
-            (p, q): geometry.distance(coordinates[p], coordinates[q]).numpy() for p, q in strength
-        }
+        distance = {(p, q): geometry.distance(coordinates[p], coordinates[q]).numpy() for p, q in strength}
         neighbours: dict[str, tuple[str, ...]] = {name: () for name in wiring.populations}
         for p, q in strength:
             neighbours[p] += (q,)
@@ -112,9 +112,9 @@ class Placement:
         return table
 
 
-def search(placement: Placement, layout: Layout, method: Method = "assignment", top_k: int = 30) -> tuple[
-    Layout, SwapReport
-]:
+def search(
+    placement: Placement, layout: Layout, method: Method = "assignment", top_k: int = 30
+) -> tuple[Layout, SwapReport]:
     """A layout of no higher cost. ``top_k`` (paper's k, neurons a population) is the greedy search's alone."""
     slots = {name: s.numpy().copy() for name, s in layout.slots.items()}
     before = placement.cost(slots)
@@ -123,7 +123,7 @@ def search(placement: Placement, layout: Layout, method: Method = "assignment", 
     elif method == "greedy":
         if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
             raise InputError(f"top_k must be a whole number of at least 1, found {top_k!r}")
-        sweeps = _exchange(placement, slots, top_k)
+        sweeps = _exchange(placement, slots, top_k, STRICT * before)
     else:
         raise unknown("swap method", str(method), ("assignment", "greedy"))
     found = Layout({name: torch.from_numpy(s) for name, s in slots.items()})
@@ -155,27 +155,52 @@ def _solve(placement: Placement, slots: Slots, group: tuple[Population, ...], to
     """Place one population, or the populations of one head axis, optimally; True if that lowered the cost."""
     tables = [placement.table(p.name, slots) for p in group]
     before = sum(t[np.arange(p.size), slots[p.name]].sum() for t, p in zip(tables, group, strict=True))
-    heads = group[0].heads
-    inside = np.empty((len(group), heads, heads), dtype=object)
-    price = np.zeros((heads, heads))
-    for i, (table, p) in enumerate(zip(tables, group, strict=True)):
-        blocks = table.reshape(heads, p.head_size, heads, p.head_size)
-        for h in range(heads):
-            for segment in range(heads):
-                block = blocks[h, :, segment]
-                rows, columns = linear_sum_assignment(block)
-                inside[i, h, segment] = columns
-                price[h, segment] += block[rows, columns].sum()
-    _, segments = linear_sum_assignment(price)
-    if not price[np.arange(heads), segments].sum() < before - tolerance:
+    inside = [_inside(table, p) for table, p in zip(tables, group, strict=True)]
+    price = sum(price for _, price in inside)
+    heads = np.arange(group[0].heads)
+    segments = _assignment(price)
+    if not price[heads, segments].sum() < before - tolerance:
         return False
-    for i, p in enumerate(group):
-        for h, segment in enumerate(segments):
-            slots[p.name][h * p.head_size : (h + 1) * p.head_size] = segment * p.head_size + inside[i, h, segment]
+    for p, (places, _) in zip(group, inside, strict=True):
+        slots[p.name][:] = (segments[:, None] * p.head_size + places[heads, segments]).reshape(-1)
     return True
 
 
-def _exchange(placement: Placement, slots: Slots, top_k: int) -> int:
+def _inside(table: np.ndarray, p: Population) -> tuple[np.ndarray, np.ndarray]:
+    """The best places inside for every (head, segment), [heads, segments, head size], and their price."""
+    blocks = np.ascontiguousarray(table.reshape(p.heads, p.head_size, p.heads, p.head_size).transpose(0, 2, 1, 3))
+    places = np.array([[_assignment(block) for block in of_head] for of_head in blocks])
+    return places, np.take_along_axis(blocks, places[..., None], axis=3).sum((2, 3))
+
+
+def _assignment(cost: np.ndarray) -> np.ndarray:
+    """Row -> column of the exact solution of a linear assignment [n, n].
+
+    A large one is solved at approximate prices of its columns, those of the entropy-smoothed problem (Sinkhorn). A
+    constant added to a column leaves the solution as it is, but at good prices most rows find their column free, and
+    the solver's searches are short. Indifferent rows (dead neurons) come last and find as many columns at one price.
+    """
+    if len(cost) < PRICED:
+        return linear_sum_assignment(cost)[1]
+    spread = np.ptp(cost, axis=1)
+    indifferent = np.count_nonzero(spread == 0)
+    if 2 * indifferent > len(cost):
+        return linear_sum_assignment(cost)[1]
+    regret = cost - cost.min(axis=1, keepdims=True)
+    kernel = np.exp(regret / spread.max() * -SHARPNESS)
+    worth = np.ones(len(cost))  # within exp(+-SHARPNESS) n, far from overflow
+    for _ in range(ROUNDS):
+        worth = 1 / ((1 / (kernel @ worth)) @ kernel)
+    if indifferent:
+        worth = np.minimum(worth, np.sort(worth)[-indifferent])
+    regret -= np.log(worth) * (spread.max() / SHARPNESS)
+    order = np.argsort(-spread, kind="stable")
+    columns = np.empty(len(cost), dtype=np.int64)
+    columns[order] = linear_sum_assignment(regret[order])[1]
+    return columns
+
+
+def _exchange(placement: Placement, slots: Slots, top_k: int, tolerance: float) -> int:
     """The paper's Step 3 once over all populations: neurons inside their heads, then whole heads."""
     for group in _movable(placement.wiring):
         tables = {p.name: placement.table(p.name, slots) for p in group}
@@ -184,18 +209,18 @@ def _exchange(placement: Placement, slots: Slots, top_k: int) -> int:
             for j in np.argsort(-score, kind="stable")[:top_k]:
                 first = j - j % p.head_size
                 partners = np.arange(first, first + p.head_size)
-                _swap_best(table, own, j, partners)
+                _swap_best(table, own, j, partners, tolerance)
         heads = group[0].heads
         if heads > 1:
-            _exchange_heads(placement, slots, group, tables, top_k)
+            _exchange_heads(placement, slots, group, tables, top_k, tolerance)
     return 1
 
 
-def _swap_best(table: np.ndarray, own: np.ndarray, j: int, partners: np.ndarray) -> None:
+def _swap_best(table: np.ndarray, own: np.ndarray, j: int, partners: np.ndarray, tolerance: float) -> None:
     """Exchange the slots of row j and of the partner that lowers the cost most, if any does."""
     change = table[j, own[partners]] + table[partners, own[j]] - table[j, own[j]] - table[partners, own[partners]]
     best = partners[np.argmin(change)]
-    if change.min() < 0:
+    if change.min() < -tolerance:
         own[j], own[best] = own[best], own[j]
 
 
@@ -205,6 +230,7 @@ def _exchange_heads(
     group: tuple[Population, ...],
     tables: Mapping[str, np.ndarray],
     top_k: int,
+    tolerance: float,
 ) -> None:
     """Whole heads, by the same rule: their order inside stays, their segments are exchanged."""
     heads = group[0].heads
@@ -218,7 +244,7 @@ def _exchange_heads(
             price[h] += blocks[h, np.arange(p.head_size), :, inside[h]].sum(0)
     segments = slots[group[0].name][:: group[0].head_size] // group[0].head_size
     for h in np.argsort(-score, kind="stable")[:top_k]:
-        _swap_best(price, segments, h, np.arange(heads))
+        _swap_best(price, segments, h, np.arange(heads), tolerance)
     for p in group:
         inside = (slots[p.name] % p.head_size).reshape(heads, p.head_size)
         slots[p.name][:] = (segments[:, None] * p.head_size + inside).reshape(-1)

@@ -151,7 +151,7 @@ def _parse(parameter: str, text: str) -> list[list[str]]:
             inside = False
         elif token in "()":
             raise InputError(f"{parameter}: parentheses of the pattern {text!r} do not match")
-        elif not _WORD.fullmatch(token):
+        elif not _WORD.fullmatch(token) or token.startswith(f"{ANY}@"):
             raise InputError(f"{parameter}: {token!r} in the pattern {text!r} is not an axis name")
         elif inside:
             dims[-1].append(token)
@@ -170,6 +170,12 @@ def _axis_sizes(
     patterns: Mapping[str, list[list[str]]], shapes: Mapping[str, tuple[int, ...]], given: Mapping[str, int]
 ) -> dict[str, int]:
     """Solve for every axis length from the shapes; folded dimensions once one unknown is left."""
+    spelled_axes = list(dict.fromkeys(_axis(w) for dims in patterns.values() for ws in dims for w in ws if w != ANY))
+    for axis, size in given.items():
+        if axis not in spelled_axes:
+            raise unknown("axis in sizes", axis, spelled_axes)
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise InputError(f"sizes[{axis!r}] must be a whole number of at least 1, found {size!r}")
     sizes = dict(given)
     origin = {axis: "sizes" for axis in sizes}
     progress = True
@@ -181,8 +187,9 @@ def _axis_sizes(
                 known = prod(sizes[_axis(word)] for word in words if word not in unknowns)
                 if length % known or (not unknowns and length != known):
                     spelled = " ".join(words)
-                    found = ", ".join(f"{_axis(w)}={sizes[_axis(w)]} from {origin[_axis(w)]}"
-                                      for w in words if w not in unknowns)
+                    found = ", ".join(
+                        f"{_axis(w)}={sizes[_axis(w)]} from {origin[_axis(w)]}" for w in words if w not in unknowns
+                    )
                     raise InputError(
                         f"{parameter} has shape {list(shapes[parameter])}, but its axis '{spelled}' of length "
                         f"{length} does not agree with {found}"
@@ -291,7 +298,7 @@ class Wiring:
         named = dict(parameters.named_parameters()) if isinstance(parameters, nn.Module) else dict(parameters)
         shapes = {name: tuple(tensor.shape) for name, tensor in named.items()}
         head_of = dict(heads or {})
-        left_out = tuple(left_out)
+        left_out, uncharged = tuple(left_out), tuple(uncharged)
         for name in (*table, *left_out):
             if name not in shapes:
                 raise unknown("parameter in the table", name, shapes)
@@ -330,18 +337,21 @@ class Wiring:
             layer = (layers or {}).get(parameter, parameter)
             ends = _ends(parameter, table[parameter], dims, stages, populations, head_axes)
             wired = dict(
-                parameter=parameter, shape=shapes[parameter], layer=layer, stages=ends,
+                parameter=parameter,
+                shape=shapes[parameter],
+                layer=layer,
+                stages=ends,
                 **_einops(parameter, table[parameter], dims, ends, populations, axis_sizes, shapes[parameter]),
             )
             if len(ends) == 2:
-                if populations[ends[0].population].group == populations[ends[1].population].group:
+                if parameter in uncharged:
                     raise InputError(
-                        f"{parameter} ({table[parameter]!r}) joins a population to itself: placing it would be a "
-                        "quadratic assignment, which BIMT does not do; use '_' for one of the axes"
+                        f"{parameter} ({table[parameter]!r}) joins two populations and cannot be uncharged; only what "
+                        "hangs on one population can"
                     )
                 connections.append(Connection(**wired))
             else:
-                attachments.append(Attachment(**wired, charged=parameter not in set(uncharged)))
+                attachments.append(Attachment(**wired, charged=parameter not in uncharged))
         return cls(populations, tuple(stages.values()), tuple(connections), tuple(attachments), left_out)
 
 
@@ -357,13 +367,21 @@ def _refuse_unnamed(shapes: Mapping[str, tuple[int, ...]], named: set[str]) -> N
 
 def _stages(words: list[str], head_axes: set[str], rows: Sequence[Sequence[str]]) -> dict[str, Stage]:
     """Stage name -> Stage, in drawing order; a word without '@' is a stage of its population's own name."""
-    population_of = {w.split("@")[-1]: _axis(w) for w in words if _axis(w) not in head_axes}
+    population_of: dict[str, str] = {}
+    for word in words:
+        stage, population = word.split("@")[-1], _axis(word)
+        if population not in head_axes and population_of.setdefault(stage, population) != population:
+            raise InputError(
+                f"stage {stage!r} is named for two populations, {population_of[stage]!r} and {population!r}"
+            )
     rows = rows or [[stage] for stage in population_of]
     stages = {}
     for depth, row in enumerate(rows):
         for column, name in enumerate(row):
             if name not in population_of:
                 raise unknown("stage in rows", name, population_of)
+            if name in stages:
+                raise InputError(f"stage {name!r} stands twice in rows")
             stages[name] = Stage(name, population_of[name], depth, column)
     for name in population_of:
         if name not in stages:
@@ -384,7 +402,7 @@ def _ends(
     ends = [stages[word.split("@")[-1]] for word in words if _axis(word) not in head_axes]
     if len(ends) not in (1, 2):
         raise InputError(f"{parameter} ({text!r}) joins {len(ends)} populations; a parameter joins one or two")
-    if len({end.population for end in ends}) < len(ends):
+    if len({populations[end.population].group for end in ends}) < len(ends):
         raise InputError(
             f"{parameter} ({text!r}) joins a population to itself: placing it would be a quadratic assignment, "
             "which BIMT does not do; use '_' for one of the axes"

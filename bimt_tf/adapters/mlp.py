@@ -25,7 +25,11 @@ def _linears(model: nn.Module) -> list[str]:
             return [name for name, child in children if isinstance(child, nn.Linear)]
         return []
     layers = getattr(model, "layers", None)
-    if isinstance(layers, nn.ModuleList) and all(isinstance(layer, nn.Linear) for layer in layers):
+    if (
+        hasattr(getattr(model, "cfg", None), "sizes")
+        and isinstance(layers, nn.ModuleList)
+        and all(isinstance(layer, nn.Linear) for layer in layers)
+    ):
         names = [f"layers.{i}" for i in range(len(layers))]
         if all(name.rsplit(".", 1)[0] in names for name, _ in model.named_parameters()):
             return names

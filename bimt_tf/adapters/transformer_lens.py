@@ -33,6 +33,9 @@ def wiring(model: nn.Module) -> Wiring:
     blocks = sorted({int(found[1]) for name in shapes if (found := _BLOCK.match(name))})
     continuous = not hasattr(getattr(model, "cfg", None), "d_vocab")  # numbers in and out, not tokens
     source, sink = ("input", "output") if continuous else (ANY, ANY)
+    # Rotations pair up q/k dimensions and slopes belong to heads: neither survives a physical reordering.
+    positions = getattr(getattr(model, "cfg", None), "positional_embedding_type", None)
+    unbakeable = {f"blocks.{i}.qk" for i in blocks}
 
     table: dict[str, str] = {
         "embed.W_E": f"{source} residual@Res0",
@@ -103,7 +106,7 @@ def wiring(model: nn.Module) -> Wiring:
         heads={axis: head for axis, head in heads.items() if axis in populations},
         layers={parameter: layer for parameter, layer in layers.items() if parameter in table},
         rows=[kept for row in rows if (kept := [stage for stage in row if stage in spelled])],
-        unbakeable=populations & {"input", "output"},
+        unbakeable=populations & {"input", "output", *(unbakeable if positions in ("rotary", "alibi") else ())},
         uncharged=[name for name in table if re.search(r"(^|\.)ln\w*\.[wb]$", name)],
         left_out=left_out,
     )

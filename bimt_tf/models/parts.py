@@ -15,11 +15,20 @@ from bimt_tf.errors import InputError, unknown
 
 __all__ = ["ACTIVATIONS", "activation", "uniform_", "whole", "HookedModel"]
 
+
+def _gelu_new(x: Tensor) -> Tensor:  # named functions, as lambdas do not pickle
+    return F.gelu(x, approximate="tanh")
+
+
+def _identity(x: Tensor) -> Tensor:
+    return x
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu_new": _gelu_new,
     "relu": F.relu,
     "silu": F.silu,
-    "identity": lambda x: x,
+    "identity": _identity,
 }
 
 

@@ -198,9 +198,7 @@ class RegressionTransformer(HookedModel):
     def forward(self, x: Float[Tensor, "batch pos d_in"]) -> Float[Tensor, "batch pos d_out"]:
         """Predict ``d_out`` numbers at every position from that position and those before it."""
         if x.ndim != 3 or x.shape[-1] != self.cfg.d_in or x.shape[1] > self.cfg.n_ctx:
-            raise InputError(
-                f"input must be [batch, pos <= {self.cfg.n_ctx}, {self.cfg.d_in}], found {list(x.shape)}"
-            )
+            raise InputError(f"input must be [batch, pos <= {self.cfg.n_ctx}, {self.cfg.d_in}], found {list(x.shape)}")
         residual = self.hook_embed(self.embed(x))
         for block in self.blocks:
             residual = block(residual)
@@ -217,7 +215,12 @@ class RegressionTransformer(HookedModel):
             fans |= {"b_O": cfg.n_heads * cfg.d_head}
             for name, fan_in in fans.items():
                 uniform_(getattr(block.attn, name), fan_in, generator)
-            for name, fan_in in {"W_in": cfg.d_model, "b_in": cfg.d_model, "W_out": cfg.d_mlp, "b_out": cfg.d_mlp}.items():
+            for name, fan_in in {
+                "W_in": cfg.d_model,
+                "b_in": cfg.d_model,
+                "W_out": cfg.d_mlp,
+                "b_out": cfg.d_mlp,
+            }.items():
                 uniform_(getattr(block.mlp, name), fan_in, generator)
         uniform_(self.unembed.W_U, cfg.d_model, generator)
         uniform_(self.unembed.b_U, cfg.d_model, generator)

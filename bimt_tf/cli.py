@@ -1,0 +1,221 @@
+"""The command line, ``bimt``. It has no science: it reads options, calls experiments, prints what they give.
+
+A mistake of the user's is one line on stderr and exit code 2; a run that cannot go on 1; a signal 128 + its number.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import sys
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bimt_tf import __version__
+from bimt_tf.errors import InputError
+from bimt_tf.tasks import TASKS
+from bimt_tf.tasks import task as find_task
+from bimt_tf.train import config as configs
+
+if TYPE_CHECKING:
+    from bimt_tf.experiments.run import Watcher
+    from bimt_tf.train.trainer import Record
+
+__all__ = ["main"]
+
+SECTIONS = ("data", "model", "geometry", "training")
+
+
+def _sections(task: str) -> dict[str, type]:
+    """Config section -> its dataclass for this task."""
+    found = find_task(task)
+    classes = (found.Options, found.Model, configs.GeometryConfig, configs.TrainingConfig)
+    return dict(zip(SECTIONS, classes, strict=True))
+
+
+def _kind(annotation: Any) -> Any:
+    """The click type of a config field; what click does not know is text that the config parses."""
+    arguments = [a for a in typing.get_args(annotation) if a is not type(None)]
+    if typing.get_origin(annotation) is typing.Literal:
+        return click.Choice([str(a) for a in arguments])
+    plain = arguments[0] if len(arguments) == 1 else annotation
+    return {int: click.INT, float: click.FLOAT}.get(plain, click.STRING)
+
+
+def _config_options(command: click.Command) -> click.Command:
+    """Give a command one option for every config field of any task, with the field's own sentence."""
+    seen: dict[str, click.Option] = {}
+    for task in TASKS:
+        for cls in _sections(task).values():
+            hints = typing.get_type_hints(cls)
+            for field in dataclasses.fields(cls):
+                default = field.default if field.default not in (dataclasses.MISSING, None, ()) else None
+                shown = configs.spell(default) if field.name == "lam" else default
+                text = configs.sentences(cls)[field.name] + (f" [{shown}]" if shown is not None else "")
+                flag = f"--{field.name.replace('_', '-')}"
+                seen.setdefault(field.name, click.Option([flag], type=_kind(hints[field.name]), help=text))
+    command.params.extend(seen.values())
+    return command
+
+
+def _overrides(task: str, given: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Options by config section; raises InputError for one this task does not have."""
+    sections = _sections(task)
+    home = {field.name: section for section, cls in sections.items() for field in dataclasses.fields(cls)}
+    overrides: dict[str, dict[str, Any]] = {section: {} for section in sections}
+    for name, value in given.items():
+        if value is None:
+            continue
+        if name not in home:
+            raise InputError(f"{task} has no option --{name.replace('_', '-')}")
+        if name == "fixed":
+            value = [part for part in value.split(",") if part]
+        if name == "shapes":
+            if any("=" not in part for part in value.split(",")):
+                raise InputError(f"--shapes takes POPULATION=SHAPE pairs such as output=ring, found {value!r}")
+            value = dict(part.split("=", 1) for part in value.split(","))
+        overrides[home[name]][name] = value
+    return overrides
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="bimt")
+def bimt() -> None:
+    """Train small networks whose circuits can be seen (Brain-Inspired Modular Training)."""
+
+
+@bimt.command(epilog="Tasks: " + "; ".join(f"{t.name}: {t.summary}" for t in TASKS.values()) + ".")
+@click.argument("task")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="a config.yaml to start from")
+@click.option("--preset", help="settings to start from: best (default), paper, notebook")
+@click.option("--out", type=click.Path(path_type=Path), help="run directory [runs/TASK-METHOD-seedN]")
+@click.option("--overwrite", is_flag=True, help="replace the run in --out")
+@click.option("--seed", type=int, help="of weights, data and batches [0]")
+@click.option("--method", help="vanilla, l1, l1-local, l1-swap or bimt [bimt]")
+@click.option("--log", "loggers", multiple=True, help="also log to tensorboard or wandb (repeatable)")
+def train(
+    task: str,
+    config_file: Path | None,
+    preset: str | None,
+    out: Path | None,
+    overwrite: bool,
+    seed: int | None,
+    method: str | None,
+    loggers: Sequence[str],
+    **given: Any,
+) -> None:
+    """Train TASK into a run directory, then measure and draw the network."""
+    config = _config(task, config_file, preset, seed, method, given)
+    from bimt_tf.experiments.run import free_directory, train_run
+
+    out = out if out is not None else free_directory(config)
+    with _watcher() as watcher:
+        summary = train_run(config, out, overwrite=overwrite, loggers=loggers, watcher=watcher)
+    _say_result(out, summary)
+
+
+_config_options(train)
+
+
+def _config(
+    task: str, file: Path | None, preset: str | None, seed: int | None, method: str | None, given: dict[str, Any]
+) -> configs.Config:
+    overrides = _overrides(task, given)
+    heads: dict[str, Any] = {k: v for k, v in {"preset": preset, "seed": seed, "method": method}.items() if v is not None}
+    if file is not None:
+        base = configs.load(file)
+        if base.task != task:
+            raise InputError(f"config {file} is of task {base.task!r}, not {task!r}")
+        if preset is not None:
+            raise InputError("--preset and --config both say where to start: give one of them")
+        complete = dataclasses.asdict(base)
+        overrides = {section: {**complete[section], **overrides[section]} for section in SECTIONS}
+        heads = {name: complete[name] for name in ("preset", "seed", "method")} | heads
+    return configs.make(task, **heads, overrides=overrides)
+
+
+@bimt.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--log", "loggers", multiple=True, help="also log to tensorboard or wandb (repeatable)")
+def resume(directory: Path, loggers: Sequence[str]) -> None:
+    """Go on with the interrupted run in DIRECTORY; it ends as if it had never stopped."""
+    from bimt_tf.experiments.run import resume_run
+
+    with _watcher() as watcher:
+        summary = resume_run(directory, loggers=loggers, watcher=watcher)
+    _say_result(directory, summary)
+
+
+@bimt.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--hook", default="blocks.0.hook_resid_post", show_default=True, help="where to look")
+@click.option("--target", default="w", show_default=True, help="what to look for: a latent of the task")
+@click.option("--position", type=int, help="token, from 0; negative from the end [every token]")
+@click.option("--json", "as_json", is_flag=True, help="print JSON instead of tables")
+def probe(directory: Path, hook: str, target: str, position: int | None, as_json: bool) -> None:
+    """Which neurons of the trained network in DIRECTORY hold TARGET (held-out R2)."""
+    from bimt_tf.experiments.first_look import probe_run
+    from bimt_tf.tasks import Probe
+    from bimt_tf.train.rundir import RunDirectory
+
+    trainer = RunDirectory.open(directory).load_result()
+    n_positions = trainer.data.test.inputs.shape[1] if trainer.data.test.inputs.ndim == 3 else None
+    positions = [position] if position is not None or n_positions is None else list(range(n_positions))
+    results = [probe_run(trainer, Probe(hook, target, where)) for where in positions]
+    if as_json:
+        click.echo(json.dumps([result.as_dict() for result in results], indent=2))
+        return
+    from bimt_tf.console import print_probe
+
+    for result in results:
+        print_probe(result, target)
+
+
+def _watcher() -> Any:
+    from bimt_tf.console import watcher
+
+    return watcher()
+
+
+def _say_result(out: Path, summary: dict[str, Any]) -> None:
+    from bimt_tf.console import print_summary
+
+    print_summary(out, summary)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of ``bimt``; ends the process with the exit codes of the module's docstring."""
+    try:
+        code = bimt.main(args=list(arguments) if arguments is not None else None, prog_name="bimt", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        code = 2
+    except (click.ClickException, InputError) as error:
+        text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        code = _fail(text, 2)
+    except (click.Abort, KeyboardInterrupt):
+        code = _fail("interrupted", 128 + signal.SIGINT)
+    except Exception as error:
+        from bimt_tf.experiments.run import Interrupted, RunFailed
+
+        if isinstance(error, Interrupted):
+            code = _fail(str(error), 128 + error.signum)
+        elif isinstance(error, RunFailed):
+            code = _fail(str(error), 1)
+        else:
+            raise
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(text: str, code: int) -> int:
+    click.echo(f"bimt: {' '.join(text.split())}", err=True)
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""The first look at a trained network: its figures, and summary.json."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import torch
+
+import bimt_tf
+from bimt_tf.analysis.graph import connection_graph
+from bimt_tf.analysis.modularity import modularity
+from bimt_tf.analysis.probe import ProbeResult, probe
+from bimt_tf.analysis.wiring_length import wiring_length
+from bimt_tf.errors import unknown
+from bimt_tf.figures.curves import curves_figure
+from bimt_tf.figures.network import network_figure
+from bimt_tf.figures.pair import pair_figure
+from bimt_tf.figures.prediction import prediction_figure
+from bimt_tf.tasks import Probe
+from bimt_tf.train.rundir import RunDirectory
+from bimt_tf.train.trainer import Trainer
+
+__all__ = ["first_look", "probe_run"]
+
+
+def probe_run(trainer: Trainer, wanted: Probe) -> ProbeResult:
+    """Probe a trained run on its held-out examples.
+
+    Raises:
+        InputError: for a target that is not a latent of the task, or what ``probe`` refuses.
+    """
+    latents = trainer.data.test.latents
+    if wanted.target not in latents:
+        raise unknown(f"target of {trainer.config.task}", wanted.target, latents)
+    return probe(
+        trainer.model, wanted.hook, latents[wanted.target], wanted.position, inputs=trainer.data.test.inputs
+    )
+
+
+def first_look(run: RunDirectory, trainer: Trainer) -> dict[str, Any]:
+    """Measure the network, draw its figures into DIR/figures, write summary.json and return it."""
+    config, task, bimt = trainer.config, trainer.task, trainer.bimt
+    metrics = trainer.evaluate()
+    parameters = bimt.parameters
+    connections = [parameters[c.parameter].detach() for c in bimt.wiring.connections]
+    unrolled = connection_graph(bimt, residual="unrolled")
+    length = wiring_length(bimt)
+    probes = _probes(trainer)
+    summary: dict[str, Any] = {
+        "task": config.task,
+        "preset": config.preset,
+        "method": config.method,
+        "seed": config.seed,
+        "steps": config.training.steps,
+        "test_loss": metrics.pop("loss"),
+        **{f"test_{name}": value for name, value in metrics.items()},
+        "cost": float(bimt.cost().detach()),
+        "active_weights": trainer.active(),
+        "nonzero_weights": sum(int(w.count_nonzero()) for w in connections),
+        "total_weights": sum(w.numel() for w in connections),
+        "modularity_shared": modularity(connection_graph(bimt, residual="shared")),
+        "modularity_unrolled": modularity(unrolled),
+        "wiring_length": length.mean,
+        "wiring_length_total": length.total,
+        **_best_pair(probes),
+        "probes": [result.as_dict() for result in probes],
+        "seconds": trainer.seconds,
+        "versions": {"bimt_tf": bimt_tf.__version__, "torch": torch.__version__, "python": platform.python_version()},
+    }
+    _draw(run, trainer, unrolled, probes, summary)
+    run.write_summary(summary)
+    return summary
+
+
+def _probes(trainer: Trainer) -> list[ProbeResult]:
+    """The task's probes; one whose hook this model does not have (another depth) is none of its probes."""
+    wanted = trainer.task.probes(trainer.config.data)
+    return [probe_run(trainer, p) for p in wanted if p.hook in trainer.model.hook_dict]
+
+
+def _best_pair(probes: list[ProbeResult]) -> dict[str, Any]:
+    pair = probes[0].best_pair if probes else None
+    if pair is None:
+        return {"best_pair": None, "best_pair_r2": None}
+    return {"best_pair": [pair.first, pair.second], "best_pair_r2": pair.nonlinear}
+
+
+def _draw(run: RunDirectory, trainer: Trainer, graph: Any, probes: list[ProbeResult], summary: dict[str, Any]) -> None:
+    config, task = trainer.config, trainer.task
+    title = (
+        f"{config.task} · {config.method} · seed {config.seed}: test loss {summary['test_loss']:.2g}, "
+        f"{summary['active_weights']} of {summary['total_weights']} weights"
+    )
+    figures = {
+        "network": network_figure(graph, trainer.bimt.wiring, labels=task.labels(config.data), title=title),
+        "curves": curves_figure(run.records()),
+    }
+    with torch.no_grad():
+        outputs = trainer.model(trainer.data.test.inputs.to(next(trainer.model.parameters()).device)).cpu()
+    true, predicted = task.reported(config.data, outputs, trainer.data.test.targets)
+    figures["prediction"] = prediction_figure(true.numpy(), predicted.numpy(), name="y", r2=_r2(true, predicted))
+    if probes and (pair := probes[0].best_pair) is not None:
+        result = probes[0]
+        with torch.no_grad():
+            _, cache = trainer.model.run_with_cache(
+                trainer.data.test.inputs.to(next(trainer.model.parameters()).device), names_filter=[result.hook]
+            )
+        activations = cache[result.hook][:, result.position].flatten(1).cpu().numpy()
+        wanted = task.probes(config.data)[0]
+        figures["best_pair"] = pair_figure(
+            activations[:, pair.first],
+            activations[:, pair.second],
+            trainer.data.test.latents[wanted.target].numpy(),
+            names=(f"Res2 neuron {pair.first}", f"Res2 neuron {pair.second}"),
+            target_name=wanted.target,
+            r2=pair.nonlinear,
+        )
+    for name, figure in figures.items():
+        for suffix in ("png", "pdf"):
+            figure.savefig(run.figures / f"{name}.{suffix}", dpi=200)
+
+
+def _r2(true: torch.Tensor, predicted: torch.Tensor) -> float:
+    return float(1 - (true - predicted).square().sum() / (true - true.mean()).square().sum())

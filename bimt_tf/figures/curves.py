@@ -1,0 +1,127 @@
+"""Training curves: loss, connection cost and active weights over the steps, with the penalty's phases (lambda)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from bimt_tf.errors import InputError
+from bimt_tf.figures.style import ACCENT, BANDS, INK, MUTED, NEGATIVE, POSITIVE, STYLE
+
+__all__ = ["curves_figure"]
+
+SIZE = (6.2, 5.6)  # inches
+MANY_PHASES = 8  # beyond which lambda is a schedule, not phases, and is drawn as a line only
+
+
+def curves_figure(records: Sequence[Mapping[str, Any]]) -> Figure:
+    """Three panels over the training step: losses (log), connection cost (log) with lambda, active weights.
+
+    Args:
+        records: lines of metrics.jsonl, each with ``step`` and any of ``loss``, ``test_loss``, ``cost``, ``lam``,
+            ``active``. Missing and None mean not measured at that step; NaN and infinity are gaps in the line.
+
+    Raises:
+        InputError: when there is no record, or one without a step.
+    """
+    if not records:
+        raise InputError("curves_figure needs at least one record, found none")
+    for record in records:
+        if record.get("step") is None:
+            raise InputError(f"a record of metrics.jsonl has no step: {dict(record)!r}")
+    with rc_context(STYLE):
+        figure = Figure(figsize=SIZE, layout="constrained")
+        loss, cost, active = figure.subplots(3, 1, sharex=True, height_ratios=(1.25, 1, 1))
+        _draw(loss, *_series(records, "loss"), label="training loss", color=POSITIVE)
+        _draw(loss, *_series(records, "test_loss"), label="test loss", color=NEGATIVE, ls=(0, (4, 1.5)))
+        _finish(loss, "loss", log=True)
+        _draw(cost, *_series(records, "cost"), color=INK)
+        _finish(cost, "connection cost", log=True)
+        _draw(active, *_series(records, "active"), color=ACCENT)
+        _finish(active, "active weights", log=False)
+        phases = _phases(*_series(records, "lam"))
+        if len(phases) > MANY_PHASES:
+            _draw_schedule(cost, *_series(records, "lam"))
+        else:
+            _draw_phases((loss, cost, active), phases)
+        if loss.lines:
+            loss.legend(loc="best")
+        active.set_xlabel("step")
+        active.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+        active.xaxis.set_major_formatter(EngFormatter(sep=""))
+        active.margins(x=0.01)
+        figure.align_ylabels([loss, cost, active])
+    return figure
+
+
+def _series(records: Sequence[Mapping[str, Any]], key: str) -> tuple[np.ndarray, np.ndarray]:
+    """Steps at which ``key`` was measured, and its values, NaN where they are not finite."""
+    measured = [(record["step"], record[key]) for record in records if record.get(key) is not None]
+    steps, values = np.array(measured, dtype=float).reshape(-1, 2).T
+    return steps, np.where(np.isfinite(values), values, np.nan)
+
+
+def _draw(axes: Axes, steps: np.ndarray, values: np.ndarray, **style: Any) -> None:
+    """A line with gaps; a dot where a value stands alone between gaps."""
+    known = np.isfinite(values)
+    if not known.any():
+        return
+    axes.plot(steps, values, **style)
+    alone = known & ~np.r_[False, known[:-1]] & ~np.r_[known[1:], False]
+    if alone.any():
+        axes.plot(steps[alone], values[alone], "o", ms=2.5, color=style["color"])
+
+
+def _finish(axes: Axes, label: str, log: bool) -> None:
+    """Name the axis and scale it; a panel with nothing to show says so."""
+    axes.set_ylabel(label)
+    values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines] or [np.array([])])
+    values = values[np.isfinite(values)]
+    if not values.size:
+        axes.set_yticks([])
+        axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", va="center", color=MUTED)
+    elif log and (values > 0).any():
+        axes.set_yscale("log", nonpositive="mask")
+    else:
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_locator(MaxNLocator(5, integer=not log))
+        axes.yaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def _phases(steps: np.ndarray, lam: np.ndarray) -> list[tuple[float, float, float]]:
+    """(first step, last step, lambda) of each run of records with one lambda."""
+    known = np.isfinite(lam)
+    steps, lam = steps[known], lam[known]
+    if not lam.size:
+        return []
+    starts = np.r_[0, np.flatnonzero(np.diff(lam)) + 1]
+    borders = [*steps[starts], steps[-1]]
+    return [(a, b, value) for (a, b), value in zip(pairwise(borders), lam[starts], strict=True)]
+
+
+def _draw_phases(panels: Sequence[Axes], phases: list[tuple[float, float, float]]) -> None:
+    """Every other phase shaded in all panels, each named by its lambda on top."""
+    top = panels[0]
+    for i, (start, end, value) in enumerate(phases):
+        for axes in panels if i % 2 else ():
+            axes.axvspan(start, end, color=BANDS[0], lw=0, zorder=0).set_gid("phase")
+        top.text((start + end) / 2, 1.02, f"λ = {value:g}" if i == 0 else f"{value:g}", ha="center", va="bottom",
+                 fontsize=7, color=MUTED, transform=top.get_xaxis_transform())  # fmt: skip
+
+
+def _draw_schedule(axes: Axes, steps: np.ndarray, lam: np.ndarray) -> None:
+    """A lambda that keeps changing, as steps on an axis at the right; four decades, smaller values fall below."""
+    right = axes.twinx()
+    right.step(steps, lam, where="post", color=MUTED, lw=0.9, ls=(0, (1, 1.2)))
+    largest = float(np.nanmax(lam))
+    right.set_yscale("log", nonpositive="clip")
+    right.set_ylim(1e-4 * largest, 2 * largest)
+    right.set_ylabel("λ (dotted)", color=MUTED)
+    right.spines["right"].set_visible(True)

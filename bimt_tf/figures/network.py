@@ -1,0 +1,223 @@
+"""The picture of a network in space (paper, Figs. 2 and 7): every neuron where it stands, every weight a line.
+
+Rows are depths, the input at the bottom; Q, K and V stand side by side. Colour is the weight's own sign; width and
+opacity are |w| over the largest |w| of the same tensor, so that a layer of small weights does not vanish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import networkx as nx
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+
+from bimt_tf.errors import InputError, unknown
+from bimt_tf.figures.scene import GUTTER, Node, Scene
+from bimt_tf.figures.style import ACCENT, BANDS, INK, INK_OUTLINE, MUTED, NEGATIVE, PALE, POSITIVE, STYLE
+from bimt_tf.wiring import Stage, Wiring
+
+__all__ = ["network_figure"]
+
+PLOT_WIDTH, ROW_PITCH = 6.2, 0.74  # inches
+LEFT, RIGHT, BOTTOM, TOP = 1.1, 0.6, 0.62, 0.62  # margins, inches
+HEAD_WORD = 0.25  # inches a band must be wide to say "head 3", not "3"
+BAND_BELOW, BAND_ABOVE = 0.13, 0.31  # extent of a head's band around its row, in rows; its name stands above
+CROWD = 250  # lines between two rows beyond which they get thinner and paler
+FADED = 0.3  # opacity left to lines that touch no highlighted neuron
+MANY_LINES = 5000  # beyond which a PDF holds them as an image
+OUTLINE = [withStroke(linewidth=2, foreground=INK_OUTLINE)]
+
+
+def network_figure(
+    graph: nx.Graph,
+    wiring: Wiring,
+    *,
+    labels: Mapping[str, Sequence[str]] | None = None,
+    title: str | None = None,
+    highlight: Collection[Node] | None = None,
+) -> Figure:
+    """Draw an unrolled connection graph.
+
+    Neurons with a weight are solid, others small and pale; the count at the right says how many of a row are solid.
+    Dotted verticals are the residual stream between the first and last stage at which a neuron is read or written.
+    Bands are heads, wherever their places do not overlap in x.
+
+    Args:
+        graph: ``connection_graph(bimt, residual="unrolled")``.
+        wiring: of the same model.
+        labels: stage name -> a name for each of its neurons, in the order of neurons, e.g. ``{"input": ["x", "y"]}``.
+        title: above the figure.
+        highlight: nodes ``(stage, neuron)`` to ring and number; lines that touch none of them fade.
+
+    Raises:
+        InputError: for a graph that is not unrolled or not of this wiring, or labels or nodes that do not exist.
+    """
+    _check(graph, wiring, labels or {}, highlight or ())
+    scene = Scene.of(graph, wiring)
+    height = ROW_PITCH * max(len(scene.rows) - 1, 1)
+    size = (LEFT + PLOT_WIDTH + RIGHT, BOTTOM + height + TOP)
+    with rc_context(STYLE):
+        figure = Figure(figsize=size)
+        axes = figure.add_axes((LEFT / size[0], BOTTOM / size[1], PLOT_WIDTH / size[0], height / size[1]))
+        axes.set(xlim=(0, 1), ylim=(0, max(len(scene.rows) - 1, 1)))
+        axes.set_axis_off()
+        _draw_heads(axes, scene)
+        _draw_stream(axes, scene)
+        _draw_connections(axes, scene, set(highlight or ()))
+        _draw_neurons(axes, scene, highlight or ())
+        _draw_rows(axes, scene)
+        _draw_labels(axes, scene, labels or {})
+        _draw_key(figure, size, scene, title)
+    return figure
+
+
+def _check(graph: nx.Graph, wiring: Wiring, labels: Mapping[str, Sequence[str]], highlight: Collection[Node]) -> None:
+    if graph.graph.get("residual") != "unrolled":
+        raise InputError("network_figure draws connection_graph(bimt, residual='unrolled'), found another graph")
+    sizes = {stage.name: wiring.populations[stage.population].size for stage in wiring.stages}
+    if set(graph) != {(name, neuron) for name, size in sizes.items() for neuron in range(size)}:
+        raise InputError("the graph's nodes are not the neurons of this wiring: it was made for another model")
+    for name, words in labels.items():
+        if name not in sizes:
+            raise unknown("stage in labels", name, sizes)
+        if len(words) != sizes[name]:
+            raise InputError(f"labels of stage {name!r} must be {sizes[name]} names, found {len(words)}")
+    for node in highlight:
+        if node not in graph:
+            raise InputError(f"highlight names {node!r}, which is no (stage, neuron) of the graph")
+
+
+def _draw_heads(axes: Axes, scene: Scene) -> None:
+    for stage in scene.wiring.stages:
+        bands = scene.heads(stage)
+        narrow = any((right - left) * PLOT_WIDTH < HEAD_WORD for _, left, right in bands)
+        bottom = scene.places[stage.name, 0][1] - BAND_BELOW
+        for segment, (head, left, right) in enumerate(bands):
+            tone = BANDS[segment % 2]
+            band = Rectangle((left, bottom), right - left, BAND_BELOW + BAND_ABOVE, color=tone, lw=0, zorder=0)
+            band.set(gid="head", clip_on=False)
+            axes.add_patch(band)
+            axes.text((left + right) / 2, bottom + BAND_BELOW + BAND_ABOVE - 0.03,
+                      f"{head}" if narrow else f"head {head}", fontsize=5.2, color=MUTED, ha="center", va="top",
+                      zorder=5, path_effects=[withStroke(linewidth=1.8, foreground=tone)])  # fmt: skip
+
+
+def _draw_stream(axes: Axes, scene: Scene) -> None:
+    used: dict[tuple[str, int], list[Node]] = {}
+    for stage in (stage for row in scene.rows for stage in row):
+        for node in scene.nodes(stage):
+            if node in scene.active:
+                used.setdefault((stage.population, node[1]), []).append(node)
+    ends = [(scene.places[nodes[0]], scene.places[nodes[-1]]) for nodes in used.values()]
+    segments = [(start, end) for start, end in ends if start[1] < end[1]]
+    stream = LineCollection(segments, colors=MUTED, linewidths=0.5, linestyles=[(0, (1, 2.5))], alpha=0.55, zorder=1)
+    stream.set_gid("stream")
+    axes.add_collection(stream, autolim=False)
+
+
+def _draw_connections(axes: Axes, scene: Scene, highlight: set[Node]) -> None:
+    """Every edge, the strongest on top."""
+    edges = list(scene.graph.edges(data=True))
+    segments = np.array([(scene.places[u], scene.places[v]) for u, v, _ in edges]).reshape(-1, 2, 2)
+    sizes = np.array([data["weight"] for *_, data in edges])
+    signs = np.array([data["sign"] for *_, data in edges])
+    names, tensor = np.unique([data["parameter"] for *_, data in edges], return_inverse=True)
+    largest = np.zeros(len(names))
+    np.maximum.at(largest, tensor, sizes)
+    strength = sizes / largest[tensor]
+    _, gap, counts = np.unique(np.floor(segments[:, :, 1].mean(1)), return_inverse=True, return_counts=True)
+    room = np.minimum(1.0, (CROWD / counts) ** 0.6)[gap]
+    colours = np.empty((len(edges), 4))
+    colours[:, :3] = np.where((signs > 0)[:, None], to_rgb(POSITIVE), to_rgb(NEGATIVE))
+    colours[:, 3] = (0.15 + 0.8 * np.sqrt(strength)) * room
+    if highlight:
+        colours[:, 3] *= [1.0 if u in highlight or v in highlight else FADED for u, v, _ in edges]
+    order = np.argsort(colours[:, 3], kind="stable")
+    widths = (0.4 + 1.5 * strength) * np.sqrt(room)
+    lines = LineCollection(
+        list(segments[order]), colors=colours[order], linewidths=widths[order], capstyle="round", zorder=2
+    )
+    lines.set_gid("connections")
+    lines.set(rasterized=len(edges) > MANY_LINES, clip_on=False)
+    axes.add_collection(lines, autolim=False)
+
+
+def _draw_neurons(axes: Axes, scene: Scene, highlight: Collection[Node]) -> None:
+    inches = (PLOT_WIDTH, ROW_PITCH)
+    rooms = {stage.name: 72 * scene.spacing(stage, inches) for stage in scene.wiring.stages}
+    size = {name: float(np.clip((0.75 * room) ** 2, 5, 20)) for name, room in rooms.items()}
+    active = [node for node in scene.places if node in scene.active]
+    inactive = [node for node in scene.places if node not in scene.active]
+    areas = [size[stage] for stage, _ in active]
+    rings = {"s": 52, "facecolor": "none", "edgecolor": ACCENT, "lw": 1.5}
+    for nodes, gid, style in (
+        (inactive, "inactive", {"s": 2.2, "color": PALE, "lw": 0}),
+        (active, "active", {"s": areas, "facecolor": INK, "edgecolor": "white", "lw": 0.4}),
+        (list(highlight), "highlight", rings),
+    ):
+        x, y = np.array([scene.places[node] for node in nodes]).reshape(-1, 2).T
+        axes.scatter(x, y, clip_on=False, gid=gid, zorder=4, **style)
+    for node in highlight:
+        axes.annotate(str(node[1]), scene.places[node], (6, 3), textcoords="offset points", fontsize=6.5, weight="bold",
+                      color=ACCENT, path_effects=OUTLINE, zorder=6)  # fmt: skip
+
+
+def _tail(stage: Stage) -> str:
+    word = stage.name.rsplit(".", 1)[-1]
+    return word.upper() if len(word) <= 3 else word
+
+
+def _row_name(wiring: Wiring, stages: list[Stage]) -> str:
+    heads = {wiring.populations[stage.population].heads for stage in stages}
+    if len(stages) > 1 and all(wiring.populations[stage.population].head_axis for stage in stages):
+        return "Attn head" if heads == {1} else "Attn heads"
+    return " ".join(_tail(stage) for stage in stages)
+
+
+def _draw_rows(axes: Axes, scene: Scene) -> None:
+    """Row names at the left, letters of columns before them, counts of active neurons at the right."""
+    for y, stages in enumerate(scene.rows):
+        axes.text(-0.05, y, _row_name(scene.wiring, stages), ha="right", va="center")
+        nodes = [node for stage in stages for node in scene.nodes(stage)]
+        count = f"{len(scene.active.intersection(nodes))}/{len(nodes)}"
+        axes.text(1.025, y, count, ha="left", va="center", fontsize=6, color=MUTED)
+        for stage in stages if len(stages) > 1 else ():
+            left = min(scene.places[node][0] for node in scene.nodes(stage)) - 0.5 * GUTTER
+            axes.text(left, y, _tail(stage), ha="center", va="center", fontsize=7.5, weight="bold", zorder=5,
+                      path_effects=OUTLINE)  # fmt: skip
+
+
+def _draw_labels(axes: Axes, scene: Scene, labels: Mapping[str, Sequence[str]]) -> None:
+    lowest = {stage.name for stage in scene.rows[0]}
+    for name, words in labels.items():
+        below = name in lowest
+        steep = max(map(len, words)) * 3.8 > PLOT_WIDTH * 72 / len(words)
+        for node, word in zip(((name, neuron) for neuron in range(len(words))), words, strict=True):
+            axes.annotate(
+                word, scene.places[node], (0, -5 if below else 5), textcoords="offset points", fontsize=6.5,
+                ha="center", va="top" if below else "bottom", rotation=90 if steep else 0, zorder=6,
+                color=INK if node in scene.active else MUTED, path_effects=OUTLINE,
+            )  # fmt: skip
+
+
+def _draw_key(figure: Figure, size: tuple[float, float], scene: Scene, title: str | None) -> None:
+    signs = np.array([sign for *_, sign in scene.graph.edges(data="sign")])
+    if title:
+        figure.text(LEFT / size[0], 1 - 0.12 / size[1], title, fontsize=10, weight="bold", va="top")
+    handles = [
+        Line2D([], [], color=POSITIVE, lw=1.6, label=f"positive ({int((signs > 0).sum()):,})"),
+        Line2D([], [], color=NEGATIVE, lw=1.6, label=f"negative ({int((signs < 0).sum()):,})"),
+    ]
+    figure.legend(handles=handles, loc="upper right", bbox_to_anchor=(1 - 0.1 / size[0], 1 - 0.06 / size[1]),
+                  ncols=2, handlelength=1.4, columnspacing=1.2, borderaxespad=0)  # fmt: skip
+    figure.text(LEFT / size[0], 0.1 / size[1],
+                f"{len(signs):,} connections. Width and opacity: |w| relative to the largest of its matrix.",
+                fontsize=6.5, color=MUTED, va="bottom")  # fmt: skip

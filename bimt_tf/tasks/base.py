@@ -1,0 +1,80 @@
+"""What a task is: its data, its default model, its loss and metrics, and what its inputs and outputs are called.
+
+No torch at import: ``bimt --help`` reads the options of every task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+__all__ = ["Data", "Split", "Probe", "Task"]
+
+
+class Data(NamedTuple):
+    """Examples: ``inputs`` [n, ...], ``targets`` [n, ...], and ``latents`` name -> [n], what a probe may look for."""
+
+    inputs: Tensor
+    targets: Tensor
+    latents: Mapping[str, Tensor]
+
+
+class Split(NamedTuple):
+    """Training and held-out examples."""
+
+    train: Data
+    test: Data
+
+
+class Probe(NamedTuple):
+    """What the task's first look probes: ``target`` (a latent) at ``position`` of ``hook``."""
+
+    hook: str
+    target: str
+    position: int | None
+
+
+class Task(Protocol):
+    """One supervised job. ``Options`` is the dataclass of its data, ``Model`` that of its model's sizes.
+
+    ``presets`` maps a preset's name to the config values in which it differs from the defaults, by section;
+    the first preset is the default one.
+    """
+
+    name: ClassVar[str] | str
+    summary: str
+    Options: type[Any]
+    Model: type[Any]
+    presets: Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+    def data(self, options: Any, seed: int, dtype: torch.dtype) -> Split:
+        """Draw the examples; the same seed gives the same examples."""
+        ...
+
+    def model(self, model: Any, options: Any, seed: int, dtype: torch.dtype) -> nn.Module:
+        """The untrained model."""
+        ...
+
+    def loss(self, options: Any, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The training loss, a scalar."""
+        ...
+
+    def metrics(self, options: Any, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+        """The reported figures; ``loss`` is among them."""
+        ...
+
+    def reported(self, options: Any, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """(true, predicted) values [n] behind the reported loss, for a figure."""
+        ...
+
+    def labels(self, options: Any) -> Mapping[str, list[str]]:
+        """Population -> what its neurons are called, for ``input`` and ``output``."""
+        ...
+
+    def probes(self, options: Any) -> tuple[Probe, ...]:
+        """What the first look probes."""
+        ...

@@ -1,0 +1,209 @@
+"""In-context linear regression (paper, Section 3.4 and Appendix F.2): read w off examples, apply it to a new x.
+
+One example is a sequence of n solved pairs and a query: [0, x1], [y1, 0], ..., [0, x] with y = w . x, causal; what
+is predicted is feature 0 (y) at the x tokens. The first x token cannot be predicted (w is not yet seen), so the
+reported loss is the last token's alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bimt_tf.errors import InputError, require_positive
+from bimt_tf.tasks.base import Data, Probe, Split
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from bimt_tf.models.transformer import RegressionTransformer
+
+__all__ = ["IN_CONTEXT", "IN_CONTEXT_SINGULAR", "InContextTask", "InContextOptions", "TransformerOptions"]
+
+
+@dataclass(frozen=True)
+class InContextOptions:
+    """The data of in-context regression."""
+
+    dim: int = 1
+    """features of x (the paper's d)"""
+    examples: int = 1
+    """solved examples before the query (the paper's n)"""
+    samples: int = 10_000
+    """sequences, training and test together"""
+    train_share: float = 0.8
+    """share of the sequences that is trained on"""
+    x_low: float = 1.0
+    """x is uniform between x_low and x_high"""
+    x_high: float = 3.0
+    """x is uniform between x_low and x_high"""
+    w_low: float = -1.0
+    """w is uniform between w_low and w_high"""
+    w_high: float = 1.0
+    """w is uniform between w_low and w_high"""
+    read: str = "all"
+    """x tokens the training loss reads: all, or last (the reported one)"""
+
+    def __post_init__(self) -> None:
+        for name in ("dim", "examples", "samples"):
+            require_positive(name, getattr(self, name))
+        if not 0 < self.train_share < 1:
+            raise InputError(f"train_share must be between 0 and 1, found {self.train_share!r}")
+        for name in ("x", "w"):
+            low, high = getattr(self, f"{name}_low"), getattr(self, f"{name}_high")
+            if not low < high:
+                raise InputError(f"{name}_low must be below {name}_high, found {low!r} and {high!r}")
+        if self.read not in ("all", "last"):
+            raise InputError(f"read must be 'all' or 'last', found {self.read!r}")
+        if not 1 <= round(self.samples * self.train_share) < self.samples:
+            raise InputError(f"{self.samples} samples leave none to train on or none to test on")
+
+
+@dataclass(frozen=True)
+class TransformerOptions:
+    """The sizes of a RegressionTransformer; inputs and outputs follow from the data."""
+
+    d_model: int = 32
+    """width of the residual stream"""
+    n_layers: int = 2
+    """transformer blocks"""
+    n_heads: int = 1
+    """attention heads of a block"""
+    d_head: int | None = None
+    """neurons of a head; d_model // n_heads unless given"""
+    d_mlp: int | None = None
+    """hidden neurons of a block's MLP; 4 d_model unless given"""
+    act_fn: str = "gelu_new"
+    """activation: gelu_new, relu, silu or identity"""
+
+
+@dataclass(frozen=True)
+class InContextTask:
+    """In-context regression with one choice of ranges; ``presets`` as in tasks/base.py."""
+
+    name: str
+    summary: str
+    presets: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    Options: type[InContextOptions] = InContextOptions
+    Model: type[TransformerOptions] = TransformerOptions
+
+    def data(self, options: InContextOptions, seed: int, dtype: torch.dtype) -> Split:
+        """Draw ``options.samples`` sequences [samples, 2n + 1, 1 + d] and split them."""
+        import torch
+
+        generator = torch.Generator().manual_seed(seed)
+        n, d = options.examples, options.dim
+
+        def uniform(low: float, high: float, *shape: int) -> Tensor:
+            return torch.rand(*shape, generator=generator, dtype=torch.float64) * (high - low) + low
+
+        w = uniform(options.w_low, options.w_high, options.samples, d)
+        x = uniform(options.x_low, options.x_high, options.samples, n + 1, d)
+        y = torch.einsum("sd,snd->sn", w, x)
+        inputs = torch.zeros(options.samples, 2 * n + 1, 1 + d, dtype=torch.float64)
+        inputs[:, 0::2, 1:] = x
+        inputs[:, 1::2, 0] = y[:, :-1]
+        latents = {("w" if d == 1 else f"w_{i + 1}"): w[:, i] for i in range(d)}
+        latents |= {"y": y[:, -1]} | {f"y{i + 1}": y[:, i] for i in range(n)}
+        if d == 1:
+            latents |= {"x": x[:, -1, 0]} | {f"x{i + 1}": x[:, i, 0] for i in range(n)}
+        train = round(options.samples * options.train_share)
+        parts = (slice(0, train), slice(train, None))
+        return Split(
+            *(
+                Data(inputs[part].to(dtype), y[part].to(dtype), {k: v[part].to(dtype) for k, v in latents.items()})
+                for part in parts
+            )
+        )
+
+    def model(
+        self, model: TransformerOptions, options: InContextOptions, seed: int, dtype: torch.dtype
+    ) -> RegressionTransformer:
+        """The untrained transformer; as many features out as in, the first of which is read."""
+        from bimt_tf.models.transformer import RegressionTransformer
+
+        return RegressionTransformer(
+            d_in=1 + options.dim,
+            d_out=1 + options.dim,
+            d_model=model.d_model,
+            n_layers=model.n_layers,
+            n_heads=model.n_heads,
+            d_head=model.d_head,
+            d_mlp=model.d_mlp,
+            n_ctx=2 * options.examples + 1,
+            act_fn=model.act_fn,
+            seed=seed,
+            dtype=dtype,
+        )
+
+    def loss(self, options: InContextOptions, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean squared error of y over the x tokens, or at the last one."""
+        predicted = outputs[:, 0::2, 0]
+        if options.read == "last":
+            return (predicted[:, -1] - targets[:, -1]).square().mean()
+        return (predicted - targets).square().mean()
+
+    def metrics(self, options: InContextOptions, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+        """``loss``: mean squared error of y at the last token; ``loss_all``: over all x tokens."""
+        errors = (outputs[:, 0::2, 0] - targets).square()
+        return {"loss": float(errors[:, -1].mean()), "loss_all": float(errors.mean())}
+
+    def reported(self, options: InContextOptions, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """True and predicted y at the last token."""
+        return targets[:, -1], outputs[:, -1, 0]
+
+    def labels(self, options: InContextOptions) -> Mapping[str, list[str]]:
+        """y and x on the way in, y (and what nobody reads) on the way out."""
+        xs = ["x"] if options.dim == 1 else [f"x_{i + 1}" for i in range(options.dim)]
+        return {"input": ["y", *xs], "output": ["y", *("–" for _ in xs)]}
+
+    def probes(self, options: InContextOptions) -> tuple[Probe, ...]:
+        """w in Res2 at the last y token, where it is first known, and at the query."""
+        target = "w" if options.dim == 1 else "w_1"
+        hook = "blocks.0.hook_resid_post"
+        return (Probe(hook, target, 2 * options.examples - 1), Probe(hook, target, 2 * options.examples))
+
+
+_PAPER = {
+    "data": {"read": "all"},
+    "training": {
+        "dtype": "float64",
+        "steps": 40_000,
+        "lam": ((0.0, 0.001), (0.25, 0.01), (0.5, 0.1), (0.75, 0.3)),
+        "penalty": "subgradient",
+        "swap_every": 200,
+        "swap_method": "greedy",
+        "top_k": 30,
+        "finish": 0.0,
+        "cut": 0.0,
+    },
+}
+_NOTEBOOK = {
+    "data": {"read": "all"},
+    "training": {
+        **_PAPER["training"],
+        "lam": ((0.0, 0.001), (0.25, 0.01), (0.75, 0.1)),
+        "swap_every": 1_000_000,
+        "top_k": 20,
+    },
+}
+_BEST = {"data": {}, "training": {}}
+_SINGULAR = {"x_low": -1.0, "x_high": 1.0, "w_low": 1.0, "w_high": 3.0}
+
+
+def _singular(preset: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    return {**preset, "data": {**preset["data"], **_SINGULAR}}
+
+
+IN_CONTEXT = InContextTask(
+    "in-context",
+    "in-context linear regression, x away from 0 (paper, Section 3.4)",
+    {"best": _BEST, "paper": _PAPER, "notebook": _NOTEBOOK},
+)
+IN_CONTEXT_SINGULAR = InContextTask(
+    "in-context-singular",
+    "in-context linear regression, x around 0 (paper, Appendix F.2)",
+    {"best": _singular(_BEST), "paper": _singular(_PAPER), "notebook": _singular(_NOTEBOOK)},
+)

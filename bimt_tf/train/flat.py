@@ -1,0 +1,47 @@
+"""All parameters as views of one vector, so that the optimizer and the penalty take a handful of operations a step.
+
+Names, shapes, hooks and ``state_dict`` stay as they are: only the storage is shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+__all__ = ["FlatParameters"]
+
+
+class FlatParameters:
+    """``vector`` [entries] holds every trainable parameter of ``model`` end to end; each parameter is a view of it."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.vector = nn.Parameter(self.concatenate(self.named))
+        self.vector.grad = torch.zeros_like(self.vector)
+        for parameter, view in zip(self.named.values(), self.split(self.vector.data), strict=True):
+            parameter.data = view
+
+    def concatenate(self, tensors: Mapping[str, Tensor]) -> Float[Tensor, " entries"]:
+        """Tensors by parameter name -> one vector; zeros where a parameter is not named."""
+        zero = torch.zeros((), dtype=torch.get_default_dtype())
+        parts = [
+            (tensors[name].detach() if name in tensors else zero.to(p).expand(p.shape)).reshape(-1)
+            for name, p in self.named.items()
+        ]
+        return torch.cat(parts)
+
+    def split(self, vector: Float[Tensor, " entries"]) -> list[Tensor]:
+        """One vector -> views of the parameters' shapes, in their order."""
+        sizes = [p.numel() for p in self.named.values()]
+        return [part.view(p.shape) for part, p in zip(vector.split(sizes), self.named.values(), strict=True)]
+
+    def set_grad_(self, gradients: Sequence[Tensor | None]) -> None:
+        """Write gradients, in the parameters' order, into the vector's; a parameter without one has zero."""
+        filled = [
+            torch.zeros_like(p) if g is None else g for g, p in zip(gradients, self.named.values(), strict=True)
+        ]
+        assert self.vector.grad is not None
+        torch.cat([g.reshape(-1) for g in filled], out=self.vector.grad)

@@ -1,0 +1,30 @@
+"""What changes over a run: lambda, the learning rate, and where the finish phase begins."""
+
+from __future__ import annotations
+
+import math
+
+from bimt_tf.train.config import Config, METHODS
+
+__all__ = ["finish_step", "lam_at", "lr_at"]
+
+
+def finish_step(config: Config) -> int:
+    """The step (0-based) at which the finish phase begins; ``steps`` if there is none."""
+    return config.training.steps - round(config.training.steps * config.training.finish)
+
+
+def lam_at(config: Config, step: int) -> float:
+    """lambda at a step: piecewise constant before the finish phase, 0 in it and without a penalty."""
+    pressed = finish_step(config)
+    if step >= pressed or not METHODS[config.method].penalised:
+        return 0.0
+    return [lam for start, lam in config.training.lam if step >= start * pressed][-1]
+
+
+def lr_at(config: Config, step: int) -> float:
+    """The learning rate at a step: constant, then in the finish phase a half cosine to 0."""
+    begin, end = finish_step(config), config.training.steps
+    if step < begin:
+        return config.training.lr
+    return config.training.lr * 0.5 * (1 + math.cos(math.pi * (step - begin) / (end - begin)))

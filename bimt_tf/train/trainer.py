@@ -1,0 +1,273 @@
+"""The training loop: pressed phase (penalty and swaps), then finish phase (zeros frozen, rate to 0).
+
+One step, with the weights w as one vector:
+
+    g = gradient of the task's loss        (+ lambda * coefficient * sign(w), if the penalty acts by its gradient)
+    w = Adam(w, g); w = soft threshold of w, if the penalty is proximal; frozen zeros stay 0
+    every S steps neurons move to shorten the wiring (swap.py), and the coefficients follow
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from bimt_tf import cost
+from bimt_tf.bimt import BIMT
+from bimt_tf.adapters import wire
+from bimt_tf.errors import InputError
+from bimt_tf.geometry import Geometry
+from bimt_tf.layout import Layout
+from bimt_tf.tasks import task as find_task
+from bimt_tf.train.checkpoint import Checkpoint
+from bimt_tf.train.config import METHODS, Config
+from bimt_tf.train.engine import engine
+from bimt_tf.train.flat import FlatParameters
+from bimt_tf.train.schedule import finish_step, lam_at, lr_at
+
+__all__ = ["Trainer", "Record", "NonFiniteLoss"]
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+SEED_OF_BATCHES = 1  # added to the seed, so that batches and data come from streams of their own
+
+
+class NonFiniteLoss(RuntimeError):
+    """The loss became NaN or infinite at ``step``."""
+
+    def __init__(self, step: int, value: float) -> None:
+        super().__init__(f"the training loss is {value} at step {step}")
+        self.step = step
+
+
+class Record(NamedTuple):
+    """A logged step: what metrics.jsonl holds a line of. ``loss`` is the mean training loss since the last record."""
+
+    step: int
+    loss: float
+    test_loss: float
+    cost: float
+    lam: float
+    lr: float
+    active: int
+
+
+class Trainer:
+    """A run in memory: model, BIMT, optimizer and batches, advanced by :meth:`run`.
+
+    Args:
+        config: what to train.
+        checkpoint: where to go on; from the start unless given.
+
+    Raises:
+        InputError: for a device or a population that is not there, or a checkpoint of another model.
+    """
+
+    def __init__(self, config: Config, checkpoint: Checkpoint | None = None) -> None:
+        training, self.config = config.training, config
+        self.task = find_task(config.task)
+        device, dtype = _device(training.device), DTYPES[training.dtype]
+        self.data = self.task.data(config.data, config.seed, dtype)
+        self.model = self.task.model(config.model, config.data, config.seed, dtype).to(device)
+        self.step = 0
+        self.seconds = 0.0
+        self._inputs, self._targets = self.data.train.inputs.to(device), self.data.train.targets.to(device)
+        self._held_out = self.data.test.inputs.to(device), self.data.test.targets.to(device)
+        self._generator = torch.Generator().manual_seed(config.seed + SEED_OF_BATCHES)
+        self._method = METHODS[config.method]
+        geometry = Geometry(**vars(config.geometry))  # pyright: ignore[reportArgumentType]
+        wiring = wire(self.model, training.fixed)
+        if checkpoint is not None:
+            _require_same(self.model, checkpoint)
+            self.model.load_state_dict(checkpoint.model)
+        self._flat = FlatParameters(self.model)
+        self.bimt = BIMT(self.model, geometry, wiring, training.reduction)
+        self._penalty = BIMT(
+            self.model, geometry if self._method.local else replace(geometry, width=0.0), wiring, training.reduction
+        )
+        self._vector = self._flat.vector
+        self.optimizer = torch.optim.Adam([self._vector], lr=training.lr, fused=True)
+        self._kept: Tensor | None = None
+        self._compiled: bool | None = None
+        if checkpoint is not None:
+            self._restore(checkpoint)
+        self._recharge()
+
+    def run(
+        self,
+        *,
+        on_record: Callable[[Record], None] = lambda record: None,
+        on_checkpoint: Callable[[Checkpoint], None] = lambda checkpoint: None,
+        on_note: Callable[[str], None] = lambda note: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> bool:
+        """Train to the end, or until ``stop()``; True if the end was reached.
+
+        ``on_record`` is called every ``log_every`` steps and after the last, ``on_checkpoint`` every
+        ``checkpoint_every`` steps, on stopping and after the last; ``on_note`` with what was decided on the way.
+
+        Raises:
+            NonFiniteLoss: before the step is taken.
+        """
+        training = self.config.training
+        if self.step == training.steps:
+            return True
+        begun = time.perf_counter() - self.seconds
+        compute = engine(
+            self.model, self._loss, training.compile, training.steps - self.step, self._example(), self._compiled
+        )
+        self._compiled = compute.compiled
+        on_note(compute.note)
+        parameters = list(self._flat.named.values())
+        summed, counted = 0.0, 0
+        while self.step < training.steps:
+            if self.step == finish_step(self.config):
+                self._begin_finish()
+            loss = compute.loss(*self._batch())
+            value = loss.item()
+            if not math.isfinite(value):
+                raise NonFiniteLoss(self.step, value)
+            self._update(torch.autograd.grad(loss, parameters, allow_unused=True))
+            summed, counted = summed + value, counted + 1
+            self.step += 1
+            stopping = stop()
+            last = self.step == training.steps
+            self.seconds = time.perf_counter() - begun
+            if self.step % training.log_every == 0 or last:
+                on_record(self._record(summed / counted))
+                summed, counted = 0.0, 0
+            if self.step % training.checkpoint_every == 0 or last or stopping:
+                on_checkpoint(self.checkpoint())
+            if stopping and not last:
+                return False
+        return True
+
+    def evaluate(self) -> dict[str, float]:
+        """The task's metrics on the held-out examples."""
+        with torch.no_grad():
+            outputs = self.model(self._held_out[0])
+        return self.task.metrics(self.config.data, outputs, self._held_out[1])
+
+    def active(self) -> int:
+        """Weights of connections above ``training.active`` in magnitude (biases and tables not counted)."""
+        parameters = self.bimt.parameters
+        return sum(
+            int((parameters[c.parameter].detach().abs() > self.config.training.active).sum())
+            for c in self.bimt.wiring.connections
+        )
+
+    def checkpoint(self) -> Checkpoint:
+        """Everything :class:`Trainer` needs to go on from here."""
+        names = list(self._flat.named)
+        state = self.optimizer.state[self._vector]
+        return Checkpoint(
+            step=self.step,
+            seconds=self.seconds,
+            compiled=bool(self._compiled),
+            model={name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()},
+            layout=self.bimt.state_dict(),
+            moments={
+                moment: {n: t.cpu().clone() for n, t in zip(names, self._flat.split(state[moment]), strict=True)}
+                for moment in ("exp_avg", "exp_avg_sq")
+            },
+            updates=float(state["step"]),
+            generator=self._generator.get_state(),
+            kept={}
+            if self._kept is None
+            else {n: t.cpu().clone() for n, t in zip(names, self._flat.split(self._kept), strict=True)},
+        )
+
+    def _loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return self.task.loss(self.config.data, outputs, targets)
+
+    def _example(self) -> tuple[Tensor, Tensor]:
+        size = self.config.training.batch_size or len(self._inputs)
+        indices = torch.arange(size, device=self._inputs.device) % len(self._inputs)
+        return self._inputs[indices], self._targets[indices]
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        size = self.config.training.batch_size
+        if not size:
+            return self._inputs, self._targets
+        chosen = torch.randint(len(self._inputs), (size,), generator=self._generator).to(self._inputs.device)
+        return self._inputs[chosen], self._targets[chosen]
+
+    def _update(self, gradients: tuple[Tensor | None, ...]) -> None:
+        """One optimizer step, the penalty's part in it, and a swap if it is due."""
+        training = self.config.training
+        lam = lam_at(self.config, self.step)
+        self._flat.set_grad_(gradients)
+        charged = [(self._vector, self._charge)]
+        if lam and training.penalty == "subgradient":
+            cost.add_gradient_(charged, lam)
+        self.optimizer.param_groups[0]["lr"] = lr_at(self.config, self.step)
+        self.optimizer.step()
+        if lam and training.penalty == "proximal":
+            cost.shrink_(charged, lam, self.optimizer)
+        if self._kept is not None:
+            self._vector.data.mul_(self._kept)
+        done = self.step + 1
+        if self._method.swaps and done % training.swap_every == 0 and done <= finish_step(self.config):
+            self.swap()
+
+    def swap(self) -> None:
+        """Move neurons by the config's search; the penalty follows."""
+        self.bimt.swap(self.config.training.swap_method, self.config.training.top_k)
+        self._recharge()
+
+    def _recharge(self) -> None:
+        self._penalty.layout = self.bimt.layout
+        self._charge = self._flat.concatenate(self._penalty.coefficients())
+
+    def _begin_finish(self) -> None:
+        """Cut what is below ``cut``, place the neurons a last time, and freeze the zeros."""
+        if self._method.penalised:
+            weights = self._vector.data
+            self._kept = (weights.abs() > self.config.training.cut).to(weights.dtype)
+            weights.mul_(self._kept)
+        if self._method.swaps:
+            self.swap()
+
+    def _record(self, loss: float) -> Record:
+        with torch.no_grad():
+            charge = float((self._charge * self._vector.abs()).sum())
+        training = self.config.training
+        done = self.step - 1
+        return Record(
+            self.step, loss, self.evaluate()["loss"], charge, lam_at(self.config, done), lr_at(self.config, done),
+            self.active(),
+        )  # fmt: skip
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        self.step, self.seconds, self._compiled = checkpoint.step, checkpoint.seconds, checkpoint.compiled
+        self.bimt.load_state_dict(checkpoint.layout)
+        self._generator.set_state(checkpoint.generator)
+        vector = self._vector
+        moments = {name: self._flat.concatenate(tensors).to(vector) for name, tensors in checkpoint.moments.items()}
+        self.optimizer.state[vector] = {"step": torch.tensor(checkpoint.updates, dtype=torch.float32), **moments}
+        if checkpoint.kept:
+            self._kept = self._flat.concatenate(checkpoint.kept).to(vector)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+        return device
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {name!r} is not available here") from error
+
+
+def _require_same(model: torch.nn.Module, checkpoint: Checkpoint) -> None:
+    shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
+    found = {name: list(value.shape) for name, value in checkpoint.model.items()}
+    if shapes != found:
+        name = next(n for n in {**shapes, **found} if shapes.get(n) != found.get(n))
+        raise InputError(
+            f"the checkpoint is of another model: {name} is {found.get(name)} in it and {shapes.get(name)} in the config"
+        )

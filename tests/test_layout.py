@@ -1,0 +1,126 @@
+"""Layout: permutations that never mix heads, and bake_."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bimt_tf.errors import InputError
+from bimt_tf.layout import Layout, bake_
+from bimt_tf.wiring import Wiring
+
+
+def wiring(heads: int = 3, q: int = 2, v: int = 4, m: int = 5, fixed: tuple[str, ...] = ()) -> Wiring:
+    shapes = {"W_Q": (heads, m, q), "W_V": (heads, m, v), "b": (m,)}
+    return Wiring.from_table(
+        {"W_Q": "h m q", "W_V": "h m v", "b": "m"},
+        {name: torch.zeros(shape) for name, shape in shapes.items()},
+        heads={"q": "h", "v": "h"},
+        fixed=fixed,
+    )
+
+
+sizes = st.tuples(*[st.integers(1, 5)] * 4)
+
+
+@given(sizes, st.integers(0, 10**6))
+def test_random_layouts_never_mix_heads(sizes, seed):
+    w = wiring(*sizes)
+    layout = Layout.random(w, torch.Generator().manual_seed(seed))
+    layout.check(w)
+    where = {}
+    for name, p in w.populations.items():
+        slots = layout.slots[name].tolist()
+        assert sorted(slots) == list(range(p.size))
+        for h in range(p.heads):
+            segments = {s // p.head_size for s in slots[h * p.head_size : (h + 1) * p.head_size]}
+            assert len(segments) == 1
+            where.setdefault((p.group, h), set()).update(segments)
+        order = layout.order(name).tolist()
+        assert [slots[neuron] for neuron in order] == list(range(p.size))
+        assert layout.segments(p).tolist() == [slots[h * p.head_size] // p.head_size for h in range(p.heads)]
+    assert all(len(segments) == 1 for segments in where.values())
+
+
+def test_random_layouts_reach_every_layout():
+    w = wiring(heads=2, q=2, v=1, m=1)
+    generator = torch.Generator().manual_seed(0)
+    seen = {tuple(tuple(s.tolist()) for s in Layout.random(w, generator).slots.values()) for _ in range(200)}
+    assert len(seen) == 2 * 2 * 2
+
+
+def test_random_layouts_come_from_the_generator_alone():
+    state = torch.random.get_rng_state()
+    a, b = (Layout.random(wiring(), torch.Generator().manual_seed(3)) for _ in range(2))
+    assert all(torch.equal(a.slots[n], b.slots[n]) for n in a.slots)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(("fixed", "stay"), [("m", {"m"}), ("q", {"q", "v"})])
+def test_fixed_populations_and_their_head_group_stay(fixed, stay):
+    w = wiring(fixed=(fixed,))
+    for seed in range(5):
+        layout = Layout.random(w, torch.Generator().manual_seed(seed))
+        for name in w.populations:
+            stays = torch.equal(layout.slots[name], torch.arange(w.populations[name].size))
+            assert stays == (name in stay)
+
+
+def test_identity_and_moved():
+    w = wiring()
+    identity = Layout.identity(w)
+    identity.check(w)
+    other = Layout({name: s.clone() for name, s in identity.slots.items()})
+    other.slots["m"][:2] = torch.tensor([1, 0])
+    assert other.moved(identity) == identity.moved(other) == 2
+    assert identity.moved(identity) == 0
+
+
+def edited(name: str, slots: object) -> Layout:
+    own = dict(Layout.identity(wiring()).slots)
+    own[name] = slots
+    return Layout(own)
+
+
+@pytest.mark.parametrize(
+    ("layout", "says"),
+    [
+        (edited("m", torch.tensor([0, 1, 2, 3, 3])), "'m' are not a permutation of 0..4"),
+        (edited("m", torch.tensor([0, 1, 2, 3, 5])), "'m' are not a permutation"),
+        (edited("m", torch.arange(4)), r"'m' must be int64 \[5\], found torch.int64 \[4\]"),
+        (edited("m", torch.arange(5).int()), r"'m' must be int64 \[5\], found torch.int32"),
+        (edited("m", [0, 1, 2, 3, 4]), "'m' must be a tensor, found a list"),
+        (edited("q", torch.tensor([0, 2, 1, 3, 4, 5])), "'q' mix neurons of different heads"),
+        (edited("q", torch.tensor([2, 3, 0, 1, 4, 5])), "'q' and 'v' disagree"),
+        (edited("mm", torch.arange(5)), r"unknown population in the layout 'mm'"),
+        (Layout({"m": torch.arange(5)}), "no slots for population 'q'"),
+    ],
+    ids=lambda x: x if isinstance(x, str) else "",
+)
+def test_bad_layouts_are_refused(layout, says):
+    with pytest.raises(InputError, match=says):
+        layout.check(wiring())
+
+
+def test_bake_moves_rows_columns_and_leaves_the_identity():
+    w = Wiring.from_table({"w": "a b", "b": "b"}, {"w": torch.zeros(3, 2), "b": torch.zeros(2)})
+    parameters = {"w": torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), "b": torch.tensor([7.0, 8.0])}
+    layout = Layout({"a": torch.tensor([2, 0, 1]), "b": torch.tensor([1, 0])})  # neuron -> slot
+    after, orders = bake_(w, layout, parameters)
+    # slot 0 is held by neuron 1, slot 1 by neuron 2, slot 2 by neuron 0; columns are exchanged
+    assert parameters["w"].tolist() == [[4.0, 3.0], [6.0, 5.0], [2.0, 1.0]]
+    assert parameters["b"].tolist() == [8.0, 7.0]
+    assert {n: o.tolist() for n, o in orders.items()} == {"a": [1, 2, 0], "b": [1, 0]}
+    assert all(torch.equal(s, torch.arange(len(s))) for s in after.slots.values())
+    assert layout.slots["a"].tolist() == [2, 0, 1]
+
+
+def test_bake_keeps_a_head_group_that_is_not_bakeable_as_a_whole():
+    shapes = {"W_Q": torch.randn(3, 5, 2), "W_V": torch.randn(3, 5, 4)}
+    w = Wiring.from_table({"W_Q": "h m q", "W_V": "h m v"}, shapes, heads={"q": "h", "v": "h"}, unbakeable=["q"])
+    layout = Layout.random(w, torch.Generator().manual_seed(1))
+    after, orders = bake_(w, layout, shapes)
+    assert set(orders) == {"m"}
+    assert torch.equal(after.slots["q"], layout.slots["q"]) and torch.equal(after.slots["v"], layout.slots["v"])
