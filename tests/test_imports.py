@@ -148,7 +148,7 @@ def test_the_check_sees_a_wrong_import(module, source, says):
 
 def test_the_check_lets_right_imports_pass():
     right = {
-        "bimt_tf.cli": "from bimt_tf import __version__\nif TYPE_CHECKING:\n    from bimt_tf.train.trainer import Record",
+        "bimt_tf.cli": "from bimt_tf import __version__\nif TYPE_CHECKING:\n    from bimt_tf.train.trainer import X",
         "bimt_tf.layout": "import torch\nfrom bimt_tf.wiring import Wiring\nfrom .errors import InputError",
         "bimt_tf.models.mlp": "from bimt_tf.models.parts import HookedModel\nfrom .parts import whole",
     }

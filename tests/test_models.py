@@ -39,7 +39,8 @@ def test_parameters_have_transformer_lens_names_and_shapes():
         "blocks.0.attn.W_Q": (4, 8, 3), "blocks.0.attn.W_K": (4, 8, 3), "blocks.0.attn.W_V": (4, 8, 3),
         "blocks.0.attn.b_Q": (4, 3), "blocks.0.attn.b_K": (4, 3), "blocks.0.attn.b_V": (4, 3),
         "blocks.0.attn.W_O": (4, 3, 8), "blocks.0.attn.b_O": (8,),
-        "blocks.0.mlp.W_in": (8, 5), "blocks.0.mlp.b_in": (5,), "blocks.0.mlp.W_out": (5, 8), "blocks.0.mlp.b_out": (8,),
+        "blocks.0.mlp.W_in": (8, 5), "blocks.0.mlp.b_in": (5,),
+        "blocks.0.mlp.W_out": (5, 8), "blocks.0.mlp.b_out": (8,),
         "unembed.W_U": (8, 3), "unembed.b_U": (3,),
     }  # fmt: skip
     assert {name: tuple(p.shape) for name, p in model.named_parameters()} == expected

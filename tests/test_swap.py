@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import Space, best_cost, greedy, loop_cost, mlp_wires, transformer_wires
+from scipy.optimize import linear_sum_assignment
 from torch import nn
 
 from bimt_tf import BIMT, MLP, Geometry, Layout, RegressionTransformer, wire
@@ -50,7 +51,10 @@ def test_assignment_of_one_population_equals_brute_force(outside, size, norm, re
 
 
 @pytest.mark.parametrize(("heads", "d_head"), [(1, 4), (2, 2), (3, 1), (4, 1), (2, 1), (3, 2)])
-def test_assignment_of_heads_equals_brute_force(heads, d_head):
+@pytest.mark.parametrize("priced", [False, True])
+def test_assignment_of_heads_equals_brute_force(heads, d_head, priced, monkeypatch):
+    if priced:
+        monkeypatch.setattr("bimt_tf.swap.PRICED", 2, raising=False)
     model = transformer(n_heads=heads, d_head=d_head, d_model=2, d_mlp=1, d_in=1, d_out=1, seed=heads)
     populations = wire(model).populations
     fixed = tuple(name for name, p in populations.items() if p.head_axis is None)
@@ -62,6 +66,31 @@ def test_assignment_of_heads_equals_brute_force(heads, d_head):
     assert report.cost_before == pytest.approx(before, rel=1e-12)
     assert report.cost_after == pytest.approx(best, rel=1e-12)
     assert loop_cost(wires(model), slots(bimt), space) == pytest.approx(best, rel=1e-12)
+
+
+@pytest.mark.parametrize("live", [0, 1, 20, 45, 60])
+@pytest.mark.parametrize("size", [60, 130])
+def test_large_populations_are_placed_exactly(live, size, monkeypatch):
+    """Large problems are solved at approximate prices; the solution is SciPy's optimum all the same."""
+    from bimt_tf import swap
+
+    monkeypatch.setattr(swap, "PRICED", 2, raising=False)
+    model = MLP([9, size, 7], seed=live, dtype=F64)
+    with torch.no_grad():  # the dead neurons of a sparse network, some of them still with a bias
+        model.layers[0].weight[live:] = 0.0
+        model.layers[1].weight[:, live:] = 0.0
+        model.layers[1].weight[torch.rand(7, size, generator=torch.Generator().manual_seed(live)) < 0.8] = 0.0
+    bimt = start(model, Space(), seed=1, fixed=("input", "output"))
+    placement, own = bimt.placement(), {name: s.numpy() for name, s in bimt.layout.slots.items()}
+    table = placement.table("hidden0", own)
+    rows, columns = linear_sum_assignment(table)
+    before = table[rows, own["hidden0"]].sum()
+    report = bimt.swap()
+    assert report.cost_before - report.cost_after == pytest.approx(
+        before - table[rows, columns].sum(), rel=1e-11, abs=1e-14
+    )
+    assert sorted(slots(bimt)["hidden0"]) == list(range(size))
+    assert bimt.swap().moved == 0
 
 
 def test_assignment_of_the_residual_stream_equals_brute_force():

@@ -1,10 +1,5 @@
 import dataclasses
-import json
 import os
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 import torch

@@ -261,14 +261,15 @@ def _nonlinear(x: np.ndarray, y: np.ndarray, unseen: np.ndarray, seed: int) -> n
     width = 0.7 * np.sqrt(z.shape[1])
     bumps = Nystroem(gamma=1 / (2 * width**2), n_components=min(150, max(1, len(x) // 4)), random_state=seed).fit(z)
     features, unseen_features = (
-        np.hstack([products.transform(part[:, :32]), part[:, 32:], bumps.transform(part)]) for part in (z, z_unseen)
+        np.hstack([np.asarray(products.transform(part[:, :32])), part[:, 32:], bumps.transform(part)])
+        for part in (z, z_unseen)
     )
     centre = features.mean(0)
     return (unseen_features - centre) @ _ridge(features - centre, y - y.mean()) + y.mean()
 
 
 def _ridge(features: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Ridge weights with the penalty of least generalised cross-validation error; scikit-learn's RidgeCV, 5x slower."""
+    """Ridge weights with the penalty of least generalised cross-validation error (RidgeCV would do, 5 times slower)."""
     n = len(y)
     eigenvalues, vectors = np.linalg.eigh(features.T @ features)
     eigenvalues = eigenvalues.clip(0)

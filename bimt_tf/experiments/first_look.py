@@ -33,14 +33,12 @@ def probe_run(trainer: Trainer, wanted: Probe) -> ProbeResult:
     latents = trainer.data.test.latents
     if wanted.target not in latents:
         raise unknown(f"target of {trainer.config.task}", wanted.target, latents)
-    return probe(
-        trainer.model, wanted.hook, latents[wanted.target], wanted.position, inputs=trainer.data.test.inputs
-    )
+    return probe(trainer.model, wanted.hook, latents[wanted.target], wanted.position, inputs=trainer.data.test.inputs)
 
 
 def first_look(run: RunDirectory, trainer: Trainer) -> dict[str, Any]:
     """Measure the network, draw its figures into DIR/figures, write summary.json and return it."""
-    config, task, bimt = trainer.config, trainer.task, trainer.bimt
+    config, bimt = trainer.config, trainer.bimt
     metrics = trainer.evaluate()
     parameters = bimt.parameters
     connections = [parameters[c.parameter].detach() for c in bimt.wiring.connections]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -11,9 +11,7 @@ from typing import Any, Protocol
 
 import torch
 
-from bimt_tf.errors import InputError
 from bimt_tf.experiments.first_look import first_look
-from bimt_tf.train.checkpoint import Checkpoint
 from bimt_tf.train.config import Config
 from bimt_tf.train.loggers import logger
 from bimt_tf.train.rundir import RunDirectory

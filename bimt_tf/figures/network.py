@@ -216,7 +216,7 @@ def _draw_key(figure: Figure, size: tuple[float, float], scene: Scene, title: st
         Line2D([], [], color=POSITIVE, lw=1.6, label=f"positive ({int((signs > 0).sum()):,})"),
         Line2D([], [], color=NEGATIVE, lw=1.6, label=f"negative ({int((signs < 0).sum()):,})"),
     ]
-    figure.legend(handles=handles, loc="upper right", bbox_to_anchor=(1 - 0.1 / size[0], 1 - 0.06 / size[1]),
+    figure.legend(handles=handles, loc="lower right", bbox_to_anchor=(1 - 0.1 / size[0], 0.06 / size[1]),
                   ncols=2, handlelength=1.4, columnspacing=1.2, borderaxespad=0)  # fmt: skip
     figure.text(LEFT / size[0], 0.1 / size[1],
                 f"{len(signs):,} connections. Width and opacity: |w| relative to the largest of its matrix.",

@@ -155,12 +155,12 @@ class InContextTask:
         return targets[:, -1], outputs[:, -1, 0]
 
     def labels(self, options: InContextOptions) -> Mapping[str, list[str]]:
-        """y and x on the way in, y (and what nobody reads) on the way out."""
+        """Y and x on the way in, y (and what nobody reads) on the way out."""
         xs = ["x"] if options.dim == 1 else [f"x_{i + 1}" for i in range(options.dim)]
         return {"input": ["y", *xs], "output": ["y", *("–" for _ in xs)]}
 
     def probes(self, options: InContextOptions) -> tuple[Probe, ...]:
-        """w in Res2 at the last y token, where it is first known, and at the query."""
+        """W in Res2 at the last y token, where it is first known, and at the query."""
         target = "w" if options.dim == 1 else "w_1"
         hook = "blocks.0.hook_resid_post"
         return (Probe(hook, target, 2 * options.examples - 1), Probe(hook, target, 2 * options.examples))
@@ -189,7 +189,7 @@ _NOTEBOOK = {
         "top_k": 20,
     },
 }
-_BEST = {"data": {}, "training": {}}
+_BEST = {"data": {"read": "last"}}
 _SINGULAR = {"x_low": -1.0, "x_high": 1.0, "w_low": 1.0, "w_high": 3.0}
 
 

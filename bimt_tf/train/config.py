@@ -23,7 +23,10 @@ import yaml
 from bimt_tf.errors import InputError, require_non_negative, require_positive, unknown
 from bimt_tf.tasks import task as find_task
 
-__all__ = ["Config", "GeometryConfig", "TrainingConfig", "Method", "METHODS", "make", "load", "dump", "spell", "sentences"]
+__all__ = [
+    "Config", "GeometryConfig", "TrainingConfig", "Method", "METHODS", "make", "load", "dump", "parse_schedule", "spell",
+    "sentences",
+]  # fmt: skip
 
 Schedule = tuple[tuple[float, float], ...]
 
@@ -75,7 +78,7 @@ class TrainingConfig:
     lr: float = 1e-3
     """Adam's learning rate before the finish phase"""
     lam: Schedule = ((0.0, 0.001), (0.25, 0.01), (0.5, 0.1), (0.75, 0.3))
-    """lambda of the connection cost: a number, or START:LAMBDA pairs with START a share of the steps before the finish"""
+    """lambda of the connection cost: a number, or START:LAMBDA pairs, START a share of the steps before the finish"""
     reduction: Literal["mean", "sum"] = "mean"
     """connection cost averaged over each linear layer (mean) or summed (Eq. 3)"""
     penalty: Literal["proximal", "subgradient"] = "proximal"
@@ -173,7 +176,11 @@ def make(
             raise InputError(f"config section {section!r} must hold keys and values, found {given!r}")
         built[section] = _build(cls, {**found.presets[preset].get(section, {}), **given}, section)
     return Config(
-        task=task, preset=preset, method=method, seed=_fit(seed, int, "seed"), **built  # pyright: ignore
+        task=task,
+        preset=preset,
+        method=method,
+        seed=_fit(seed, int, "seed"),
+        **built,  # pyright: ignore
     )
 
 
@@ -214,7 +221,8 @@ def parse_schedule(text: str) -> Schedule:
         pairs = [part.split(":") for part in text.split(",")]
         return tuple((float(start), float(value)) for start, value in pairs)
     except ValueError as error:
-        raise InputError(f"lam must be a number or START:LAMBDA pairs such as 0:0.001,0.5:0.1, found {text!r}") from error
+        expected = "a number or START:LAMBDA pairs such as 0:0.001,0.5:0.1"
+        raise InputError(f"lam must be {expected}, found {text!r}") from error
 
 
 def spell(schedule: Schedule) -> str:

@@ -48,7 +48,8 @@ def engine(
 
     if compiled is None:
         if wish == "no" or (wish == "auto" and steps < WORTH_COMPILING):
-            return Engine(eager, False, "eager" if wish == "no" else f"eager ({steps} steps do not earn compiling back)")
+            why = "" if wish == "no" else f" ({steps} steps do not earn compiling back)"
+            return Engine(eager, False, f"eager{why}")
     elif not compiled:
         return Engine(eager, False, "eager, as before")
     if example[0].device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "c++"))):

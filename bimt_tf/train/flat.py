@@ -40,8 +40,6 @@ class FlatParameters:
 
     def set_grad_(self, gradients: Sequence[Tensor | None]) -> None:
         """Write gradients, in the parameters' order, into the vector's; a parameter without one has zero."""
-        filled = [
-            torch.zeros_like(p) if g is None else g for g, p in zip(gradients, self.named.values(), strict=True)
-        ]
+        filled = [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, self.named.values(), strict=True)]
         assert self.vector.grad is not None
         torch.cat([g.reshape(-1) for g in filled], out=self.vector.grad)

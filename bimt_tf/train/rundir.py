@@ -1,7 +1,4 @@
-"""The run directory: what a run leaves behind, and how it is read again (docs/run-directory.md).
-
-    config.yaml  metrics.jsonl  checkpoints/  model.safetensors  layout.json  summary.json  figures/
-"""
+"""The run directory: what a run leaves behind, and how it is read again (docs/run-directory.md)."""
 
 from __future__ import annotations
 
@@ -48,7 +45,7 @@ class RunDirectory:
         strange = [name for name in present if name not in (*OWNED, _LOCK)]
         if present and not overwrite:
             raise InputError(
-                f"{path} is not empty: give --overwrite to replace the run in it, another --out, or 'bimt resume {path}'"
+                f"{path} is not empty: give --overwrite to replace the run, another --out, or 'bimt resume {path}'"
             )
         if present and strange and "config.yaml" not in present:
             raise InputError(f"{path} is not a run directory (it holds {strange[0]!r}): give another --out")

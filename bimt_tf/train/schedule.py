@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from bimt_tf.train.config import Config, METHODS
+from bimt_tf.train.config import METHODS, Config
 
 __all__ = ["finish_step", "lam_at", "lr_at"]
 
@@ -15,7 +15,7 @@ def finish_step(config: Config) -> int:
 
 
 def lam_at(config: Config, step: int) -> float:
-    """lambda at a step: piecewise constant before the finish phase, 0 in it and without a penalty."""
+    """Lambda at a step: piecewise constant before the finish phase, 0 in it and without a penalty."""
     pressed = finish_step(config)
     if step >= pressed or not METHODS[config.method].penalised:
         return 0.0

@@ -19,11 +19,10 @@ import torch
 from torch import Tensor
 
 from bimt_tf import cost
-from bimt_tf.bimt import BIMT
 from bimt_tf.adapters import wire
+from bimt_tf.bimt import BIMT
 from bimt_tf.errors import InputError
 from bimt_tf.geometry import Geometry
-from bimt_tf.layout import Layout
 from bimt_tf.tasks import task as find_task
 from bimt_tf.train.checkpoint import Checkpoint
 from bimt_tf.train.config import METHODS, Config
@@ -236,7 +235,6 @@ class Trainer:
     def _record(self, loss: float) -> Record:
         with torch.no_grad():
             charge = float((self._charge * self._vector.abs()).sum())
-        training = self.config.training
         done = self.step - 1
         return Record(
             self.step, loss, self.evaluate()["loss"], charge, lam_at(self.config, done), lr_at(self.config, done),
@@ -269,5 +267,5 @@ def _require_same(model: torch.nn.Module, checkpoint: Checkpoint) -> None:
     if shapes != found:
         name = next(n for n in {**shapes, **found} if shapes.get(n) != found.get(n))
         raise InputError(
-            f"the checkpoint is of another model: {name} is {found.get(name)} in it and {shapes.get(name)} in the config"
+            f"the checkpoint is of another model: {name} is {found.get(name)} in it, {shapes.get(name)} by the config"
         )

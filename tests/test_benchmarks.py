@@ -1,0 +1,167 @@
+"""The benchmarks' plain programs compute what the library computes, so that their times are comparable."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linear_sum_assignment
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.naive import exchange, naive_cost, naive_relocation, naive_step  # noqa: E402
+from benchmarks.plain import PlainTransformer  # noqa: E402
+from bimt_tf import BIMT, Geometry, RegressionTransformer  # noqa: E402
+from bimt_tf.swap import _assignment  # noqa: E402
+
+WIDTH, LAYER_GAP = 2.0, 0.5
+
+
+def tiny(n_heads: int, **sizes: int) -> RegressionTransformer:
+    given = dict(d_in=3, d_out=2, d_model=8, n_layers=2, n_heads=n_heads, d_mlp=12, n_ctx=3) | sizes
+    return RegressionTransformer(**given, act_fn="gelu_new", seed=1, dtype=torch.float64)
+
+
+def bimt_of(model: RegressionTransformer) -> BIMT:
+    return BIMT(model, Geometry(WIDTH, LAYER_GAP), reduction="mean")
+
+
+@pytest.mark.parametrize("n_heads", [1, 4])
+def test_naive_cost_is_the_librarys(n_heads):
+    model = tiny(n_heads)
+    expected = bimt_of(model).cost()
+    assert naive_cost(model, WIDTH, LAYER_GAP).item() == pytest.approx(expected.item(), rel=1e-12)
+    kept = {}
+    for _ in range(2):
+        assert naive_cost(model, WIDTH, LAYER_GAP, kept).item() == pytest.approx(expected.item(), rel=1e-12)
+    assert kept
+
+
+@pytest.mark.parametrize("n_heads", [1, 4])
+def test_naive_cost_has_the_gradient_the_library_adds(n_heads):
+    model = tiny(n_heads)
+    naive_cost(model, WIDTH, LAYER_GAP).backward()
+    autograd = {name: p.grad.clone() for name, p in model.named_parameters()}
+    model.zero_grad()
+    bimt_of(model).add_cost_grad_(1.0)
+    for name, p in model.named_parameters():
+        torch.testing.assert_close(p.grad, autograd[name], rtol=1e-12, atol=1e-15)
+
+
+def test_exchange_moves_both_rows():
+    tensor = torch.arange(6.0).reshape(3, 2)
+    exchange(tensor, 0, 0, 2)
+    assert tensor.tolist() == [[4, 5], [2, 3], [0, 1]]
+
+
+@pytest.mark.parametrize(("n_heads", "top_k"), [(1, 3), (1, 30), (2, 5), (4, 3), (4, 30)])
+def test_naive_relocation_ends_where_the_greedy_swap_ends(n_heads, top_k):
+    model = tiny(n_heads, d_head=3)
+    bimt = bimt_of(model)
+    report = bimt.swap("greedy", top_k=top_k)
+    relocated = copy.deepcopy(model)
+    naive = naive_relocation(relocated, top_k, WIDTH, LAYER_GAP)
+    assert naive.measured == naive.total > 0
+    assert naive.cost_before == pytest.approx(report.cost_before, rel=1e-12)
+    assert naive.cost_after == pytest.approx(report.cost_after, abs=1e-9)
+    assert naive.cost_after < naive.cost_before
+    assert bimt_of(relocated).cost().item() == pytest.approx(naive.cost_after, rel=1e-12)
+    for name, order in naive.order.items():
+        assert order == bimt.layout.order(name).tolist(), name
+
+
+@pytest.mark.parametrize("n_heads", [1, 4])
+def test_naive_relocation_preserves_the_function(n_heads):
+    model = tiny(n_heads)
+    x = torch.randn(5, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    before = model(x)
+    order = naive_relocation(model, 4, WIDTH, LAYER_GAP).order
+    torch.testing.assert_close(model(x[..., order["input"]]), before[..., order["output"]], rtol=1e-12, atol=1e-12)
+
+
+def test_naive_relocation_stops_at_its_limit_and_says_so():
+    model = tiny(1)
+    naive = naive_relocation(model, 4, WIDTH, LAYER_GAP, limit=7)
+    assert naive.measured == 7 < naive.total
+
+
+def test_exact_swap_ends_no_higher_than_the_naive_relocation():
+    model = tiny(4)
+    after = bimt_of(model).swap().cost_after
+    assert after <= naive_relocation(model, 30, WIDTH, LAYER_GAP).cost_after + 1e-12
+
+
+def test_naive_step_is_the_librarys_step():
+    models = [tiny(1) for _ in range(2)]
+    x = torch.randn(4, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    target = x[:, :2, 0]
+    plain, ours = (torch.optim.AdamW(m.parameters(), lr=1e-2, weight_decay=0.0) for m in models)
+    bimt = bimt_of(models[1])
+    for _ in range(5):
+        naive_step(models[0], plain, x, target, 0.1, WIDTH, LAYER_GAP)
+        ours.zero_grad()
+        (models[1](x)[:, [0, 2], 0] - target).square().mean().backward()
+        bimt.add_cost_grad_(0.1)
+        ours.step()
+    for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("n_heads", [1, 4])
+def test_plain_transformer_is_the_regression_transformer(n_heads):
+    model = tiny(n_heads, d_head=3)
+    x = torch.randn(5, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.testing.assert_close(PlainTransformer(model)(x), model(x), rtol=1e-12, atol=1e-12)
+
+
+def test_plain_transformer_refuses_another_activation():
+    with pytest.raises(ValueError, match="relu"):
+        PlainTransformer(RegressionTransformer(act_fn="relu"))
+
+
+def test_speed_sides_take_turns():
+    from benchmarks.speed import take_turns
+
+    calls: list[str] = []
+    timing = take_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, turns=2, calls=1)
+    assert calls == ["a"] * 3 + ["b"] * 3 + ["a", "b", "b", "a"]
+    assert [len(turns) for turns in timing.seconds.values()] == [2, 2]
+    assert timing.ratio("a", "b")[0] > 0
+
+
+@pytest.mark.parametrize(("met", "said"), [(True, "yes"), (False, "no"), (None, "")])
+def test_speed_table_says_whether_a_target_is_met(met, said):
+    from benchmarks.speed import Row, line
+
+    cells = [cell.strip() for cell in line(Row("what", 2.5, "x", ">= 2", met, "how")).split("|")]
+    assert cells == ["", "what", "2.50 x", ">= 2", said, "how", ""]
+
+
+@pytest.mark.parametrize("kind", ["dense", "heavy tails", "dead rows", "ties", "one strong row", "constant", "tiny"])
+@pytest.mark.parametrize("n", [64, 100])
+def test_the_assignment_at_prices_is_exact(kind, n):
+    rng = np.random.default_rng(n)
+    position = (np.arange(n) + 0.5) / n
+    weights = np.abs(rng.normal(size=(n, 20)))
+    if kind == "heavy tails":
+        weights **= 6
+    elif kind == "dead rows":
+        weights[rng.random(n) < 0.3] = 0
+    elif kind == "ties":
+        weights = np.ceil(weights)
+        weights[n // 2 :] = weights[: n - n // 2]
+    elif kind == "one strong row":
+        weights[3] *= 1e9
+    elif kind == "constant":
+        weights[:] = 1
+    elif kind == "tiny":
+        weights *= 1e-300
+    cost = weights @ np.abs(position[None, :] - rng.random((20, 1)))
+    columns = _assignment(cost)
+    assert sorted(columns) == list(range(n))
+    rows, best = linear_sum_assignment(cost)
+    assert cost[rows, columns].sum() == pytest.approx(cost[rows, best].sum(), rel=1e-13)
