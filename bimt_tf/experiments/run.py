@@ -13,6 +13,7 @@ import torch
 
 from bimt_tf.experiments.first_look import first_look
 from bimt_tf.train.config import Config
+from bimt_tf.train.loggers import check as check_logger
 from bimt_tf.train.loggers import logger
 from bimt_tf.train.rundir import RunDirectory
 from bimt_tf.train.trainer import NonFiniteLoss, Record, Trainer
@@ -81,6 +82,8 @@ def train_run(
         Interrupted: on SIGINT or SIGTERM, after the step and a checkpoint.
         RunFailed: when the loss is not finite.
     """
+    for name in loggers:
+        check_logger(name)
     trainer = Trainer(config)
     run = RunDirectory.create(out, config, overwrite)
     return _go(run, trainer, loggers, watcher or Silent())
@@ -91,6 +94,8 @@ def resume_run(path: Path, *, loggers: Sequence[str] = (), watcher: Watcher | No
 
     Raises: as :func:`train_run`, and InputError for a checkpoint that is damaged or of another model.
     """
+    for name in loggers:
+        check_logger(name)
     run = RunDirectory.open(path)
     checkpoint = run.last_checkpoint()
     trainer = Trainer(run.config, checkpoint)

@@ -24,9 +24,18 @@ from bimt_tf.errors import InputError, require_non_negative, require_positive, u
 from bimt_tf.tasks import task as find_task
 
 __all__ = [
-    "Config", "GeometryConfig", "TrainingConfig", "Method", "METHODS", "make", "load", "dump", "parse_schedule", "spell",
+    "METHODS",
+    "Config",
+    "GeometryConfig",
+    "Method",
+    "TrainingConfig",
+    "dump",
+    "load",
+    "make",
+    "parse_schedule",
     "sentences",
-]  # fmt: skip
+    "spell",
+]
 
 Schedule = tuple[tuple[float, float], ...]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.train.config import Config, dump
 from bimt_tf.train.trainer import Record
 
-__all__ = ["Logger", "logger", "LOGGERS"]
+__all__ = ["Logger", "LOGGERS", "check", "logger"]
 
 
 class Logger(Protocol):
@@ -28,9 +28,10 @@ class Logger(Protocol):
 class TensorBoard:
     """Scalars for TensorBoard in DIR/tensorboard."""
 
+    module = "torch.utils.tensorboard"
+
     def __init__(self, run: Path, config: Config) -> None:
-        module = _import("torch.utils.tensorboard", "tensorboard")
-        self.writer = module.SummaryWriter(str(run / "tensorboard"))
+        self.writer = importlib.import_module(self.module).SummaryWriter(str(run / "tensorboard"))
         self.writer.add_text("config", dump(config))
 
     def log(self, record: Record) -> None:
@@ -47,9 +48,11 @@ class TensorBoard:
 class WeightsAndBiases:
     """A Weights & Biases run; where it goes (online, offline, off) is its own WANDB_MODE."""
 
+    module = "wandb"
+
     def __init__(self, run: Path, config: Config) -> None:
-        module = _import("wandb", "wandb")
-        self.run = module.init(project="bimt_tf", dir=str(run), name=run.name, config={"yaml": dump(config)})
+        wandb = importlib.import_module(self.module)
+        self.run = wandb.init(project="bimt_tf", dir=str(run), name=run.name, config={"yaml": dump(config)})
 
     def log(self, record: Record) -> None:
         """One metric a field."""
@@ -67,15 +70,16 @@ LOGGERS: dict[str, type[TensorBoard] | type[WeightsAndBiases]] = {
 }
 
 
-def logger(name: str, run: Path, config: Config) -> Logger:
-    """The logger of this name; raises InputError if it is unknown or its package is not installed."""
+def check(name: str) -> None:
+    """Raise InputError if the logger is unknown or its package is not installed."""
     if name not in LOGGERS:
         raise unknown("logger", name, LOGGERS)
-    return LOGGERS[name](run, config)
-
-
-def _import(module: str, extra: str) -> Any:
     try:
-        return importlib.import_module(module)
+        importlib.import_module(LOGGERS[name].module)
     except ImportError as error:
-        raise InputError(f"logging to {extra} needs its package: pip install 'bimt_tf[{extra}]'") from error
+        raise InputError(f"logging to {name} needs its package: pip install 'bimt_tf[{name}]'") from error
+
+
+def logger(name: str, run: Path, config: Config) -> Logger:
+    """The logger of this name, which :func:`check` has accepted."""
+    return LOGGERS[name](run, config)

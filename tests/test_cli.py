@@ -1,0 +1,213 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+import yaml
+
+from bimt_tf.cli import main
+from bimt_tf.train.checkpoint import load
+from bimt_tf.train.rundir import RunDirectory
+
+TINY = ["--samples", "200", "--d-model", "8", "--n-layers", "1", "--n-heads", "2", "--batch-size", "16"]
+TINY += ["--log-every", "10", "--checkpoint-every", "10", "--swap-every", "7", "--lam", "0.3", "--lr", "0.01"]
+
+
+def bimt(*arguments):
+    """Exit code of ``bimt`` run in this process."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(a) for a in arguments])
+    return ended.value.code
+
+
+def start(*arguments):
+    """``bimt`` in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "bimt_tf.cli", *map(str, arguments)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def wait_for(condition, process, limit=120):
+    """Wait until a condition holds while a process runs."""
+    begun = time.monotonic()
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() - begun < limit, "waited too long"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A small finished run."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    assert bimt("train", "in-context", *TINY, "--steps", "60", "--out", out) == 0
+    return out
+
+
+def test_a_run_leaves_what_the_docs_say(finished, capsys):
+    names = {path.name for path in finished.iterdir() if not path.name.startswith(".")}
+    assert names == {
+        "config.yaml", "metrics.jsonl", "checkpoints", "model.safetensors", "layout.json", "summary.json", "figures",
+    }  # fmt: skip
+    figures = {path.name for path in (finished / "figures").iterdir()}
+    assert {"network.png", "network.pdf", "curves.png", "prediction.png", "best_pair.png"} <= figures
+    summary = json.loads((finished / "summary.json").read_text())
+    wanted = "test_loss active_weights total_weights modularity_shared modularity_unrolled wiring_length best_pair_r2 seconds"
+    assert set(wanted.split()) <= set(summary)
+    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [10, 20, 30, 40, 50, 60]
+    assert set(lines[0]) == {"step", "loss", "test_loss", "cost", "lam", "lr", "active"}
+    trainer = RunDirectory.open(finished).load_result()
+    assert trainer.evaluate()["loss"] == pytest.approx(summary["test_loss"], rel=1e-6)
+    assert trainer.active() == summary["active_weights"]
+
+
+def test_the_config_runs_again_as_is(finished, tmp_path, capsys):
+    assert bimt("train", "in-context", "--config", finished / "config.yaml", "--out", tmp_path / "again") == 0
+    assert "results: " in capsys.readouterr().out.splitlines()[-1]
+    assert (tmp_path / "again" / "model.safetensors").read_bytes() == (finished / "model.safetensors").read_bytes()
+    assert (tmp_path / "again" / "config.yaml").read_text() == (finished / "config.yaml").read_text()
+
+
+def test_options_go_over_the_config(finished, tmp_path):
+    out = tmp_path / "other"
+    assert bimt("train", "in-context", "--config", finished / "config.yaml", "--steps", 20, "--seed", 3, "--out", out) == 0
+    config = yaml.safe_load((out / "config.yaml").read_text())
+    assert config["training"]["steps"] == 20 and config["seed"] == 3 and config["model"]["d_model"] == 8
+
+
+def test_probe_prints_tables_and_json(finished, capsys):
+    assert bimt("probe", finished, "--target", "w", "--position", "1") == 0
+    assert "held-out R2" in capsys.readouterr().out
+    assert bimt("probe", finished, "--json") == 0
+    assert [result["position"] for result in json.loads(capsys.readouterr().out)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["train", "in-contxt"], "did you mean 'in-context'"),
+        (["train", "in-context", "--method", "bmit"], "unknown method 'bmit'"),
+        (["train", "in-context", "--preset", "papr"], "did you mean 'paper'"),
+        (["train", "in-context", "--stepz", "5"], "--steps"),
+        (["train", "in-context", "--steps", "-1"], "steps must be above 0"),
+        (["train", "in-context", "--steps", "ten"], "'--steps'"),
+        (["train", "in-context", "--swap-every", "0"], "swap_every must be above 0"),
+        (["train", "in-context", "--lam", "-1"], "at least 0"),
+        (["train", "in-context", "--lam", "nan"], "finite"),
+        (["train", "in-context", "--width", "nan"], "width must be finite"),
+        (["train", "in-context", "--width", "-2"], "width must be at least 0"),
+        (["train", "in-context", "--n-heads", "0"], "n_heads must be a whole number"),
+        (["train", "in-context", "--n-heads", "64"], "give d_head"),
+        (["train", "in-context", "--act-fn", "gelu"], "unknown act_fn"),
+        (["train", "in-context", "--device", "cuda:77"], "not available"),
+        (["train", "in-context", "--fixed", "inputs"], "did you mean 'input'"),
+        (["train", "in-context", "--shapes", "output"], "POPULATION=SHAPE"),
+        (["train", "in-context", "--config", "nowhere.yaml"], "cannot read config"),
+        (["train", "in-context", "--log", "tensorbord"], "did you mean 'tensorboard'"),
+        (["resume", "nowhere"], "not a run directory"),
+        (["probe", "nowhere"], "not a run directory"),
+        (["tarin"], "No such command"),
+    ],
+)
+def test_mistakes_get_one_line_and_code_2(arguments, expected, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert bimt(*arguments) == 2
+    captured = capsys.readouterr()
+    assert expected in captured.err.splitlines()[-1] and captured.out == ""
+    assert len([line for line in captured.err.splitlines() if line.startswith("bimt: ")]) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--hook", "blocks.0.hook_resid_pots"], "did you mean 'blocks.0.hook_resid_post'"),
+        (["--target", "v"], "unknown target"),
+        (["--position", "5"], "position"),
+    ],
+)
+def test_probe_mistakes(finished, arguments, expected, capsys):
+    assert bimt("probe", finished, *arguments) == 2
+    assert expected in capsys.readouterr().err
+
+
+def test_a_used_directory_is_refused(finished, capsys):
+    before = (finished / "summary.json").read_bytes()
+    assert bimt("train", "in-context", *TINY, "--steps", 20, "--out", finished) == 2
+    assert "not empty" in capsys.readouterr().err
+    assert (finished / "summary.json").read_bytes() == before
+
+
+def test_damaged_results_are_named(finished, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", str(finished), str(copy)], check=True)
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:500])
+    assert bimt("probe", copy) == 2
+    assert "truncated" in capsys.readouterr().err
+    newest = sorted((copy / "checkpoints").iterdir())[-1]
+    newest.write_bytes(newest.read_bytes()[:500])
+    assert bimt("resume", copy) == 2
+    assert "truncated" in capsys.readouterr().err
+
+
+def test_non_finite_loss_ends_with_1_and_names_the_checkpoint(tmp_path, capsys):
+    out = tmp_path / "nan"
+    code = bimt("train", "in-context", *TINY[:-2], "--lr", "1e18", "--steps", 200, "--method", "vanilla", "--out", out)
+    assert code == 1
+    assert re.search(r"training loss is (nan|inf) at step \d+", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_a_killed_run_resumes_to_the_same_bits(signum, code, tmp_path):
+    steps = ["--steps", "1200"]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = start("train", "in-context", *TINY, *steps, "--out", killed)
+    wait_for(lambda: len(list(killed.glob("checkpoints/step_*.pt"))) == 2, process)
+    process.send_signal(signum)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == code, errors
+    if signum != signal.SIGKILL:
+        assert "bimt resume" in errors
+    assert not (killed / "model.safetensors").exists()
+    newest = load(sorted(killed.glob("checkpoints/step_*.pt"))[-1])
+    assert 0 < newest.step < 1200
+    assert bimt("probe", killed) == 2
+    assert bimt("resume", killed) == 0
+    assert bimt("train", "in-context", *TINY, *steps, "--out", whole) == 0
+    assert (killed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert (killed / "layout.json").read_bytes() == (whole / "layout.json").read_bytes()
+    figures = [json.loads(line) for line in (killed / "metrics.jsonl").read_text().splitlines()]
+    assert [f["step"] for f in figures] == list(range(10, 1201, 10))
+
+
+def test_two_processes_cannot_train_in_one_directory(finished, capsys):
+    with RunDirectory.open(finished).lock():
+        assert bimt("resume", finished) == 2
+        assert "in use" in capsys.readouterr().err
+
+
+def test_tensorboard(tmp_path):
+    pytest.importorskip("tensorboard")
+    out = tmp_path / "run"
+    assert bimt("train", "in-context", *TINY, "--steps", 20, "--out", out, "--log", "tensorboard") == 0
+    assert list((out / "tensorboard").glob("events*"))
+
+
+def test_help_needs_no_torch():
+    code = "import sys, bimt_tf.cli; sys.exit(any(m in sys.modules for m in ('torch', 'transformer_lens', 'matplotlib')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert torch is not None
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["resume"], ["probe"]])
+def test_help(command, capsys):
+    assert bimt(*command, "--help") == 0
+    assert "Usage: bimt" in capsys.readouterr().out
