@@ -77,7 +77,9 @@ def test_the_config_runs_again_as_is(finished, tmp_path, capsys):
 
 def test_options_go_over_the_config(finished, tmp_path):
     out = tmp_path / "other"
-    assert bimt("train", "in-context", "--config", finished / "config.yaml", "--steps", 20, "--seed", 3, "--out", out) == 0
+    assert (
+        bimt("train", "in-context", "--config", finished / "config.yaml", "--steps", 20, "--seed", 3, "--out", out) == 0
+    )
     config = yaml.safe_load((out / "config.yaml").read_text())
     assert config["training"]["steps"] == 20 and config["seed"] == 3 and config["model"]["d_model"] == 8
 
@@ -202,7 +204,9 @@ def test_tensorboard(tmp_path):
 
 
 def test_help_needs_no_torch():
-    code = "import sys, bimt_tf.cli; sys.exit(any(m in sys.modules for m in ('torch', 'transformer_lens', 'matplotlib')))"
+    code = (
+        "import sys, bimt_tf.cli; sys.exit(any(m in sys.modules for m in ('torch', 'transformer_lens', 'matplotlib')))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert torch is not None
 

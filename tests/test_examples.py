@@ -1,0 +1,39 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(script, *arguments, cwd):
+    """Output of an example, run as a user runs it."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / script), *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_train_in_context(tmp_path):
+    out = run("train_in_context.py", "--steps", "300", "--heads", "4", "--out", "n.png", cwd=tmp_path)
+    assert "best pair" in out and (tmp_path / "n.png").stat().st_size > 10_000
+    assert sum(1 for _ in (ROOT / "examples" / "train_in_context.py").open()) <= 80
+
+
+def test_own_training_loop(tmp_path):
+    out = run("own_training_loop.py", cwd=tmp_path)
+    losses = [float(found) for found in re.findall(r"loss ([\d.]+)", out)]
+    assert losses[-1] < 0.02
+    assert all(float(b) <= float(a) for a, b in re.findall(r"cost ([\d.]+) -> ([\d.]+)", out))
+    assert sum(1 for _ in (ROOT / "examples" / "own_training_loop.py").open()) < 30
+
+
+def test_readme_example():
+    readme = (ROOT / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    exec(compile(code.replace("10_000", "250"), "README.md", "exec"), {})
