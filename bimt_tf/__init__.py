@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bimt_tf.adapters import wire as wire
+    from bimt_tf.analysis.ablate import ablate as ablate
     from bimt_tf.analysis.graph import connection_graph as connection_graph
     from bimt_tf.analysis.modularity import modularity as modularity
     from bimt_tf.analysis.probe import probe as probe
+    from bimt_tf.analysis.prune import prune as prune
     from bimt_tf.bimt import BIMT as BIMT
     from bimt_tf.geometry import Geometry as Geometry
     from bimt_tf.layout import Layout as Layout
@@ -29,9 +31,11 @@ _HOMES = {
     "RegressionTransformer": "models.transformer",
     "SwapReport": "swap",
     "Wiring": "wiring",
+    "ablate": "analysis.ablate",
     "connection_graph": "analysis.graph",
     "modularity": "analysis.modularity",
     "probe": "analysis.probe",
+    "prune": "analysis.prune",
     "wire": "adapters",
 }
 
