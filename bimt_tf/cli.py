@@ -54,7 +54,7 @@ def _config_options(command: click.Command) -> click.Command:
             hints = typing.get_type_hints(cls)
             for field in dataclasses.fields(cls):
                 default = field.default if field.default not in (dataclasses.MISSING, None, ()) else None
-                shown = configs.spell(default) if field.name == "lam" else default
+                shown = configs.spell(default) if field.name == "lam" and default else default
                 text = configs.sentences(cls)[field.name] + (f" [{shown}]" if shown is not None else "")
                 flag = f"--{field.name.replace('_', '-')}"
                 seen.setdefault(field.name, click.Option([flag], type=_kind(hints[field.name]), help=text))

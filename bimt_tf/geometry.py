@@ -78,6 +78,10 @@ class Geometry:
         return squares.add_(self.layer_gap**2).sqrt_()
 
 
+def _centres(n: int) -> Float[Tensor, " n"]:
+    return (torch.arange(n, dtype=torch.float64) + 0.5) / n
+
+
 def _unit_coordinates(name: str, shape: Shape, size: int) -> Float[Tensor, "slots dims"]:
     if isinstance(shape, Tensor):
         if shape.ndim != 2 or shape.shape[0] != size or shape.shape[1] == 0:
@@ -92,11 +96,10 @@ def _unit_coordinates(name: str, shape: Shape, size: int) -> Float[Tensor, "slot
             f"the shape of population {name!r} must be 'line', 'grid', 'ring', (rows, columns) or a tensor "
             f"[{size}, dims], found a {type(shape).__name__}"
         )
-    centres = lambda n: (torch.arange(n, dtype=torch.float64) + 0.5) / n  # noqa: E731
     if shape == "line":
-        return centres(size)[:, None]
+        return _centres(size)[:, None]
     if shape == "ring":
-        angle = 2 * math.pi * centres(size)
+        angle = 2 * math.pi * _centres(size)
         return CENTRE + torch.stack([angle.cos(), angle.sin()], dim=1) / 2
     if shape == "grid":
         columns = math.ceil(math.sqrt(size))
@@ -109,4 +112,4 @@ def _unit_coordinates(name: str, shape: Shape, size: int) -> Float[Tensor, "slot
     if rows * columns < size:
         raise InputError(f"a {rows} x {columns} grid is too small for the {size} neurons of population {name!r}")
     index = torch.arange(size)
-    return torch.stack([centres(columns)[index % columns], centres(rows)[index // columns]], dim=1)
+    return torch.stack([_centres(columns)[index % columns], _centres(rows)[index // columns]], dim=1)

@@ -336,22 +336,18 @@ class Wiring:
         for parameter, dims in patterns.items():
             layer = (layers or {}).get(parameter, parameter)
             ends = _ends(parameter, table[parameter], dims, stages, populations, head_axes)
-            wired = dict(
-                parameter=parameter,
-                shape=shapes[parameter],
-                layer=layer,
-                stages=ends,
-                **_einops(parameter, table[parameter], dims, ends, populations, axis_sizes, shapes[parameter]),
-            )
+            shape = shapes[parameter]
+            spelling = _einops(parameter, table[parameter], dims, ends, populations, axis_sizes, shape)
+            wired = (parameter, shape, layer, ends, *spelling)  # the fields of _Wired, in order
             if len(ends) == 2:
                 if parameter in uncharged:
                     raise InputError(
                         f"{parameter} ({table[parameter]!r}) joins two populations and cannot be uncharged; only what "
                         "hangs on one population can"
                     )
-                connections.append(Connection(**wired))
+                connections.append(Connection(*wired))
             else:
-                attachments.append(Attachment(**wired, charged=parameter not in uncharged))
+                attachments.append(Attachment(*wired, charged=parameter not in uncharged))
         return cls(populations, tuple(stages.values()), tuple(connections), tuple(attachments), left_out)
 
 
@@ -422,11 +418,12 @@ def _einops(
     populations: Mapping[str, Population],
     axis_sizes: Mapping[str, int],
     shape: tuple[int, ...],
-) -> dict[str, object]:
-    """The einops patterns of a parameter with short letters: as spelled, and as [copies, *populations]."""
+) -> tuple[str, str, tuple[tuple[str, int], ...]]:
+    """``spelled``, ``flat`` and ``lengths`` of a parameter (:class:`_Wired`), with short letters."""
     letters: dict[str, str] = {}
     lengths: dict[str, int] = {}
-    spelled, copies = [], []
+    spelled: list[str] = []
+    copies: list[str] = []
     for length, words in zip(shape, dims, strict=True):
         names = []
         for word in words:
@@ -447,4 +444,4 @@ def _einops(
         population = populations[end.population]
         letter = letters[population.name]
         flat.append(f"({letters[population.head_axis]} {letter})" if population.head_axis else letter)
-    return {"spelled": " ".join(spelled), "flat": " ".join(flat), "lengths": tuple(lengths.items())}
+    return " ".join(spelled), " ".join(flat), tuple(lengths.items())

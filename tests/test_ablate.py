@@ -142,7 +142,7 @@ def test_mistakes_are_one_line(hooks, message):
 def test_more_mistakes():
     model, x = _transformer(), _inputs()
     with pytest.raises(InputError, match="unknown value to write 'median'"):
-        ablate(model, {"hook_embed": [0]}, x, _loss, value="median")  # pyright: ignore[reportArgumentType]
+        ablate(model, {"hook_embed": [0]}, x, _loss, value="median")
     with pytest.raises(InputError, match="metric must give a number"):
         ablate(model, {"hook_embed": [0]}, x, lambda outputs: outputs)
     with pytest.raises(InputError, match="NaN"):

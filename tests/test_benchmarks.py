@@ -6,17 +6,14 @@ import copy
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from scipy.optimize import linear_sum_assignment
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.naive import exchange, naive_cost, naive_relocation, naive_step  # noqa: E402
 from benchmarks.plain import PlainTransformer  # noqa: E402
 from bimt_tf import BIMT, Geometry, RegressionTransformer  # noqa: E402
-from bimt_tf.swap import _assignment  # noqa: E402
 
 WIDTH, LAYER_GAP = 2.0, 0.5
 
@@ -139,29 +136,3 @@ def test_speed_table_says_whether_a_target_is_met(met, said):
 
     cells = [cell.strip() for cell in line(Row("what", 2.5, "x", ">= 2", met, "how")).split("|")]
     assert cells == ["", "what", "2.50 x", ">= 2", said, "how", ""]
-
-
-@pytest.mark.parametrize("kind", ["dense", "heavy tails", "dead rows", "ties", "one strong row", "constant", "tiny"])
-@pytest.mark.parametrize("n", [64, 100])
-def test_the_assignment_at_prices_is_exact(kind, n):
-    rng = np.random.default_rng(n)
-    position = (np.arange(n) + 0.5) / n
-    weights = np.abs(rng.normal(size=(n, 20)))
-    if kind == "heavy tails":
-        weights **= 6
-    elif kind == "dead rows":
-        weights[rng.random(n) < 0.3] = 0
-    elif kind == "ties":
-        weights = np.ceil(weights)
-        weights[n // 2 :] = weights[: n - n // 2]
-    elif kind == "one strong row":
-        weights[3] *= 1e9
-    elif kind == "constant":
-        weights[:] = 1
-    elif kind == "tiny":
-        weights *= 1e-300
-    cost = weights @ np.abs(position[None, :] - rng.random((20, 1)))
-    columns = _assignment(cost)
-    assert sorted(columns) == list(range(n))
-    rows, best = linear_sum_assignment(cost)
-    assert cost[rows, columns].sum() == pytest.approx(cost[rows, best].sum(), rel=1e-13)

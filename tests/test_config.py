@@ -116,13 +116,14 @@ def test_numbers_that_yaml_reads_as_text(tmp_path):
 
 def test_schedules():
     config = configs.make(
-        "in-context", overrides={"training": {"steps": 100, "finish": 0.2, "lr": 1.0, "lam": "0:1,0.5:2"}}
+        "in-context",
+        overrides={"training": {"steps": 100, "finish": 0.2, "lr": 1.0, "finish_lr": 4.0, "lam": "0:1,0.5:2"}},
     )
     assert finish_step(config) == 80
     assert [lam_at(config, s) for s in (0, 39, 40, 79, 80, 99)] == [1, 1, 2, 2, 0, 0]
-    assert [lr_at(config, s) for s in (0, 79, 80)] == [1, 1, 1]
-    assert lr_at(config, 90) == pytest.approx(0.5)
-    assert 0 < lr_at(config, 99) < 0.01
+    assert [lr_at(config, s) for s in (0, 79, 80)] == [1, 1, 4]
+    assert lr_at(config, 90) == pytest.approx(2)
+    assert 0 < lr_at(config, 99) < 0.04
     vanilla = dataclasses.replace(config, method="vanilla")
     assert lam_at(vanilla, 0) == 0
     no_finish = dataclasses.replace(config, training=dataclasses.replace(config.training, finish=0.0))

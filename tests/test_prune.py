@@ -135,7 +135,7 @@ def test_weights_come_back_after_an_exception_and_after_evaluate_meddled():
     prune(bimt, meddles, [0.3])
     assert _same(bimt, before)
     with pytest.raises(InputError, match="evaluate must give a number"):
-        prune(bimt, lambda model: None, [0.3])  # pyright: ignore[reportArgumentType]
+        prune(bimt, lambda model: None, [0.3])
     assert _same(bimt, before)
 
 

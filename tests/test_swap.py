@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from torch import nn
 
 from bimt_tf import BIMT, MLP, Geometry, Layout, RegressionTransformer, wire
 from bimt_tf.errors import InputError
+from bimt_tf.swap import _assignment
 
 F64 = torch.float64
 
@@ -91,6 +93,32 @@ def test_large_populations_are_placed_exactly(live, size, monkeypatch):
     )
     assert sorted(slots(bimt)["hidden0"]) == list(range(size))
     assert bimt.swap().moved == 0
+
+
+@pytest.mark.parametrize("kind", ["dense", "heavy tails", "dead rows", "ties", "one strong row", "constant", "tiny"])
+@pytest.mark.parametrize("n", [64, 100])
+def test_the_assignment_at_prices_is_exact(kind, n):
+    rng = np.random.default_rng(n)
+    position = (np.arange(n) + 0.5) / n
+    weights = np.abs(rng.normal(size=(n, 20)))
+    if kind == "heavy tails":
+        weights **= 6
+    elif kind == "dead rows":
+        weights[rng.random(n) < 0.3] = 0
+    elif kind == "ties":
+        weights = np.ceil(weights)
+        weights[n // 2 :] = weights[: n - n // 2]
+    elif kind == "one strong row":
+        weights[3] *= 1e9
+    elif kind == "constant":
+        weights[:] = 1
+    elif kind == "tiny":
+        weights *= 1e-300
+    cost = weights @ np.abs(position[None, :] - rng.random((20, 1)))
+    columns = _assignment(cost)
+    assert sorted(columns) == list(range(n))
+    rows, best = linear_sum_assignment(cost)
+    assert cost[rows, columns].sum() == pytest.approx(cost[rows, best].sum(), rel=1e-13)
 
 
 def test_assignment_of_the_residual_stream_equals_brute_force():

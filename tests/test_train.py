@@ -17,7 +17,7 @@ SMALL = {
     "model": {"d_model": 8, "n_layers": 1, "n_heads": 2},
     "training": {
         "steps": 60, "batch_size": 16, "swap_every": 7, "log_every": 10, "checkpoint_every": 20,
-        "lam": 0.3, "finish": 0.3, "cut": 0.02, "lr": 0.01,
+        "lam": 0.3, "finish": 0.3, "finish_lr": 0.01, "cut": 0.02, "lr": 0.01,
     },
 }  # fmt: skip
 

@@ -45,7 +45,8 @@ def wiring(model: nn.Module) -> Wiring:
     """The wiring of a chain of linear layers, with or without biases."""
     names = _linears(model)
     populations = ["input", *(f"hidden{i}" for i in range(len(names) - 1)), "output"]
-    table, layers = {}, {}
+    table: dict[str, str] = {}
+    layers: dict[str, str] = {}
     for name, before, after in zip(names, populations[:-1], populations[1:], strict=True):
         table |= {f"{name}.weight": f"{after} {before}", f"{name}.bias": after}
         layers |= {f"{name}.weight": name, f"{name}.bias": name}

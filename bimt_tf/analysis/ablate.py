@@ -7,18 +7,18 @@ after an exception.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Shaped
 from torch import Tensor, nn
 
+from bimt_tf.analysis.activations import flat_neurons, run_hooked
 from bimt_tf.errors import InputError, unknown
 
-__all__ = ["Ablation", "NeuronAblation", "ablate", "ablate_each", "flat_neurons", "run_hooked"]
+__all__ = ["Ablation", "NeuronAblation", "ablate", "ablate_each"]
 
 _VALUES = ("mean", "zero")
 
@@ -104,56 +104,6 @@ def ablate_each(
         after = _number(metric, run_hooked(model, inputs, {hook: edit}))
         results.append(NeuronAblation(int(neuron), before, after, after - before))
     return results
-
-
-def run_hooked(model: nn.Module, inputs: Tensor, edits: Mapping[str, Callable[[Tensor], Tensor | None]]) -> Any:
-    """The model's output, with each ``edits[hook]`` called on what passes there; a tensor it returns is passed on.
-
-    Without gradients, in evaluation mode. The hooks are taken off and every module's mode is restored, also after
-    an exception; hooks that the user has put on stay and run.
-
-    Raises:
-        InputError: for a model without hooks, or an unknown hook name.
-    """
-    known = getattr(model, "hook_dict", None)
-    if known is None or not hasattr(model, "run_with_hooks"):
-        raise InputError(f"the model must be a HookedRootModule or a TransformerBridge, found {type(model).__name__}")
-    for name in edits:
-        if name not in known:
-            raise unknown("hook", name, known)
-    run_with_hooks: Callable[..., Any] = getattr(model, "run_with_hooks")  # noqa: B009  (nn.Module does not declare it)
-    fwd_hooks = [(name, partial(_call, edit)) for name, edit in edits.items()]
-    with _evaluating(model), torch.no_grad():
-        return run_with_hooks(inputs, fwd_hooks=fwd_hooks)
-
-
-def flat_neurons(hook: str, activation: Tensor) -> Float[Tensor, "batch *pos neurons"]:
-    """Activations with their neurons on one last axis: [batch pos head d_head] becomes [batch pos head*d_head].
-
-    Raises:
-        InputError: for attention scores and patterns, whose axes are no neurons, and other shapes.
-    """
-    if hook.endswith(("attn_scores", "pattern")) or activation.ndim not in (2, 3, 4):
-        raise InputError(
-            f"hook {hook!r} holds no neurons: its activation {list(activation.shape)} is neither [batch, neurons], "
-            "[batch, pos, neurons] nor [batch, pos, head, d_head]"
-        )
-    return activation.flatten(-2) if activation.ndim == 4 else activation
-
-
-def _call(edit: Callable[[Tensor], Tensor | None], tensor: Tensor, hook: Any) -> Tensor | None:
-    return edit(tensor)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        model.eval()
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _clean(

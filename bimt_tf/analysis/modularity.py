@@ -36,7 +36,7 @@ def modularity(graph: nx.Graph, communities: Iterable[Collection[Hashable]] | No
     return float(nx.community.modularity(graph, parts, weight="weight"))
 
 
-def communities(graph: nx.Graph) -> list[frozenset]:
+def communities(graph: nx.Graph) -> list[frozenset[Hashable]]:
     """The communities of greedy modularity maximisation, largest first; nodes without edges stand alone, last.
 
     The same graph gives the same communities in every process.
@@ -48,7 +48,7 @@ def _total(graph: nx.Graph) -> float:
     return float(graph.size(weight="weight"))
 
 
-def _greedy(graph: nx.Graph) -> list[frozenset]:
+def _greedy(graph: nx.Graph) -> list[frozenset[Hashable]]:
     """Communities of the simple graph of summed weights.
 
     Summing parallel edges and leaving out isolated nodes changes no Q and saves time. The nodes are numbered,

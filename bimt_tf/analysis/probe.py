@@ -23,7 +23,7 @@ from sklearn.metrics import r2_score
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from torch import Tensor, nn
 
-from bimt_tf.analysis.ablate import flat_neurons, run_hooked
+from bimt_tf.analysis.activations import activations
 from bimt_tf.errors import InputError, require_non_negative
 
 __all__ = ["Control", "NeuronProbe", "PairProbe", "PopulationProbe", "ProbeResult", "probe"]
@@ -135,20 +135,9 @@ def probe(
         raise InputError(f"max_pairs_neurons must be a whole number of at least 2, found {max_pairs_neurons!r}")
     require_non_negative("active_threshold", active_threshold)
     y = _target(target, len(inputs))
-    seen: dict[str, Tensor] = {}
-
-    def save(activation: Tensor) -> None:
-        seen[hook] = _at(hook, flat_neurons(hook, activation), position).detach().clone()
-
-    run_hooked(model, inputs, {hook: save})
-    if hook not in seen:
-        raise InputError(f"hook {hook!r} has no activations: this run of the model does not reach it")
-    if len(seen[hook]) != len(y):
-        raise InputError(f"hook {hook!r} has {len(seen[hook])} activations for {len(y)} inputs: it has no batch")
-    if not seen[hook].isfinite().all():
-        raise InputError(f"hook {hook!r} has NaN or infinite activations at position {position} on these inputs")
-    active = _active(seen[hook], active_threshold)
-    x = seen[hook].cpu().double().numpy()
+    activation = activations(model, hook, position, inputs=inputs)
+    active = _active(activation, active_threshold)
+    x = activation.cpu().double().numpy()
 
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(y))
@@ -194,17 +183,6 @@ def _target(target: Tensor, examples: int) -> np.ndarray:
     if np.ptp(y) == 0:
         raise InputError(f"target is constant ({y[0]:g}): there is nothing to decode")
     return y
-
-
-def _at(hook: str, activation: Tensor, position: int | None) -> Float[Tensor, "batch neurons"]:
-    if activation.ndim == 2:
-        if position is not None:
-            raise InputError(f"hook {hook!r} has no positions ({list(activation.shape)}): position must be None")
-        return activation
-    n = activation.shape[1]
-    if position is None or not -n <= position < n:
-        raise InputError(f"hook {hook!r} has positions 0 to {n - 1} (or -{n} to -1), found {position}")
-    return activation[:, position]
 
 
 def _active(activation: Float[Tensor, "batch neurons"], threshold: float) -> list[int]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, SupportsFloat
 
 import torch
 from jaxtyping import Float64
@@ -165,8 +165,8 @@ def _zero_(bimt: BIMT, strengths: dict[str, Tensor], threshold: float) -> None:
             parameters[name].masked_fill_((strength <= threshold).to(parameters[name].device), 0.0)
 
 
-def _number(found: object) -> float:
+def _number(found: SupportsFloat) -> float:
     try:
-        return float(found)  # pyright: ignore[reportArgumentType]
+        return float(found)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"evaluate must give a number, found a {type(found).__name__}") from error

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 import bimt_tf
+from bimt_tf.analysis.activations import activations
 from bimt_tf.analysis.graph import connection_graph
 from bimt_tf.analysis.modularity import modularity
 from bimt_tf.analysis.probe import ProbeResult, probe
@@ -33,7 +34,7 @@ def probe_run(trainer: Trainer, wanted: Probe) -> ProbeResult:
     latents = trainer.data.test.latents
     if wanted.target not in latents:
         raise unknown(f"target of {trainer.config.task}", wanted.target, latents)
-    return probe(trainer.model, wanted.hook, latents[wanted.target], wanted.position, inputs=trainer.data.test.inputs)
+    return probe(trainer.model, wanted.hook, latents[wanted.target], wanted.position, inputs=trainer.held_out.inputs)
 
 
 def first_look(run: RunDirectory, trainer: Trainer) -> dict[str, Any]:
@@ -74,7 +75,8 @@ def first_look(run: RunDirectory, trainer: Trainer) -> dict[str, Any]:
 def _probes(trainer: Trainer) -> list[ProbeResult]:
     """The task's probes; one whose hook this model does not have (another depth) is none of its probes."""
     wanted = trainer.task.probes(trainer.config.data)
-    return [probe_run(trainer, p) for p in wanted if p.hook in trainer.model.hook_dict]
+    hooks = {name for name, _ in trainer.model.named_modules()}
+    return [probe_run(trainer, p) for p in wanted if p.hook in hooks]
 
 
 def _best_pair(probes: list[ProbeResult]) -> dict[str, Any]:
@@ -95,20 +97,16 @@ def _draw(run: RunDirectory, trainer: Trainer, graph: Any, probes: list[ProbeRes
         "curves": curves_figure(run.records()),
     }
     with torch.no_grad():
-        outputs = trainer.model(trainer.data.test.inputs.to(next(trainer.model.parameters()).device)).cpu()
+        outputs = trainer.model(trainer.held_out.inputs).cpu()
     true, predicted = task.reported(config.data, outputs, trainer.data.test.targets)
     figures["prediction"] = prediction_figure(true.numpy(), predicted.numpy(), name="y", r2=_r2(true, predicted))
     if probes and (pair := probes[0].best_pair) is not None:
         result = probes[0]
-        with torch.no_grad():
-            _, cache = trainer.model.run_with_cache(
-                trainer.data.test.inputs.to(next(trainer.model.parameters()).device), names_filter=[result.hook]
-            )
-        activations = cache[result.hook][:, result.position].flatten(1).cpu().numpy()
+        held = activations(trainer.model, result.hook, result.position, inputs=trainer.held_out.inputs).cpu().numpy()
         wanted = task.probes(config.data)[0]
         figures["best_pair"] = pair_figure(
-            activations[:, pair.first],
-            activations[:, pair.second],
+            held[:, pair.first],
+            held[:, pair.second],
             trainer.data.test.latents[wanted.target].numpy(),
             names=(f"Res2 neuron {pair.first}", f"Res2 neuron {pair.second}"),
             target_name=wanted.target,

@@ -152,8 +152,8 @@ def _signals() -> Iterator[list[int]]:
         signal.signal(signum, before[signum])
 
     try:
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            before[signum] = signal.signal(signum, catch)
+        for each in (signal.SIGINT, signal.SIGTERM):
+            before[each] = signal.signal(each, catch)
     except ValueError:  # not in the main thread: the caller handles signals
         pass
     try:

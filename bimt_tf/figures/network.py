@@ -7,6 +7,7 @@ opacity are |w| over the largest |w| of the same tensor, so that a layer of smal
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -157,12 +158,12 @@ def _draw_neurons(axes: Axes, scene: Scene, highlight: Collection[Node]) -> None
     active = [node for node in scene.places if node in scene.active]
     inactive = [node for node in scene.places if node not in scene.active]
     areas = [size[stage] for stage, _ in active]
-    rings = {"s": 52, "facecolor": "none", "edgecolor": ACCENT, "lw": 1.5}
-    for nodes, gid, style in (
+    drawn: list[tuple[list[Node], str, dict[str, Any]]] = [
         (inactive, "inactive", {"s": 2.2, "color": PALE, "lw": 0}),
         (active, "active", {"s": areas, "facecolor": INK, "edgecolor": "white", "lw": 0.4}),
-        (list(highlight), "highlight", rings),
-    ):
+        (list(highlight), "highlight", {"s": 52, "facecolor": "none", "edgecolor": ACCENT, "lw": 1.5}),
+    ]
+    for nodes, gid, style in drawn:
         x, y = np.array([scene.places[node] for node in nodes]).reshape(-1, 2).T
         axes.scatter(x, y, clip_on=False, gid=gid, zorder=4, **style)
     for node in highlight:

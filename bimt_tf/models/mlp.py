@@ -72,12 +72,13 @@ class MLP(HookedModel):
         acts = [act_fn] * (len(checked) - 2) + ["identity"]
         activation(act_fn)
         with torch.random.fork_rng(devices=[]):  # nn.Linear draws its own first weights, which ours replace
-            self.layers = nn.ModuleList(
+            layers = [
                 HookedLinear(d_in, d_out, act, dtype)
                 for d_in, d_out, act in zip(checked, checked[1:], acts, strict=False)
-            )
+            ]
+        self.layers = nn.ModuleList(layers)
         generator = torch.Generator().manual_seed(seed)
-        for layer, d_in in zip(self.layers, checked, strict=False):
+        for layer, d_in in zip(layers, checked, strict=False):
             uniform_(layer.weight, d_in, generator)
             uniform_(layer.bias, d_in, generator)
         self.to(device)

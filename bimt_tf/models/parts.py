@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from transformer_lens import ActivationCache, HookedRootModule
 
 from bimt_tf.errors import InputError, unknown
@@ -46,7 +46,7 @@ def whole(name: str, value: Any) -> int:
     return value
 
 
-def uniform_(parameter: nn.Parameter, fan_in: int, generator: torch.Generator) -> None:
+def uniform_(parameter: Tensor, fan_in: int, generator: torch.Generator) -> None:
     """nn.Linear's initial distribution, U(-1/sqrt(fan_in), 1/sqrt(fan_in)), in place.
 
     Drawn in float64 on the CPU, so that a seed gives the same weights in every dtype and on every device.

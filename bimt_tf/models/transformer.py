@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -67,6 +68,18 @@ class Unembed(nn.Module):
 class Attention(nn.Module):
     """Causal multi-head attention; W_Q, W_K, W_V [head d_model d_head], W_O [head d_head d_model]."""
 
+    W_Q: nn.Parameter
+    b_Q: nn.Parameter
+    W_K: nn.Parameter
+    b_K: nn.Parameter
+    W_V: nn.Parameter
+    b_V: nn.Parameter
+    hook_q: HookPoint
+    hook_k: HookPoint
+    hook_v: HookPoint
+    hook_z: HookPoint
+    hook_attn_scores: HookPoint
+    hook_pattern: HookPoint
     mask: Tensor
 
     def __init__(self, d_model: int, n_heads: int, d_head: int, n_ctx: int, dtype: torch.dtype) -> None:
@@ -119,6 +132,12 @@ class Mlp(nn.Module):
 
 class Block(nn.Module):
     """Attention, then MLP, each added to the residual stream."""
+
+    hook_resid_pre: HookPoint
+    hook_attn_out: HookPoint
+    hook_resid_mid: HookPoint
+    hook_mlp_out: HookPoint
+    hook_resid_post: HookPoint
 
     def __init__(self, cfg: RegressionTransformerConfig) -> None:
         super().__init__()
@@ -245,7 +264,8 @@ class RegressionTransformer(HookedModel):
             mlp_input: also the attention bias of block ``layer``.
             include_mlp_biases: count b_out as well as b_O.
         """
-        total = torch.zeros_like(self.blocks[0].attn.b_O)
-        for block in self.blocks[:layer]:
+        blocks = [cast(Block, block) for block in self.blocks]
+        total = torch.zeros_like(blocks[0].attn.b_O)
+        for block in blocks[:layer]:
             total = total + block.attn.b_O + (block.mlp.b_out if include_mlp_biases else 0)
-        return total + self.blocks[layer].attn.b_O if mlp_input else total
+        return total + blocks[layer].attn.b_O if mlp_input else total

@@ -5,14 +5,19 @@ No torch at import: ``bimt --help`` reads the options of every task.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-__all__ = ["Data", "Split", "Probe", "Task"]
+__all__ = ["Data", "Presets", "Probe", "Split", "Task"]
+
+Presets = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""Preset -> config section -> key -> value."""
 
 
 class Data(NamedTuple):
@@ -38,43 +43,44 @@ class Probe(NamedTuple):
     position: int | None
 
 
-class Task(Protocol):
+@dataclass(frozen=True)
+class Task(ABC):
     """One supervised job. ``Options`` is the dataclass of its data, ``Model`` that of its model's sizes.
 
     ``presets`` maps a preset's name to the config values in which it differs from the defaults, by section;
     the first preset is the default one.
     """
 
-    name: ClassVar[str] | str
+    name: str
     summary: str
+    presets: Presets
     Options: type[Any]
     Model: type[Any]
-    presets: Mapping[str, Mapping[str, Mapping[str, Any]]]
 
+    @abstractmethod
     def data(self, options: Any, seed: int, dtype: torch.dtype) -> Split:
         """Draw the examples; the same seed gives the same examples."""
-        ...
 
+    @abstractmethod
     def model(self, model: Any, options: Any, seed: int, dtype: torch.dtype) -> nn.Module:
         """The untrained model."""
-        ...
 
+    @abstractmethod
     def loss(self, options: Any, outputs: Tensor, targets: Tensor) -> Tensor:
         """The training loss, a scalar."""
-        ...
 
+    @abstractmethod
     def metrics(self, options: Any, outputs: Tensor, targets: Tensor) -> dict[str, float]:
         """The reported figures; ``loss`` is among them."""
-        ...
 
+    @abstractmethod
     def reported(self, options: Any, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """(true, predicted) values [n] behind the reported loss, for a figure."""
-        ...
 
+    @abstractmethod
     def labels(self, options: Any) -> Mapping[str, list[str]]:
         """Population -> what its neurons are called, for ``input`` and ``output``."""
-        ...
 
+    @abstractmethod
     def probes(self, options: Any) -> tuple[Probe, ...]:
         """What the first look probes."""
-        ...

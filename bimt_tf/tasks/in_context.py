@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bimt_tf.errors import InputError, require_positive
-from bimt_tf.tasks.base import Data, Probe, Split
+from bimt_tf.tasks.base import Data, Probe, Split, Task
 
 if TYPE_CHECKING:
     import torch
@@ -80,12 +80,9 @@ class TransformerOptions:
 
 
 @dataclass(frozen=True)
-class InContextTask:
-    """In-context regression with one choice of ranges; ``presets`` as in tasks/base.py."""
+class InContextTask(Task):
+    """In-context regression with one choice of ranges."""
 
-    name: str
-    summary: str
-    presets: Mapping[str, Mapping[str, Mapping[str, Any]]]
     Options: type[InContextOptions] = InContextOptions
     Model: type[TransformerOptions] = TransformerOptions
 
@@ -166,7 +163,8 @@ class InContextTask:
         return (Probe(hook, target, 2 * options.examples - 1), Probe(hook, target, 2 * options.examples))
 
 
-_PAPER = {
+_Preset = dict[str, dict[str, Any]]
+_PAPER: _Preset = {
     "data": {"read": "all"},
     "training": {
         "dtype": "float64",
@@ -180,7 +178,7 @@ _PAPER = {
         "cut": 0.0,
     },
 }
-_NOTEBOOK = {
+_NOTEBOOK: _Preset = {
     "data": {"read": "all"},
     "training": {
         **_PAPER["training"],
@@ -189,11 +187,11 @@ _NOTEBOOK = {
         "top_k": 20,
     },
 }
-_BEST = {"data": {"read": "last"}}
+_BEST: _Preset = {"data": {"read": "last"}}
 _SINGULAR = {"x_low": -1.0, "x_high": 1.0, "w_low": 1.0, "w_high": 3.0}
 
 
-def _singular(preset: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+def _singular(preset: _Preset) -> _Preset:
     return {**preset, "data": {**preset["data"], **_SINGULAR}}
 
 

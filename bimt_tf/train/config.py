@@ -16,7 +16,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import yaml
 
@@ -86,7 +86,7 @@ class TrainingConfig:
     """examples a step; 0 for the full batch"""
     lr: float = 1e-3
     """Adam's learning rate before the finish phase"""
-    lam: Schedule = ((0.0, 0.001), (0.25, 0.01), (0.5, 0.1), (0.75, 0.3))
+    lam: Schedule = ((0.0, 0.001), (0.2, 0.01), (0.4, 0.1), (0.7, 0.2))
     """lambda of the connection cost: a number, or START:LAMBDA pairs, START a share of the steps before the finish"""
     reduction: Literal["mean", "sum"] = "mean"
     """connection cost averaged over each linear layer (mean) or summed (Eq. 3)"""
@@ -100,9 +100,11 @@ class TrainingConfig:
     """neurons a population that the greedy search tries (the paper's k)"""
     fixed: tuple[str, ...] = ()
     """populations whose neurons keep their slots, e.g. input,output"""
-    finish: float = 0.2
+    finish_lr: float = 3e-3
+    """Adam's learning rate where the finish phase begins; it falls from there to 0"""
+    finish: float = 0.3
     """share of the steps that ends the run: weights below cut are zero for good, lambda is 0, the rate falls to 0"""
-    cut: float = 1e-3
+    cut: float = 1e-2
     """|w| below which a weight is cut when the finish phase begins"""
     active: float = 1e-2
     """|w| above which a weight counts as active"""
@@ -120,7 +122,7 @@ class TrainingConfig:
     """steps between checkpoints"""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "lr", "swap_every", "top_k", "threads", "log_every", "checkpoint_every"):
+        for name in ("steps", "lr", "finish_lr", "swap_every", "top_k", "threads", "log_every", "checkpoint_every"):
             require_positive(name, getattr(self, name))
         for name in ("batch_size", "cut", "active"):
             require_non_negative(name, getattr(self, name))
@@ -187,9 +189,9 @@ def make(
     return Config(
         task=task,
         preset=preset,
-        method=method,
+        method=cast(Any, method),  # Config checks it
         seed=_fit(seed, int, "seed"),
-        **built,  # pyright: ignore
+        **built,
     )
 
 
@@ -219,7 +221,8 @@ def load(path: Path) -> Config:
 
 def dump(config: Config) -> str:
     """The config as YAML, complete: :func:`load` gives an equal one."""
-    return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False, allow_unicode=True)
+    text: str = yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False, allow_unicode=True)
+    return text
 
 
 def parse_schedule(text: str) -> Schedule:

@@ -23,8 +23,8 @@ def lam_at(config: Config, step: int) -> float:
 
 
 def lr_at(config: Config, step: int) -> float:
-    """The learning rate at a step: constant, then in the finish phase a half cosine to 0."""
+    """The learning rate at a step: constant, then in the finish phase a half cosine from finish_lr to 0."""
     begin, end = finish_step(config), config.training.steps
     if step < begin:
         return config.training.lr
-    return config.training.lr * 0.5 * (1 + math.cos(math.pi * (step - begin) / (end - begin)))
+    return config.training.finish_lr * 0.5 * (1 + math.cos(math.pi * (step - begin) / (end - begin)))

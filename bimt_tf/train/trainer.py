@@ -23,6 +23,7 @@ from bimt_tf.adapters import wire
 from bimt_tf.bimt import BIMT
 from bimt_tf.errors import InputError
 from bimt_tf.geometry import Geometry
+from bimt_tf.tasks import Data
 from bimt_tf.tasks import task as find_task
 from bimt_tf.train.checkpoint import Checkpoint
 from bimt_tf.train.config import METHODS, Config
@@ -76,10 +77,12 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0
         self._inputs, self._targets = self.data.train.inputs.to(device), self.data.train.targets.to(device)
-        self._held_out = self.data.test.inputs.to(device), self.data.test.targets.to(device)
+        self.held_out = Data(
+            self.data.test.inputs.to(device), self.data.test.targets.to(device), self.data.test.latents
+        )
         self._generator = torch.Generator().manual_seed(config.seed + SEED_OF_BATCHES)
         self._method = METHODS[config.method]
-        geometry = Geometry(**vars(config.geometry))  # pyright: ignore[reportArgumentType]
+        geometry = Geometry(**vars(config.geometry))
         wiring = wire(self.model, training.fixed)
         if checkpoint is not None:
             _require_same(self.model, checkpoint)
@@ -149,8 +152,8 @@ class Trainer:
     def evaluate(self) -> dict[str, float]:
         """The task's metrics on the held-out examples."""
         with torch.no_grad():
-            outputs = self.model(self._held_out[0])
-        return self.task.metrics(self.config.data, outputs, self._held_out[1])
+            outputs = self.model(self.held_out.inputs)
+        return self.task.metrics(self.config.data, outputs, self.held_out.targets)
 
     def active(self) -> int:
         """Weights of connections above ``training.active`` in magnitude (biases and tables not counted)."""
