@@ -54,6 +54,7 @@ class BIMT:
         layout: Layout | None = None,
     ) -> None:
         self.model = model
+        self._homes = _homes(model)
         self.geometry = geometry if geometry is not None else Geometry()
         self.wiring = wiring if wiring is not None else wire(model)
         self.reduction: cost.Reduction = reduction
@@ -67,7 +68,7 @@ class BIMT:
     @property
     def parameters(self) -> dict[str, nn.Parameter]:
         """The model's parameters by name, each once."""
-        return dict(self.model.named_parameters())
+        return {name: getattr(module, own) for name, (module, own) in self._homes.items()}
 
     @property
     def places(self) -> dict[str, Float[Tensor, "neurons dims"]]:
@@ -159,6 +160,15 @@ class BIMT:
             yield parameters[name], c
         if keep:
             self._cached = _Cached(slots, version, made)
+
+
+def _homes(model: nn.Module) -> dict[str, tuple[nn.Module, str]]:
+    """Parameter -> the module that holds it, and under what name: found once, as walking a model takes its time."""
+    found = {}
+    for name, _ in model.named_parameters():
+        path, _, own = name.rpartition(".")
+        found[name] = (model.get_submodule(path), own)
+    return found
 
 
 class _Cached(NamedTuple):

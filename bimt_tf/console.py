@@ -129,6 +129,8 @@ def print_summary(out: Path, summary: dict[str, Any]) -> None:
         ("best pair", f"neurons {pair[0]} and {pair[1]}: R2 {summary['best_pair_r2']:.4f}" if pair else "none"),
         ("training took", f"{summary['seconds']:.0f} s"),
     ]
+    if summary["severed"]:
+        rows.append(("warning", "no path of weights leads from input to output: the cut was too deep"))
     table = Table(show_header=False, box=None)
     for name, value in rows:
         table.add_row(name, value)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -72,13 +72,16 @@ def add_gradient_(weights: Iterable[tuple[Tensor, Tensor]], lam: float) -> None:
     A parameter that does not require a gradient gets none, as in a backward pass. At w = 0 the subgradient is 0.
     """
     require_non_negative("lam", lam)
-    for p, c in weights:
-        if not p.requires_grad:
-            continue
+    trained = [(p, c) for p, c in weights if p.requires_grad]
+    if not trained:
+        return
+    parameters, coefficients = [p for p, _ in trained], [c for _, c in trained]
+    for p in parameters:
         if p.grad is None:
-            p.grad = (c * p.sign()).mul_(lam)
-        else:
-            p.grad.addcmul_(p.sign(), c, value=lam)
+            p.grad = torch.zeros_like(p)
+    pull = torch._foreach_sign(parameters)
+    torch._foreach_mul_(pull, coefficients)
+    torch._foreach_add_([p.grad for p in parameters], pull, alpha=lam)
 
 
 @torch.no_grad()
@@ -88,18 +91,42 @@ def shrink_(weights: Iterable[tuple[Tensor, Tensor]], lam: float, optimizer: tor
     Each entry is soft-thresholded by t = min(lr, lr lam c / (sqrt(v_hat) + eps)), Adam's own metric with its
     second moment v_hat; without one (SGD), by lr lam c. The clamp keeps an entry whose loss gradient is nil
     from moving faster than Adam moves any.
+
+    Raises:
+        InputError: if the optimizer does not hold every charged parameter that requires a gradient.
     """
     require_non_negative("lam", lam)
-    groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
-    for p, c in weights:
-        if not p.requires_grad or lam == 0:
-            continue
-        if id(p) not in groups:
-            raise InputError("the optimizer does not hold every parameter that the connection cost charges")
-        group, state = groups[id(p)], optimizer.state.get(p, {})
-        threshold = c * (float(group["lr"]) * lam)
-        if "exp_avg_sq" in state:
-            correction = 1 - group["betas"][1] ** float(state["step"])
-            threshold.div_((state["exp_avg_sq"] / correction).sqrt_().add_(group["eps"]))
-            threshold.clamp_max_(float(group["lr"]))
-        p.sub_(torch.maximum(torch.minimum(p, threshold), -threshold))
+    group_of = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    trained = [(p, c) for p, c in weights if p.requires_grad]
+    if any(id(p) not in group_of for p, _ in trained):
+        raise InputError("the optimizer does not hold every parameter that the connection cost charges")
+    if lam == 0:
+        return
+    for group in optimizer.param_groups:
+        for adaptive in (True, False):
+            members = [
+                (p, c)
+                for p, c in trained
+                if group_of[id(p)] is group and ("exp_avg_sq" in optimizer.state.get(p, {})) is adaptive
+            ]
+            if members:
+                _shrink_group_(members, lam, group, [optimizer.state[p] for p, _ in members] if adaptive else None)
+
+
+def _shrink_group_(
+    members: list[tuple[Tensor, Tensor]], lam: float, group: dict[str, Any], states: list[dict[str, Any]] | None
+) -> None:
+    """Soft-threshold parameters that share a learning rate; ``states`` are Adam's, None without a second moment."""
+    parameters, lr = [p for p, _ in members], float(group["lr"])
+    thresholds = torch._foreach_mul([c for _, c in members], lr * lam)
+    if states is not None:
+        corrections = [1 - group["betas"][1] ** float(state["step"]) for state in states]
+        metric = torch._foreach_div([state["exp_avg_sq"] for state in states], corrections)
+        torch._foreach_sqrt_(metric)
+        torch._foreach_add_(metric, group["eps"])
+        torch._foreach_div_(thresholds, metric)
+        torch._foreach_clamp_max_(thresholds, lr)
+    removed = torch._foreach_minimum(parameters, thresholds)
+    torch._foreach_neg_(thresholds)
+    torch._foreach_maximum_(removed, thresholds)
+    torch._foreach_sub_(parameters, removed)

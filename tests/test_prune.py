@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from bimt_tf import BIMT
-from bimt_tf.analysis.prune import THRESHOLDS, cut_, prune, widest_path
+from bimt_tf.analysis.prune import THRESHOLDS, cut_, prune, severed, widest_path
 from bimt_tf.errors import InputError
 from bimt_tf.models.mlp import MLP
 from bimt_tf.models.transformer import RegressionTransformer
@@ -202,3 +202,12 @@ def test_no_threshold_and_nan_weights():
         bimt.parameters["embed.W_E"][0, 0] = math.nan
     with pytest.raises(InputError, match="'embed.W_E' holds NaN"):
         cut_(bimt, 0.1)
+
+
+def test_severed_tells_a_cut_network():
+    model = MLP([2, 3, 1], seed=0)
+    bimt = BIMT(model)
+    assert not severed(bimt)
+    with torch.no_grad():
+        model.layers[1].weight.zero_()
+    assert severed(bimt)

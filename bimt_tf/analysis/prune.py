@@ -24,7 +24,7 @@ from bimt_tf.bimt import BIMT
 from bimt_tf.errors import InputError, require_non_negative
 from bimt_tf.wiring import Wiring
 
-__all__ = ["CutReport", "PrunePoint", "THRESHOLDS", "cut_", "prune", "widest_path"]
+__all__ = ["CutReport", "PrunePoint", "THRESHOLDS", "cut_", "prune", "severed", "widest_path"]
 
 THRESHOLDS: tuple[float, ...] = (0.0, *(10.0 ** (k / 4) for k in range(-20, 1)))
 """No cut, then four thresholds a decade from 1e-5 to 1."""
@@ -106,6 +106,11 @@ def cut_(bimt: BIMT, threshold: float, *, allow_severed: bool = False) -> CutRep
         )
     _zero_(bimt, strengths, threshold)
     return CutReport(kept, before - kept, threshold >= widest)
+
+
+def severed(bimt: BIMT) -> bool:
+    """Whether no path of nonzero weights leads from the first stage to the last."""
+    return widest_path(bimt.wiring, _strengths(bimt)) == 0
 
 
 def widest_path(wiring: Wiring, strengths: dict[str, Tensor]) -> float:

@@ -12,6 +12,7 @@ from bimt_tf.analysis.activations import activations
 from bimt_tf.analysis.graph import connection_graph
 from bimt_tf.analysis.modularity import modularity
 from bimt_tf.analysis.probe import ProbeResult, probe
+from bimt_tf.analysis.prune import severed
 from bimt_tf.analysis.wiring_length import wiring_length
 from bimt_tf.errors import unknown
 from bimt_tf.figures.curves import curves_figure
@@ -58,6 +59,7 @@ def first_look(run: RunDirectory, trainer: Trainer) -> dict[str, Any]:
         "active_weights": trainer.active(),
         "nonzero_weights": sum(int(w.count_nonzero()) for w in connections),
         "total_weights": sum(w.numel() for w in connections),
+        "severed": severed(bimt),
         "modularity_shared": modularity(connection_graph(bimt, residual="shared")),
         "modularity_unrolled": modularity(unrolled),
         "wiring_length": length.mean,

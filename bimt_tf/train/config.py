@@ -86,7 +86,7 @@ class TrainingConfig:
     """examples a step; 0 for the full batch"""
     lr: float = 1e-3
     """Adam's learning rate before the finish phase"""
-    lam: Schedule = ((0.0, 0.001), (0.2, 0.01), (0.4, 0.1), (0.7, 0.2))
+    lam: Schedule = ((0.0, 0.001), (0.2, 0.01), (0.4, 0.1), (0.65, 0.3))
     """lambda of the connection cost: a number, or START:LAMBDA pairs, START a share of the steps before the finish"""
     reduction: Literal["mean", "sum"] = "mean"
     """connection cost averaged over each linear layer (mean) or summed (Eq. 3)"""
