@@ -23,6 +23,8 @@ from bimt_tf.tasks import task as find_task
 from bimt_tf.train import config as configs
 
 if TYPE_CHECKING:
+    from bimt_tf.train.trainer import Trainer
+
     pass
 
 __all__ = ["main"]
@@ -159,11 +161,10 @@ def resume(directory: Path, loggers: Sequence[str]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="print JSON instead of tables")
 def probe(directory: Path, hook: str, target: str, position: int | None, as_json: bool) -> None:
     """Which neurons of the trained network in DIRECTORY hold TARGET (held-out R2)."""
-    from bimt_tf.experiments.first_look import probe_run
+    from bimt_tf.experiments.questions import probe_run
     from bimt_tf.tasks import Probe
-    from bimt_tf.train.rundir import RunDirectory
 
-    trainer = RunDirectory.open(directory).load_result()
+    trainer = _trained(directory)
     n_positions = trainer.data.test.inputs.shape[1] if trainer.data.test.inputs.ndim == 3 else None
     positions = [position] if position is not None or n_positions is None else list(range(n_positions))
     results = [probe_run(trainer, Probe(hook, target, where)) for where in positions]
@@ -174,6 +175,52 @@ def probe(directory: Path, hook: str, target: str, position: int | None, as_json
 
     for result in results:
         print_probe(result, target)
+
+
+@bimt.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--hook", default="blocks.0.hook_resid_post", show_default=True, help="where to knock neurons out")
+@click.option("--neurons", help="numbers to knock out together, e.g. 3,17 [each in turn]")
+def ablate(directory: Path, hook: str, neurons: str | None) -> None:
+    """How the test loss of the network in DIRECTORY rises when neurons are set to their mean."""
+    from bimt_tf.console import print_ablation
+    from bimt_tf.experiments.questions import ablate_run
+
+    try:
+        chosen = [int(part) for part in neurons.split(",")] if neurons else []
+    except ValueError as error:
+        raise InputError(f"--neurons takes numbers such as 3,17, found {neurons!r}") from error
+    print_ablation(ablate_run(_trained(directory), hook, chosen), hook, chosen)
+
+
+@bimt.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+def prune(directory: Path) -> None:
+    """Weights left against test loss as small weights of the network in DIRECTORY are cut (nothing is written)."""
+    from bimt_tf.console import print_pruning
+    from bimt_tf.experiments.questions import prune_run
+
+    print_pruning(prune_run(_trained(directory)))
+
+
+@bimt.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--format", "form", default="graphml", show_default=True, help="graphml, gexf or json")
+@click.option("--residual", default="shared", show_default=True, help="residual stream: shared, or unrolled by depth")
+@click.option("--out", type=click.Path(path_type=Path), help="file to write [DIRECTORY/graph.FORMAT]")
+def export(directory: Path, form: str, residual: str, out: Path | None) -> None:
+    """Write the connection graph of the network in DIRECTORY for other tools."""
+    from bimt_tf.experiments.questions import export_run
+
+    out = out if out is not None else directory / f"graph.{form}"
+    export_run(_trained(directory), out, form, residual)  # type: ignore[arg-type]  # checked there
+    click.echo(f"graph: {out}")
+
+
+def _trained(directory: Path) -> Trainer:
+    from bimt_tf.train.rundir import RunDirectory
+
+    return RunDirectory.open(directory).load_result()
 
 
 def _watcher() -> Any:

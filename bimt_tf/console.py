@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from bimt_tf.analysis.ablate import NeuronAblation
     from bimt_tf.analysis.probe import ProbeResult
+    from bimt_tf.analysis.prune import PrunePoint
     from bimt_tf.train.config import Config
     from bimt_tf.train.trainer import Record
 
-__all__ = ["Bar", "Lines", "watcher", "print_summary", "print_probe"]
+__all__ = ["Bar", "Lines", "print_ablation", "print_probe", "print_pruning", "print_summary", "watcher"]
 
 REFRESH = 0.2  # seconds between updates of the bar
 LINES = 20  # lines a run prints where there is no terminal
@@ -154,3 +156,25 @@ def print_probe(result: ProbeResult, target: str) -> None:
     whole = result.population
     table.add_row(f"all {len(result.active)} active", f"{whole.linear:.4f}", f"{whole.nonlinear:.4f}")
     console.print(table)
+
+
+def print_ablation(found: Sequence[NeuronAblation], hook: str, together: Sequence[int]) -> None:
+    """Test loss without and with neurons set to their mean, greatest rise first."""
+    table = Table(title=f"test loss with neurons of {hook} at their mean")
+    for column in ("neurons", "before", "after", "rise"):
+        table.add_column(column, justify="right")
+    for one in found:
+        name = ", ".join(map(str, together)) if together else str(one.neuron)
+        table.add_row(name, f"{one.before:.3g}", f"{one.after:.3g}", f"{one.change:.3g}")
+    Console(highlight=False).print(table)
+
+
+def print_pruning(points: Sequence[PrunePoint]) -> None:
+    """Weights left and test loss by threshold."""
+    table = Table(title="cutting weights with |w| up to a threshold")
+    for column in ("threshold", "weights left", "test loss", ""):
+        table.add_column(column, justify="right")
+    for point in points:
+        note = "no path from input to output" if point.severed else ""
+        table.add_row(f"{point.threshold:.3g}", f"{point.active_weights:,}", f"{point.loss:.3g}", note)
+    Console(highlight=False).print(table)

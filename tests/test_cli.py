@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import networkx as nx
 import pytest
 import yaml
 
@@ -136,6 +137,39 @@ def test_mistakes_get_one_line_and_code_2(arguments, expected, capsys, tmp_path,
 )
 def test_probe_mistakes(finished, arguments, expected, capsys):
     assert bimt("probe", finished, *arguments) == 2
+    assert expected in capsys.readouterr().err
+
+
+def test_ablate_prune_and_export(finished, tmp_path, capsys):
+    assert bimt("ablate", finished) == 0
+    assert len(re.findall(r"^│ +\d+ │", capsys.readouterr().out, re.MULTILINE)) == 8
+    assert bimt("ablate", finished, "--neurons", "0,3") == 0
+    assert "0, 3" in capsys.readouterr().out
+    assert bimt("prune", finished) == 0
+    assert "no path from input to output" in capsys.readouterr().out
+    edges = {}
+    for form, read in (("graphml", nx.read_graphml), ("gexf", nx.read_gexf)):
+        out = tmp_path / f"g.{form}"
+        assert bimt("export", finished, "--format", form, "--out", out) == 0
+        edges[form] = read(out).number_of_edges()
+    assert bimt("export", finished, "--format", "json", "--residual", "unrolled", "--out", tmp_path / "g.json") == 0
+    edges["json"] = len(json.loads((tmp_path / "g.json").read_text())["edges"])
+    assert set(edges.values()) == {json.loads((finished / "summary.json").read_text())["nonzero_weights"]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["ablate", "--neurons", "a"], "--neurons takes numbers"),
+        (["ablate", "--neurons", "99"], "99"),
+        (["ablate", "--hook", "blocks.9"], "unknown hook"),
+        (["export", "--format", "grapml"], "did you mean 'graphml'"),
+        (["export", "--residual", "both"], "unknown"),
+        (["export", "--out", "no/such/folder/g.graphml"], "cannot write"),
+    ],
+)
+def test_mistakes_about_a_finished_run(finished, arguments, expected, capsys):
+    assert bimt(arguments[0], finished, *arguments[1:]) == 2
     assert expected in capsys.readouterr().err
 
 

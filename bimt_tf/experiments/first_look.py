@@ -11,31 +11,18 @@ import bimt_tf
 from bimt_tf.analysis.activations import activations
 from bimt_tf.analysis.graph import connection_graph
 from bimt_tf.analysis.modularity import modularity
-from bimt_tf.analysis.probe import ProbeResult, probe
+from bimt_tf.analysis.probe import ProbeResult
 from bimt_tf.analysis.prune import severed
 from bimt_tf.analysis.wiring_length import wiring_length
-from bimt_tf.errors import unknown
+from bimt_tf.experiments.questions import probe_run
 from bimt_tf.figures.curves import curves_figure
 from bimt_tf.figures.network import network_figure
 from bimt_tf.figures.pair import pair_figure
 from bimt_tf.figures.prediction import prediction_figure
-from bimt_tf.tasks import Probe
 from bimt_tf.train.rundir import RunDirectory
 from bimt_tf.train.trainer import Trainer
 
-__all__ = ["first_look", "probe_run"]
-
-
-def probe_run(trainer: Trainer, wanted: Probe) -> ProbeResult:
-    """Probe a trained run on its held-out examples.
-
-    Raises:
-        InputError: for a target that is not a latent of the task, or what ``probe`` refuses.
-    """
-    latents = trainer.data.test.latents
-    if wanted.target not in latents:
-        raise unknown(f"target of {trainer.config.task}", wanted.target, latents)
-    return probe(trainer.model, wanted.hook, latents[wanted.target], wanted.position, inputs=trainer.held_out.inputs)
+__all__ = ["first_look"]
 
 
 def first_look(run: RunDirectory, trainer: Trainer) -> dict[str, Any]:
