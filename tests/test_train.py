@@ -1,11 +1,14 @@
 import dataclasses
 import os
+import sys
+import types
 
 import pytest
 import torch
 
 from bimt_tf.errors import InputError
 from bimt_tf.train import checkpoint as checkpoints
+from bimt_tf.train import loggers
 from bimt_tf.train.config import make
 from bimt_tf.train.engine import engine
 from bimt_tf.train.flat import FlatParameters
@@ -231,3 +234,23 @@ def test_metrics_forget_what_is_run_again_and_survive_a_cut_line(tmp_path):
     assert [r["step"] for r in run_dir.records()] == [10, 20, 30]
     run_dir.forget_after(20)
     assert [r["step"] for r in run_dir.records()] == [10, 20]
+
+
+def test_loggers_get_every_record(tmp_path, monkeypatch):
+    logged = []
+
+    class Run:
+        log = staticmethod(lambda values, step: logged.append((step, values["cost"])))
+        finish = staticmethod(lambda: logged.append("finished"))
+
+    monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=lambda **given: Run))
+    loggers.check("wandb")
+    sink = loggers.logger("wandb", tmp_path, small())
+    _, records, _ = run(small(steps=20))
+    for record in records:
+        sink.log(record)
+    sink.close()
+    assert logged == [(10, records[0].cost), (20, records[1].cost), "finished"]
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(InputError, match=r"pip install 'bimt_tf\[wandb\]'"):
+        loggers.check("wandb")

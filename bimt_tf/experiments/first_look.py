@@ -79,7 +79,7 @@ def _draw(run: RunDirectory, trainer: Trainer, graph: Any, probes: list[ProbeRes
     config, task = trainer.config, trainer.task
     title = (
         f"{config.task} · {config.method} · seed {config.seed}: test loss {summary['test_loss']:.2g}, "
-        f"{summary['active_weights']} of {summary['total_weights']} weights"
+        f"{summary['active_weights']} of {summary['total_weights']:,} weights"
     )
     figures = {
         "network": network_figure(graph, trainer.bimt.wiring, labels=task.labels(config.data), title=title),
