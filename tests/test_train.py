@@ -254,3 +254,12 @@ def test_loggers_get_every_record(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(InputError, match=r"pip install 'bimt_tf\[wandb\]'"):
         loggers.check("wandb")
+
+
+@pytest.mark.parametrize("task", ["in-context", "in-context-singular"])
+@pytest.mark.parametrize("preset", ["best", "paper", "notebook"])
+def test_every_preset_trains(task, preset):
+    config = make(task, preset, overrides={"training": {"steps": 8, "swap_every": 3, "log_every": 4}})
+    trainer, records, _ = run(config)
+    assert [r.step for r in records] == [4, 8]
+    assert str(next(trainer.model.parameters()).dtype) == f"torch.{config.training.dtype}"
