@@ -133,6 +133,7 @@ def print_summary(out: Path, summary: dict[str, Any]) -> None:
     ]
     if summary["severed"]:
         rows.append(("warning", "no path of weights leads from input to output: the cut was too deep"))
+    rows += [("note", note) for note in summary["notes"]]
     table = Table(show_header=False, box=None)
     for name, value in rows:
         table.add_row(name, value)

@@ -84,6 +84,19 @@ def test_options_go_over_the_config(finished, tmp_path):
     assert config["training"]["steps"] == 20 and config["seed"] == 3 and config["model"]["d_model"] == 8
 
 
+@pytest.mark.parametrize("odd", [["--cut", "100"], ["--samples", "40"], ["--n-heads", "7", "--d-head", "3"]])
+def test_odd_networks_still_get_their_first_look(odd, tmp_path, capsys):
+    out = tmp_path / "odd"
+    assert bimt("train", "in-context", *TINY, "--steps", 100, *odd, "--out", out) == 0
+    summary = json.loads((out / "summary.json").read_text())
+    assert (out / "figures" / "network.png").exists()
+    shown = capsys.readouterr().out
+    if "100" in odd:
+        assert summary["severed"] and summary["nonzero_weights"] == 0 and "no path" in shown
+    if "40" in odd:
+        assert summary["best_pair"] is None and "at least" in " ".join(summary["notes"]) and "note" in shown
+
+
 def test_probe_prints_tables_and_json(finished, capsys):
     assert bimt("probe", finished, "--target", "w", "--position", "1") == 0
     assert "held-out R2" in capsys.readouterr().out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from typing import Any
 
+import networkx as nx
 import torch
 
 import bimt_tf
@@ -14,11 +15,13 @@ from bimt_tf.analysis.modularity import modularity
 from bimt_tf.analysis.probe import ProbeResult
 from bimt_tf.analysis.prune import severed
 from bimt_tf.analysis.wiring_length import wiring_length
+from bimt_tf.errors import InputError
 from bimt_tf.experiments.questions import probe_run
 from bimt_tf.figures.curves import curves_figure
 from bimt_tf.figures.network import network_figure
 from bimt_tf.figures.pair import pair_figure
 from bimt_tf.figures.prediction import prediction_figure
+from bimt_tf.tasks import Probe
 from bimt_tf.train.rundir import RunDirectory
 from bimt_tf.train.trainer import Trainer
 
@@ -33,7 +36,7 @@ def first_look(run: RunDirectory, trainer: Trainer) -> dict[str, Any]:
     connections = [parameters[c.parameter].detach() for c in bimt.wiring.connections]
     unrolled = connection_graph(bimt, residual="unrolled")
     length = wiring_length(bimt)
-    probes = _probes(trainer)
+    probes, notes = _probes(trainer)
     summary: dict[str, Any] = {
         "task": config.task,
         "preset": config.preset,
@@ -52,7 +55,8 @@ def first_look(run: RunDirectory, trainer: Trainer) -> dict[str, Any]:
         "wiring_length": length.mean,
         "wiring_length_total": length.total,
         **_best_pair(probes),
-        "probes": [result.as_dict() for result in probes],
+        "probes": [result.as_dict() for _, result in probes],
+        "notes": notes,
         "seconds": trainer.seconds,
         "versions": {"bimt_tf": bimt_tf.__version__, "torch": torch.__version__, "python": platform.python_version()},
     }
@@ -61,21 +65,28 @@ def first_look(run: RunDirectory, trainer: Trainer) -> dict[str, Any]:
     return summary
 
 
-def _probes(trainer: Trainer) -> list[ProbeResult]:
-    """The task's probes; one whose hook this model does not have (another depth) is none of its probes."""
-    wanted = trainer.task.probes(trainer.config.data)
-    hooks = {name for name, _ in trainer.model.named_modules()}
-    return [probe_run(trainer, p) for p in wanted if p.hook in hooks]
+Probed = tuple[Probe, ProbeResult]
 
 
-def _best_pair(probes: list[ProbeResult]) -> dict[str, Any]:
-    pair = probes[0].best_pair if probes else None
+def _probes(trainer: Trainer) -> tuple[list[Probed], list[str]]:
+    """The task's probes, and why one could not be made (few examples, say): no reason to lose a trained network."""
+    probes, notes = [], []
+    for wanted in trainer.task.probes(trainer.config.data):
+        try:
+            probes.append((wanted, probe_run(trainer, wanted)))
+        except InputError as error:
+            notes.append(f"no probe of {wanted.target} at {wanted.hook}, token {wanted.position}: {error}")
+    return probes, notes
+
+
+def _best_pair(probes: list[Probed]) -> dict[str, Any]:
+    pair = probes[0][1].best_pair if probes else None
     if pair is None:
         return {"best_pair": None, "best_pair_r2": None}
     return {"best_pair": [pair.first, pair.second], "best_pair_r2": pair.nonlinear}
 
 
-def _draw(run: RunDirectory, trainer: Trainer, graph: Any, probes: list[ProbeResult], summary: dict[str, Any]) -> None:
+def _draw(run: RunDirectory, trainer: Trainer, graph: nx.Graph, probes: list[Probed], summary: dict[str, Any]) -> None:
     config, task = trainer.config, trainer.task
     title = (
         f"{config.task} · {config.method} · seed {config.seed}: test loss {summary['test_loss']:.2g}, "
@@ -89,10 +100,9 @@ def _draw(run: RunDirectory, trainer: Trainer, graph: Any, probes: list[ProbeRes
         outputs = trainer.model(trainer.held_out.inputs).cpu()
     true, predicted = task.reported(config.data, outputs, trainer.data.test.targets)
     figures["prediction"] = prediction_figure(true.numpy(), predicted.numpy(), name="y", r2=_r2(true, predicted))
-    if probes and (pair := probes[0].best_pair) is not None:
-        result = probes[0]
+    wanted, result = probes[0] if probes else (None, None)
+    if wanted and result and (pair := result.best_pair) is not None:
         held = activations(trainer.model, result.hook, result.position, inputs=trainer.held_out.inputs).cpu().numpy()
-        wanted = task.probes(config.data)[0]
         figures["best_pair"] = pair_figure(
             held[:, pair.first],
             held[:, pair.second],
