@@ -19,10 +19,15 @@ def run(script, *arguments, cwd):
     return done.stdout
 
 
+def length(script):
+    """Lines of an example."""
+    return len((ROOT / "examples" / script).read_text().splitlines())
+
+
 def test_train_in_context(tmp_path):
     out = run("train_in_context.py", "--steps", "300", "--heads", "4", "--out", "n.png", cwd=tmp_path)
     assert "best pair" in out and (tmp_path / "n.png").stat().st_size > 10_000
-    assert sum(1 for _ in (ROOT / "examples" / "train_in_context.py").open()) <= 80
+    assert length("train_in_context.py") <= 80
 
 
 def test_own_training_loop(tmp_path):
@@ -30,7 +35,7 @@ def test_own_training_loop(tmp_path):
     losses = [float(found) for found in re.findall(r"loss ([\d.]+)", out)]
     assert losses[-1] < 0.02
     assert all(float(b) <= float(a) for a, b in re.findall(r"cost ([\d.]+) -> ([\d.]+)", out))
-    assert sum(1 for _ in (ROOT / "examples" / "own_training_loop.py").open()) < 30
+    assert length("own_training_loop.py") < 30
 
 
 def test_readme_example():
