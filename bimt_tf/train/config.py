@@ -86,7 +86,7 @@ class TrainingConfig:
     """examples a step; 0 for the full batch"""
     lr: float = 1e-3
     """Adam's learning rate before the finish phase"""
-    lam: Schedule = ((0.0, 0.001), (0.2, 0.01), (0.4, 0.1), (0.65, 0.3))
+    lam: Schedule = ((0.0, 0.001), (0.12, 0.01), (0.33, 0.1), (0.6, 0.25))
     """lambda of the connection cost: a number, or START:LAMBDA pairs, START a share of the steps before the finish"""
     reduction: Literal["mean", "sum"] = "mean"
     """connection cost averaged over each linear layer (mean) or summed (Eq. 3)"""
@@ -100,9 +100,9 @@ class TrainingConfig:
     """neurons a population that the greedy search tries (the paper's k)"""
     fixed: tuple[str, ...] = ()
     """populations whose neurons keep their slots, e.g. input,output"""
-    finish_lr: float = 3e-3
+    finish_lr: float = 4e-3
     """Adam's learning rate where the finish phase begins; it falls from there to 0"""
-    finish: float = 0.3
+    finish: float = 0.4
     """share of the steps that ends the run: weights below cut are zero for good, lambda is 0, the rate falls to 0"""
     cut: float = 1e-2
     """|w| below which a weight is cut when the finish phase begins"""
