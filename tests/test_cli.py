@@ -286,7 +286,6 @@ def test_help_needs_no_torch():
         "import sys, bimt_tf.cli; sys.exit(any(m in sys.modules for m in ('torch', 'transformer_lens', 'matplotlib')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-    assert torch is not None
 
 
 @pytest.mark.parametrize("command", [[], ["train"], ["resume"], ["probe"]])
