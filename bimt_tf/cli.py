@@ -125,7 +125,10 @@ def train(
     loggers: Sequence[str],
     **given: Any,
 ) -> None:
-    """Train TASK into a run directory, then measure and draw the network."""
+    """Train TASK into a run directory, then measure and draw the network.
+
+    Values in brackets are defaults; the task's preset may say otherwise (config.yaml shows what was used).
+    """
     config = _config(task, config_file, preset, seed, method, given)
     from bimt_tf.experiments.run import free_directory, train_run
 
