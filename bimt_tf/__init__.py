@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bimt_tf.geometry import Geometry as Geometry
     from bimt_tf.layout import Layout as Layout
     from bimt_tf.models.mlp import MLP as MLP
+    from bimt_tf.models.token_mlp import TokenMLP as TokenMLP
     from bimt_tf.models.transformer import RegressionTransformer as RegressionTransformer
     from bimt_tf.swap import SwapReport as SwapReport
     from bimt_tf.wiring import Wiring as Wiring
@@ -30,6 +31,7 @@ _HOMES = {
     "MLP": "models.mlp",
     "RegressionTransformer": "models.transformer",
     "SwapReport": "swap",
+    "TokenMLP": "models.token_mlp",
     "Wiring": "wiring",
     "ablate": "analysis.ablate",
     "connection_graph": "analysis.graph",

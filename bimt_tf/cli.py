@@ -49,18 +49,24 @@ def _kind(annotation: Any) -> Any:
 
 
 def _config_options(command: click.Command) -> click.Command:
-    """Give a command one option for every config field of any task, with the field's own sentence."""
-    seen: dict[str, click.Option] = {}
+    """Give a command one option for every config field of any task, with the field's own sentence.
+
+    The default is shown where all tasks have the same.
+    """
+    options: dict[str, click.Option] = {}
+    defaults: dict[str, set[Any]] = {}
     for task in TASKS:
         for cls in _sections(task).values():
             hints = typing.get_type_hints(cls)
             for field in dataclasses.fields(cls):
-                default = field.default if field.default not in (dataclasses.MISSING, None, ()) else None
-                shown = configs.spell(default) if field.name == "lam" and default else default
-                text = configs.sentences(cls)[field.name] + (f" [{shown}]" if shown is not None else "")
-                flag = f"--{field.name.replace('_', '-')}"
-                seen.setdefault(field.name, click.Option([flag], type=_kind(hints[field.name]), help=text))
-    command.params.extend(seen.values())
+                flag, text = f"--{field.name.replace('_', '-')}", configs.sentences(cls)[field.name]
+                options.setdefault(field.name, click.Option([flag], type=_kind(hints[field.name]), help=text))
+                defaults.setdefault(field.name, set()).add(field.default)
+    for name, option in options.items():
+        default = defaults[name].pop()
+        if not defaults[name] and default not in (dataclasses.MISSING, None, ()):
+            option.help = f"{option.help} [{configs.spell(default) if name == 'lam' else default}]"
+    command.params.extend(options.values())
     return command
 
 
@@ -74,14 +80,23 @@ def _overrides(task: str, given: dict[str, Any]) -> dict[str, dict[str, Any]]:
             continue
         if name not in home:
             raise InputError(f"{task} has no option --{name.replace('_', '-')}")
-        if name == "fixed":
-            value = [part for part in value.split(",") if part]
+        kind = typing.get_type_hints(sections[home[name]])[name]
+        if typing.get_origin(kind) is tuple and name != "lam":  # lam has a spelling of its own
+            value = _listed(name, value, typing.get_args(kind)[0])
         if name == "shapes":
             if any("=" not in part for part in value.split(",")):
                 raise InputError(f"--shapes takes POPULATION=SHAPE pairs such as output=ring, found {value!r}")
             value = dict(part.split("=", 1) for part in value.split(","))
         overrides[home[name]][name] = value
     return overrides
+
+
+def _listed(name: str, text: str, kind: type) -> list[Any]:
+    """The entries of ``text``, which are separated by commas."""
+    try:
+        return [kind(part) for part in text.split(",") if part]
+    except ValueError as error:
+        raise InputError(f"--{name.replace('_', '-')} takes numbers such as 20,20, found {text!r}") from error
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -110,7 +125,10 @@ def train(
     loggers: Sequence[str],
     **given: Any,
 ) -> None:
-    """Train TASK into a run directory, then measure and draw the network."""
+    """Train TASK into a run directory, then measure and draw the network.
+
+    Values in brackets are defaults; the task's preset may say otherwise (config.yaml shows what was used).
+    """
     config = _config(task, config_file, preset, seed, method, given)
     from bimt_tf.experiments.run import free_directory, train_run
 
@@ -155,18 +173,19 @@ def resume(directory: Path, loggers: Sequence[str]) -> None:
 
 @bimt.command()
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--hook", default="blocks.0.hook_resid_post", show_default=True, help="where to look")
-@click.option("--target", default="w", show_default=True, help="what to look for: a latent of the task")
+@click.option("--hook", help="where to look [what the task's first look probes]")
+@click.option("--target", help="what to look for: a latent of the task [what the task's first look probes]")
 @click.option("--position", type=int, help="token, from 0; negative from the end [every token]")
 @click.option("--json", "as_json", is_flag=True, help="print JSON instead of tables")
-def probe(directory: Path, hook: str, target: str, position: int | None, as_json: bool) -> None:
+def probe(directory: Path, hook: str | None, target: str | None, position: int | None, as_json: bool) -> None:
     """Which neurons of the trained network in DIRECTORY hold TARGET (held-out R2)."""
-    from bimt_tf.experiments.questions import probe_run
+    from bimt_tf.experiments.questions import positions_of, probe_run, usual_probe
     from bimt_tf.tasks import Probe
 
     trainer = _trained(directory)
-    n_positions = trainer.data.test.inputs.shape[1] if trainer.data.test.inputs.ndim == 3 else None
-    positions = [position] if position is not None or n_positions is None else list(range(n_positions))
+    hook = hook or usual_probe(trainer).hook
+    target = target or usual_probe(trainer).target
+    positions = [position] if position is not None else positions_of(trainer, hook)
     results = [probe_run(trainer, Probe(hook, target, where)) for where in positions]
     if as_json:
         click.echo(json.dumps([result.as_dict() for result in results], indent=2))
@@ -179,18 +198,20 @@ def probe(directory: Path, hook: str, target: str, position: int | None, as_json
 
 @bimt.command()
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--hook", default="blocks.0.hook_resid_post", show_default=True, help="where to knock neurons out")
+@click.option("--hook", help="where to knock neurons out [what the task's first look probes]")
 @click.option("--neurons", help="numbers to knock out together, e.g. 3,17 [each in turn]")
-def ablate(directory: Path, hook: str, neurons: str | None) -> None:
+def ablate(directory: Path, hook: str | None, neurons: str | None) -> None:
     """How the test loss of the network in DIRECTORY rises when neurons are set to their mean."""
     from bimt_tf.console import print_ablation
-    from bimt_tf.experiments.questions import ablate_run
+    from bimt_tf.experiments.questions import ablate_run, usual_probe
 
     try:
         chosen = [int(part) for part in neurons.split(",")] if neurons else []
     except ValueError as error:
         raise InputError(f"--neurons takes numbers such as 3,17, found {neurons!r}") from error
-    print_ablation(ablate_run(_trained(directory), hook, chosen), hook, chosen)
+    trainer = _trained(directory)
+    hook = hook or usual_probe(trainer).hook
+    print_ablation(ablate_run(trainer, hook, chosen), hook, chosen)
 
 
 @bimt.command()

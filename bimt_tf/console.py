@@ -122,15 +122,17 @@ def watcher() -> Iterator[Bar | Lines]:
 def print_summary(out: Path, summary: dict[str, Any]) -> None:
     """The figures of a finished run; the last line says where everything is."""
     console = Console(highlight=False)
-    pair = summary["best_pair"]
-    rows = [
-        ("test loss", f"{summary['test_loss']:.3g}"),
+    rows = [("test loss", f"{summary['test_loss']:.3g}")]
+    if "test_accuracy" in summary:
+        rows.append(("accuracy", f"{summary['test_accuracy']:.2%} test, {summary['train_accuracy']:.2%} training"))
+    rows += [
         ("active weights", f"{summary['active_weights']:,} of {summary['total_weights']:,}"),
         ("modularity", f"{summary['modularity_shared']:.3f} shared, {summary['modularity_unrolled']:.3f} unrolled"),
         ("mean wiring length", f"{summary['wiring_length']:.3f}"),
-        ("best pair", f"neurons {pair[0]} and {pair[1]}: R2 {summary['best_pair_r2']:.4f}" if pair else "none"),
         ("training took", f"{summary['seconds']:.0f} s"),
     ]
+    if pair := summary["best_pair"]:
+        rows.append(("best pair", f"neurons {pair[0]} and {pair[1]}: R2 {summary['best_pair_r2']:.4f}"))
     if summary["severed"]:
         rows.append(("warning", "no path of weights leads from input to output: the cut was too deep"))
     rows += [("note", note) for note in summary["notes"]]

@@ -76,12 +76,14 @@ def add_gradient_(weights: Iterable[tuple[Tensor, Tensor]], lam: float) -> None:
     if not trained:
         return
     parameters, coefficients = [p for p, _ in trained], [c for _, c in trained]
+    gradients = []
     for p in parameters:
         if p.grad is None:
             p.grad = torch.zeros_like(p)
+        gradients.append(p.grad)
     pull = torch._foreach_sign(parameters)
     torch._foreach_mul_(pull, coefficients)
-    torch._foreach_add_([p.grad for p in parameters], pull, alpha=lam)
+    torch._foreach_add_(gradients, pull, alpha=lam)
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ import torch
 from reference import TokenTransformer
 from torch import nn
 
-from bimt_tf import BIMT, MLP, Geometry, Layout, RegressionTransformer, wire
+from bimt_tf import BIMT, MLP, Geometry, Layout, RegressionTransformer, TokenMLP, wire
 from bimt_tf.errors import InputError
 
 F64 = torch.float64
@@ -30,11 +30,13 @@ MODELS = {
     "tokens-attn-only": lambda: token_model(d_mlp=None),
     "mlp": lambda: MLP([3, 5, 4, 2], dtype=F64),
     "sequential": sequential,
+    "token-mlp": lambda: TokenMLP(7, 4, 5, [6, 3, 2], dtype=F64),
+    "token-mlp-one-layer": lambda: TokenMLP(7, 4, 5, [2], dtype=F64),
 }
 
 
 def inputs(model: nn.Module) -> torch.Tensor:
-    if isinstance(model, TokenTransformer):
+    if isinstance(model, (TokenTransformer, TokenMLP)):
         return torch.randint(0, 7, (4, 5), generator=torch.Generator().manual_seed(0))
     d_in = model.cfg.d_in if isinstance(model, RegressionTransformer) else 3
     return torch.randn(4, 3, d_in, dtype=F64, generator=torch.Generator().manual_seed(0))
@@ -229,3 +231,48 @@ def test_tied_parameters_are_wired_once():
     layer = nn.Linear(3, 3)
     wiring = wire(nn.Sequential(layer, nn.ReLU()))
     assert [w.parameter for w in wiring.wired] == ["0.weight", "0.bias"]
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_folded_tokens_cost_what_a_plain_loop_says(reduction, norm):
+    vocab, d_embed, tokens, sizes, width, gap = 5, 3, 2, [4, 2], 1.5, 0.3
+    model = TokenMLP(vocab, d_embed, tokens, sizes, dtype=F64)
+    bimt = BIMT(model, Geometry(width=width, layer_gap=gap, norm=norm), reduction=reduction)
+    bimt.layout = Layout.random(bimt.wiring, torch.Generator().manual_seed(1))
+
+    def x(population, neuron):
+        slots = bimt.layout.slots[population]
+        return width * (float(slots[neuron]) + 0.5) / len(slots)
+
+    def length(source, target):
+        across = abs(source - target)
+        return across + gap if norm == "l1" else (across**2 + gap**2) ** 0.5
+
+    layers = []  # the terms of each linear layer, biases and tables apart
+    layers.append([gap * abs(float(w)) for w in model.embed.weight.detach().flatten()])
+    before = "embed"
+    for i, after in enumerate(("hidden0", "output")):
+        weight = model.layers[i].weight.detach()
+        n = {"embed": d_embed, "hidden0": sizes[0]}[before]
+        rows, columns = weight.shape
+        layers.append([
+            abs(float(weight[row, column])) * length(x(before, column % n), x(after, row))  # token-major
+            for row in range(rows) for column in range(columns)
+        ])  # fmt: skip
+        layers.append([gap * abs(float(b)) for b in model.layers[i].bias.detach()])
+        before = after
+    expected = sum(sum(terms) / (len(terms) if reduction == "mean" else 1) for terms in layers)
+    assert bimt.cost().item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_token_mlp_populations_and_rows():
+    wiring = wire(TokenMLP(7, 4, 2, [6, 3, 5]))
+    assert {name: p.size for name, p in wiring.populations.items()} == {
+        "embed": 4, "hidden0": 6, "hidden1": 3, "output": 5,
+    }  # fmt: skip
+    assert [(stage.name, stage.depth) for stage in wiring.stages] == [
+        ("embed", 0), ("hidden0", 1), ("hidden1", 2), ("output", 3),
+    ]  # fmt: skip
+    assert [name for name, p in wiring.populations.items() if not p.bakeable] == ["output"]
+    assert {w.parameter for w in wiring.attachments if w.charged and not w.is_bias} == {"embed.weight"}

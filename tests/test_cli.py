@@ -97,6 +97,48 @@ def test_odd_networks_still_get_their_first_look(odd, tmp_path, capsys):
         assert summary["best_pair"] is None and "at least" in " ".join(summary["notes"]) and "note" in shown
 
 
+@pytest.fixture(scope="module")
+def of_each_kind(tmp_path_factory):
+    """Short runs of an MLP that regresses, one that classifies, one in three dimensions, and one of tokens."""
+    runs = {}
+    for task in ("symbolic-a", "two-moon", "digits", "s4"):
+        runs[task] = tmp_path_factory.mktemp("runs") / task
+        assert bimt("train", task, "--hidden", "12,9", "--steps", "40", "--swap-every", "7", "--out", runs[task]) == 0
+    return runs
+
+
+@pytest.mark.parametrize("task", ["symbolic-a", "two-moon", "digits", "s4"])
+def test_first_look_at_each_kind_of_task(of_each_kind, task, capsys):
+    run = of_each_kind[task]
+    summary = json.loads((run / "summary.json").read_text())
+    assert yaml.safe_load((run / "config.yaml").read_text())["model"]["hidden"] == [12, 9]
+    figures = {path.stem for path in (run / "figures").iterdir()}
+    classes = task != "symbolic-a"
+    assert figures == {"network", "curves", "confusion" if classes else "prediction"} | (
+        {"best_pair"} if task == "s4" else set()
+    )
+    assert all((f"{part}_accuracy" in summary) == classes for part in ("test", "train"))
+    assert {"test_loss", "train_loss"} <= set(summary)
+    assert summary["modularity_shared"] == summary["modularity_unrolled"]  # an MLP has no residual stream
+    trainer = RunDirectory.open(run).load_result()
+    assert trainer.evaluate("train")["loss"] == pytest.approx(summary["train_loss"], rel=1e-6)
+    assert bimt("prune", run) == 0 and bimt("export", run) == 0
+    assert bimt("ablate", run, "--hook", "layers.0.hook_post") == 0
+    assert len(re.findall(r"^│ +\d+ │", capsys.readouterr().out, re.MULTILINE)) >= 12
+
+
+def test_probing_tasks_with_and_without_probes_of_their_own(of_each_kind, capsys):
+    assert bimt("probe", of_each_kind["s4"], "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(result["hook"], result["position"]) for result in found] == [("hook_embed", 0), ("hook_embed", 1)]
+    assert bimt("probe", of_each_kind["symbolic-a"], "--hook", "layers.0.hook_post", "--target", "x1") == 0
+    capsys.readouterr()
+    assert bimt("probe", of_each_kind["symbolic-a"]) == 2
+    assert "give --hook (hook_input, layers.0.hook_pre" in capsys.readouterr().err
+    assert bimt("ablate", of_each_kind["two-moon"]) == 2
+    assert "no probe of its own" in capsys.readouterr().err
+
+
 def test_probe_prints_tables_and_json(finished, capsys):
     assert bimt("probe", finished, "--target", "w", "--position", "1") == 0
     assert "held-out R2" in capsys.readouterr().out
@@ -122,6 +164,9 @@ def test_probe_prints_tables_and_json(finished, capsys):
         (["train", "in-context", "--n-heads", "64"], "give d_head"),
         (["train", "in-context", "--act-fn", "gelu"], "unknown act_fn"),
         (["train", "in-context", "--device", "cuda:77"], "not available"),
+        (["train", "two-moon", "--hidden", "20,x"], "--hidden takes numbers such as 20,20, found '20,x'"),
+        (["train", "two-moon", "--hidden", "20,0"], "sizes[2] must be a whole number of at least 1"),
+        (["train", "two-moon", "--d-model", "20"], "two-moon has no option --d-model"),
         (["train", "in-context", "--fixed", "inputs"], "did you mean 'input'"),
         (["train", "in-context", "--shapes", "output"], "POPULATION=SHAPE"),
         (["train", "in-context", "--config", "nowhere.yaml"], "cannot read config"),

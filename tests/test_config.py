@@ -6,7 +6,7 @@ import pytest
 from bimt_tf.errors import InputError
 from bimt_tf.tasks import TASKS
 from bimt_tf.train import config as configs
-from bimt_tf.train.schedule import finish_step, lam_at, lr_at
+from bimt_tf.train.schedule import bias_step, finish_step, lam_at, lr_at
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -56,6 +56,7 @@ def test_every_field_has_its_sentence():
         ("training", "lam", "a:b", "START:LAMBDA"),
         ("training", "lr", math.inf, "lr must be finite"),
         ("training", "finish", 1.0, "finish must be"),
+        ("training", "bias_free", -0.5, "bias_free must be"),
         ("training", "penalty", "hard", "unknown training.penalty"),
         ("geometry", "width", -1, "width must be at least 0"),
         ("geometry", "width", math.nan, "width must be finite"),
@@ -126,5 +127,8 @@ def test_schedules():
     assert 0 < lr_at(config, 99) < 0.04
     vanilla = dataclasses.replace(config, method="vanilla")
     assert lam_at(vanilla, 0) == 0
+    assert bias_step(config) == 0
+    free = dataclasses.replace(config, training=dataclasses.replace(config.training, bias_free=0.75))
+    assert bias_step(free) == 60
     no_finish = dataclasses.replace(config, training=dataclasses.replace(config.training, finish=0.0))
     assert finish_step(no_finish) == 100 and lr_at(no_finish, 99) == 1

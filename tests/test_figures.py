@@ -18,6 +18,7 @@ from torch import nn
 from bimt_tf.analysis.graph import connection_graph
 from bimt_tf.bimt import BIMT
 from bimt_tf.errors import InputError
+from bimt_tf.figures.confusion import confusion_figure
 from bimt_tf.figures.curves import curves_figure
 from bimt_tf.figures.network import network_figure
 from bimt_tf.figures.pair import pair_figure
@@ -337,3 +338,37 @@ def test_numbers_must_be_finite_and_equally_many(bad):
         pair_figure([1.0, 2.0], bad, [1.0, 2.0])
     with pytest.raises(InputError, match="2, 2, 1"):
         pair_figure([1.0, 2.0], [1.0, 2.0], [1.0])
+
+
+def test_every_label_of_a_ring_is_drawn():
+    bimt = BIMT(MLP([3, 4, 10]), Geometry(shapes={"output": "ring"}))
+    words = [f"class {i}" for i in range(10)]
+    figure = network_figure(connection_graph(bimt, "unrolled"), bimt.wiring, labels={"output": words})
+    figure.savefig(io.BytesIO())
+    texts = {text.get_text(): text for text in figure.axes[0].texts}
+    inside = [figure.axes[0].get_ylim()[0] <= texts[word].xy[1] <= figure.axes[0].get_ylim()[1] for word in words]
+    assert not all(inside) and all(texts[word].get_annotation_clip() is False for word in words)
+
+
+def test_confusion_counts_true_against_predicted():
+    figure = confusion_figure([0, 1, 1, 2], [0, 1, 2, 2], ["a", "b", "c"])
+    axes = figure.axes[0]
+    assert axes.images[0].get_array().tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 1]]
+    assert [text.get_text() for text in axes.texts] == ["1", "0", "0", "0", "1", "1", "0", "0", "1"]
+    assert "accuracy 75.00%, 4 samples" in axes.get_title(loc="left")
+    many = confusion_figure(range(59), range(59), [str(i) for i in range(59)]).axes[0]
+    assert [label.get_text() for label in many.get_xticklabels()][:3] == ["0", "2", "4"] and not many.texts
+
+
+@pytest.mark.parametrize(
+    ("true", "predicted", "expected"),
+    [
+        ([0, 1], [0], "equally many"),
+        ([], [], "none"),
+        ([0, 3], [0, 1], "true must hold class numbers from 0 to 2, found 3"),
+        ([0, 1], [0, 1.5], "predicted must hold class numbers from 0 to 2, found 1.5"),
+    ],
+)
+def test_bad_classes(true, predicted, expected):
+    with pytest.raises(InputError, match=expected):
+        confusion_figure(true, predicted, ["a", "b", "c"])

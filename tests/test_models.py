@@ -13,7 +13,7 @@ from reference import regression_forward
 from torch import nn
 from transformer_lens import ActivationCache
 
-from bimt_tf import MLP, RegressionTransformer
+from bimt_tf import MLP, RegressionTransformer, TokenMLP
 from bimt_tf.errors import InputError
 
 F64 = torch.float64
@@ -307,3 +307,41 @@ def test_moves_and_devices():
     model = transformer(device="cpu")
     assert model.to(torch.float32)(batch().float()).dtype == torch.float32
     assert RegressionTransformer(device="meta").W_U.is_meta and MLP([2, 1], device="meta").layers[0].weight.is_meta
+
+
+def test_token_mlp_reads_its_tokens_side_by_side():
+    model = TokenMLP(7, 3, 2, [5, 4], act_fn="silu", seed=2, dtype=F64)
+    tokens = torch.tensor([[0, 6], [3, 3], [6, 0]])
+    table = dict(model.named_parameters())
+    assert {name: tuple(p.shape) for name, p in table.items()} == {
+        "embed.weight": (7, 3), "layers.0.weight": (5, 6), "layers.0.bias": (5,),
+        "layers.1.weight": (4, 5), "layers.1.bias": (4,),
+    }  # fmt: skip
+    out, cache = model.run_with_cache(tokens)
+    for row, (a, b) in enumerate(tokens.tolist()):
+        x = torch.cat([table["embed.weight"][a], table["embed.weight"][b]])
+        hidden = torch.nn.functional.silu(table["layers.0.weight"] @ x + table["layers.0.bias"])
+        torch.testing.assert_close(out[row], table["layers.1.weight"] @ hidden + table["layers.1.bias"])
+    assert cache["hook_embed"].shape == (3, 2, 3) and cache["layers.0.hook_post"].shape == (3, 5)
+
+
+def test_token_mlp_is_seeded_and_leaves_global_state_alone():
+    before = torch.get_rng_state()
+    a, b, other = (TokenMLP(7, 3, 2, [5, 4], seed=seed).state_dict() for seed in (1, 1, 2))
+    half = TokenMLP(7, 3, 2, [5, 4], seed=1, dtype=F64).state_dict()
+    assert torch.equal(before, torch.get_rng_state())
+    for name in a:
+        assert torch.equal(a[name], b[name]) and not torch.equal(a[name], other[name])
+        assert torch.equal(a[name], half[name].float())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [((0, 3, 2, [4]), "vocab"), ((7, 3.5, 2, [4]), "d_embed"), ((7, 3, 0, [4]), "n_tokens"),
+     ((7, 3, 2, []), "at least an output size"), ((7, 3, 2, [4, -1]), r"sizes\[1\]")],
+)  # fmt: skip
+def test_bad_token_mlp_sizes(arguments, expected):
+    with pytest.raises(InputError, match=expected):
+        TokenMLP(*arguments)
+    with pytest.raises(InputError, match="2"):
+        TokenMLP(7, 3, 2, [4])(torch.zeros(5, 3, dtype=torch.int64))

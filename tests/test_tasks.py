@@ -1,8 +1,16 @@
+import math
+from dataclasses import fields
+
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
+from bimt_tf import wire
+from bimt_tf.errors import InputError
 from bimt_tf.tasks import TASKS, task
-from bimt_tf.tasks.in_context import InContextOptions, TransformerOptions
+from bimt_tf.tasks.formulas import FormulaOptions
+from bimt_tf.tasks.groups import S4Options, permutation_table
+from bimt_tf.tasks.in_context import InContextOptions
 
 IN_CONTEXT = task("in-context")
 
@@ -56,16 +64,158 @@ def test_loss_reads_the_x_tokens_and_reports_the_last():
     assert torch.allclose(predicted - true, torch.tensor(3.0, dtype=torch.float64))
 
 
+SMALL = {"samples": 60}  # of the tasks that draw as many examples as they are told
+
+
+def options_of(name):
+    """A task with options for few examples."""
+    found = task(name)
+    chosen = {key: value for key, value in SMALL.items() if key in {f.name for f in fields(found.Options)}}
+    return found, found.Options(**chosen)
+
+
 @pytest.mark.parametrize("name", TASKS)
 def test_models_labels_and_probes_fit_the_data(name):
-    found = task(name)
-    options = found.Options(samples=20)
-    data = found.data(options, 0, torch.float32).train
-    model = found.model(TransformerOptions(n_heads=7), options, 0, torch.float32)
-    outputs = model(data.inputs)
-    assert torch.isfinite(found.loss(options, outputs, data.targets))
-    labels = found.labels(options)
-    assert len(labels["input"]) == data.inputs.shape[-1] and len(labels["output"]) == outputs.shape[-1]
+    found, options = options_of(name)
+    split = found.data(options, 0, torch.float32)
+    model = found.model(found.Model(), options, 0, torch.float32)
+    with torch.no_grad():
+        outputs = model(split.train.inputs)
+    assert torch.isfinite(found.loss(options, outputs, split.train.targets))
+    populations = wire(model).populations
+    assert {key: len(words) for key, words in found.labels(options).items()}.items() <= {
+        key: p.size for key, p in populations.items()
+    }.items()
+    true, predicted = found.reported(options, outputs, split.train.targets)
+    assert true.shape == predicted.shape and true.ndim == 1
+    metrics = found.metrics(options, outputs, split.train.targets)
+    assert ("accuracy" in metrics) == (found.kind == "classification") and "loss" in metrics
+    assert all(len(v) == len(split.train.inputs) for v in split.train.latents.values())
     for probe in found.probes(options):
-        assert probe.hook in model.hook_dict and probe.target in data.latents
-        assert 0 <= probe.position < data.inputs.shape[1]
+        assert probe.hook in model.hook_dict and probe.target in split.train.latents
+        _, cache = model.run_with_cache(split.train.inputs)
+        assert 0 <= probe.position < cache[probe.hook].shape[1]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_seed_gives_its_own_data_and_the_parts_share_no_example(name):
+    found, options = options_of(name)
+    first, again, other = (found.data(options, seed, torch.float64) for seed in (3, 3, 4))
+    assert torch.equal(first.train.inputs, again.train.inputs) and torch.equal(first.test.targets, again.test.targets)
+    assert not torch.equal(first.train.inputs, other.train.inputs)
+    train, test = ({tuple(x) for x in part.inputs.flatten(1).tolist()} for part in first)
+    assert not train & test
+
+
+def plain(name, x):
+    x1, x2, x3 = x[:3]
+    x4 = x[3] if len(x) > 3 else None
+    return {
+        "products": lambda: [x1 * x4 + x2 * x3, x1 * x4 - x2 * x3],
+        "symbolic-a": lambda: [x2**2 + math.sin(math.pi * x4), (x1 + x3) ** 3],
+        "symbolic-b": lambda: [x1**2, x1**2 + x2**2, x1**2 + x2**2 + x3**2],
+        "symbolic-c": lambda: [math.sqrt((x1 - x2) ** 2 + (x3 - x4) ** 2)],
+    }[name]()
+
+
+@pytest.mark.parametrize("name", ["products", "symbolic-a", "symbolic-b", "symbolic-c"])
+def test_formulas(name):
+    found, options = options_of(name)
+    data = found.data(options, 0, torch.float64).train
+    assert data.inputs.abs().max() <= 1 and data.inputs.min() < -0.8
+    for x, y in zip(data.inputs.tolist(), data.targets.tolist(), strict=True):
+        assert y == pytest.approx(plain(name, x))
+    assert torch.equal(data.latents["x2"], data.inputs[:, 1]) and torch.equal(data.latents["y1"], data.targets[:, 0])
+
+
+def test_formulas_train_on_100_and_test_on_100_in_the_paper():
+    for preset in ("paper", "notebook"):
+        split = task("symbolic-a").data(FormulaOptions(**TASKS["symbolic-a"].presets[preset]["data"]), 0, torch.float32)
+        assert [len(part.inputs) for part in split] == [100, 100]
+
+
+@pytest.mark.parametrize("modulus", [2, 7, 59])
+def test_modular_addition_cuts_all_pairs_in_two(modulus):
+    found = task("modular-addition")
+    options = found.Options(modulus=modulus)
+    train, test = found.data(options, 0, torch.float64)
+    assert len(train.inputs) == round(0.8 * modulus**2)
+    pairs = [tuple(pair) for part in (train, test) for pair in part.inputs.tolist()]
+    assert sorted(pairs) == [(a, b) for a in range(modulus) for b in range(modulus)]
+    for (a, b), c in zip(train.inputs.tolist(), train.targets.tolist(), strict=True):
+        assert (a + b) % modulus == c
+    model = found.model(found.Model(), options, 0, torch.float64)
+    assert model.cfg.sizes == (50, 50, modulus) and model.embed.weight.shape == (modulus, 32)
+
+
+def test_s4_is_a_group_of_permutations():
+    elements, signs, table = permutation_table()
+    assert len(set(elements)) == 24 and sum(signs) == 0 and signs[:12] == [1] * 12
+    everything = list(range(24))
+    assert all(sorted(row) == everything for row in table)
+    assert all(sorted(column) == everything for column in zip(*table, strict=True))
+    (one,) = [e for e in everything if table[e] == everything]
+    assert elements[one] == (0, 1, 2, 3)
+    for a in everything:
+        assert any(table[a][b] == table[b][a] == one for b in everything)
+        for b in everything:
+            assert elements[table[a][b]] == tuple(elements[a][elements[b][i]] for i in range(4))
+            assert signs[table[a][b]] == signs[a] * signs[b]
+            assert all(table[table[a][b]][c] == table[a][table[b][c]] for c in everything)
+    data = task("s4").data(S4Options(), 0, torch.float64).train
+    assert torch.equal(data.latents["sign"], data.latents["sign_1"] * data.latents["sign_2"])
+    for (a, b), c in zip(data.inputs.tolist(), data.targets.tolist(), strict=True):
+        assert table[a][b] == c
+
+
+def test_digits_are_the_images():
+    found, options = options_of("digits")
+    train, test = found.data(options, 0, torch.float64)
+    assert (len(train.inputs), len(test.inputs)) == (1438, 359)
+    assert train.inputs.min() == 0 and train.inputs.max() == 1 and train.inputs.shape[1] == 64
+    images, classes = load_digits(return_X_y=True)
+    every = {tuple(image / 16): int(c) for image, c in zip(images, classes, strict=True)}
+    for part in (train, test):
+        for image, c in zip(part.inputs.tolist(), part.targets.tolist(), strict=True):
+            assert every[tuple(image)] == c
+
+
+def test_two_moons_lie_where_they_should():
+    found = task("two-moon")
+    train, test = found.data(found.Options(noise=0.0), 0, torch.float64)
+    for part in (train, test):
+        for (x, y), c in zip(part.inputs.tolist(), part.targets.tolist(), strict=True):
+            cx, cy = ((0, 0), (1, 0.5))[c]
+            assert math.hypot(x - cx, y - cy) == pytest.approx(1)
+
+
+def test_classification_counts_what_is_right():
+    found, options = options_of("two-moon")
+    outputs = torch.tensor([[2.0, 1.0], [0.0, 3.0], [0.0, 1.0], [1.0, 0.0]])
+    targets = torch.tensor([0, 1, 0, 0])
+    right = [math.exp(2), math.exp(3), math.exp(0), math.exp(1)]
+    wrong = [math.exp(1), math.exp(0), math.exp(1), math.exp(0)]
+    loss = sum(-math.log(r / (r + w)) for r, w in zip(right, wrong, strict=True)) / 4
+    assert found.metrics(options, outputs, targets) == pytest.approx({"loss": loss, "accuracy": 0.75})
+    true, predicted = found.reported(options, outputs, targets)
+    assert true.tolist() == [0, 1, 0, 0] and predicted.tolist() == [0, 1, 1, 0]
+    digits, options = options_of("digits")
+    assert digits.metrics(options, torch.zeros(3, 10), torch.tensor([0, 5, 0])) == pytest.approx(
+        {"loss": 0.1, "accuracy": 2 / 3}
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("symbolic-a", {"samples": 1}, "leave none"),
+        ("symbolic-a", {"x_low": 2.0}, "x_low must be below x_high"),
+        ("two-moon", {"noise": -1.0}, "noise must be at least 0"),
+        ("modular-addition", {"modulus": 1}, "modulus must be at least 2"),
+        ("s4", {"train_share": 1.0}, "train_share must be between 0 and 1"),
+        ("digits", {"train_share": 0.0}, "train_share must be between 0 and 1"),
+    ],
+)
+def test_bad_options_are_named(name, given, expected):
+    with pytest.raises(InputError, match=expected):
+        task(name).Options(**given)

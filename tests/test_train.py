@@ -1,4 +1,5 @@
 import dataclasses
+import math
 import os
 import sys
 import types
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from bimt_tf.errors import InputError
+from bimt_tf.tasks import TASKS
 from bimt_tf.train import checkpoint as checkpoints
 from bimt_tf.train import loggers
 from bimt_tf.train.config import make
@@ -110,6 +112,30 @@ def test_l1_swap_trains_as_l1_and_places_as_bimt():
     placed, _, _ = run(small("l1-swap"))
     assert same(weights(l1), weights(placed))
     assert placed.bimt.cost().item() < l1.bimt.cost().item()
+
+
+@pytest.mark.parametrize("penalty", ["proximal", "subgradient"])
+def test_biases_are_free_at_first_also_after_resuming(penalty):
+    config = small(penalty=penalty, bias_free=0.5, finish=0.0, lam=3.0, steps=80)
+    whole, _, saved = run(config)
+    charged, _, _ = run(small(penalty=penalty, finish=0.0, lam=3.0, steps=80))
+    by_step = {c.step: c.model for c in saved}
+
+    def biases(model):
+        return sum(float(value.abs().sum()) for name, value in model.items() if ".b_" in name)
+
+    assert biases(charged.model.state_dict()) < biases(by_step[80]) < biases(by_step[40])
+    for checkpoint in saved[:3]:  # before the biases pay, at the step from which they do, and after it
+        again, _, _ = run(config, checkpoint)
+        assert same(weights(whole), weights(again))
+
+
+def test_training_examples_are_evaluated_too():
+    trainer, _, _ = run(small(steps=5))
+    data = trainer.data.train
+    with torch.no_grad():
+        expected = trainer.task.metrics(trainer.config.data, trainer.model(data.inputs), data.targets)
+    assert trainer.evaluate("train") == expected != trainer.evaluate()
 
 
 def test_finish_freezes_the_zeros():
@@ -256,10 +282,9 @@ def test_loggers_get_every_record(tmp_path, monkeypatch):
         loggers.check("wandb")
 
 
-@pytest.mark.parametrize("task", ["in-context", "in-context-singular"])
-@pytest.mark.parametrize("preset", ["best", "paper", "notebook"])
+@pytest.mark.parametrize(("task", "preset"), [(name, preset) for name, t in TASKS.items() for preset in t.presets])
 def test_every_preset_trains(task, preset):
     config = make(task, preset, overrides={"training": {"steps": 8, "swap_every": 3, "log_every": 4}})
     trainer, records, _ = run(config)
-    assert [r.step for r in records] == [4, 8]
+    assert [r.step for r in records] == [4, 8] and all(math.isfinite(r.test_loss) for r in records)
     assert str(next(trainer.model.parameters()).dtype) == f"torch.{config.training.dtype}"

@@ -9,17 +9,18 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from bimt_tf.adapters import mlp, transformer_lens
+from bimt_tf.adapters import mlp, token_mlp, transformer_lens
 from bimt_tf.errors import InputError
 from bimt_tf.wiring import Wiring
 
 __all__ = ["wire"]
 
-FAMILIES = (transformer_lens, mlp)
+FAMILIES = (transformer_lens, mlp, token_mlp)
 
 
 def wire(model: nn.Module, fixed: Iterable[str] = ()) -> Wiring:
-    """The wiring of a known model: TransformerLens parameter names (own models and TL 2/3), MLP, nn.Sequential.
+    """The wiring of a known model: TransformerLens parameter names (own models and TL 2/3), MLP, TokenMLP,
+    nn.Sequential.
 
     Args:
         model: the module to wire.

@@ -5,11 +5,14 @@ Populations ``input``, ``hidden0``, ``hidden1``, ..., ``output``; nn.Linear weig
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 from torch import nn
 
 from bimt_tf.wiring import Wiring
 
-__all__ = ["matches", "wiring"]
+__all__ = ["chain", "hidden", "matches", "wiring"]
 
 _ELEMENTWISE = (
     nn.ReLU, nn.SiLU, nn.GELU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.LeakyReLU, nn.Softplus, nn.Mish, nn.Identity, nn.Dropout,
@@ -44,17 +47,28 @@ def matches(model: nn.Module) -> bool:
 def wiring(model: nn.Module) -> Wiring:
     """The wiring of a chain of linear layers, with or without biases."""
     names = _linears(model)
-    populations = ["input", *(f"hidden{i}" for i in range(len(names) - 1)), "output"]
-    table: dict[str, str] = {}
-    layers: dict[str, str] = {}
-    for name, before, after in zip(names, populations[:-1], populations[1:], strict=True):
-        table |= {f"{name}.weight": f"{after} {before}", f"{name}.bias": after}
-        layers |= {f"{name}.weight": name, f"{name}.bias": name}
-    shapes = dict(model.named_parameters())
+    populations = ["input", *hidden(len(names)), "output"]
+    table, layers = chain(names, populations)
+    present = {name for name, _ in model.named_parameters()}
     return Wiring.from_table(
-        {name: axes for name, axes in table.items() if name in shapes},
+        {name: axes for name, axes in table.items() if name in present},
         model,
-        layers={name: layer for name, layer in layers.items() if name in shapes},
+        layers={name: layer for name, layer in layers.items() if name in present},
         rows=[[population] for population in populations],
         unbakeable=("input", "output"),
     )
+
+
+def hidden(n_layers: int) -> list[str]:
+    """The populations between ``n_layers`` linear layers."""
+    return [f"hidden{i}" for i in range(n_layers - 1)]
+
+
+def chain(names: Sequence[str], populations: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """(parameter -> axes, parameter -> layer) of linear layers between consecutive populations."""
+    table: dict[str, str] = {}
+    layers: dict[str, str] = {}
+    for name, (before, after) in zip(names, pairwise(populations), strict=True):
+        table |= {f"{name}.weight": f"{after} {before}", f"{name}.bias": after}
+        layers |= {f"{name}.weight": name, f"{name}.bias": name}
+    return table, layers

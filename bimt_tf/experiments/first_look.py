@@ -17,6 +17,7 @@ from bimt_tf.analysis.prune import severed
 from bimt_tf.analysis.wiring_length import wiring_length
 from bimt_tf.errors import InputError
 from bimt_tf.experiments.questions import probe_run
+from bimt_tf.figures.confusion import confusion_figure
 from bimt_tf.figures.curves import curves_figure
 from bimt_tf.figures.network import network_figure
 from bimt_tf.figures.pair import pair_figure
@@ -31,7 +32,6 @@ __all__ = ["first_look"]
 def first_look(run: RunDirectory, trainer: Trainer) -> dict[str, Any]:
     """Measure the network, draw its figures into DIR/figures, write summary.json and return it."""
     config, bimt = trainer.config, trainer.bimt
-    metrics = trainer.evaluate()
     parameters = bimt.parameters
     connections = [parameters[c.parameter].detach() for c in bimt.wiring.connections]
     unrolled = connection_graph(bimt, residual="unrolled")
@@ -43,8 +43,8 @@ def first_look(run: RunDirectory, trainer: Trainer) -> dict[str, Any]:
         "method": config.method,
         "seed": config.seed,
         "steps": config.training.steps,
-        "test_loss": metrics.pop("loss"),
-        **{f"test_{name}": value for name, value in metrics.items()},
+        **{f"test_{name}": value for name, value in trainer.evaluate("test").items()},
+        **{f"train_{name}": value for name, value in trainer.evaluate("train").items()},
         "cost": float(bimt.cost().detach()),
         "active_weights": trainer.active(),
         "nonzero_weights": sum(int(w.count_nonzero()) for w in connections),
@@ -88,8 +88,11 @@ def _best_pair(probes: list[Probed]) -> dict[str, Any]:
 
 def _draw(run: RunDirectory, trainer: Trainer, graph: nx.Graph, probes: list[Probed], summary: dict[str, Any]) -> None:
     config, task = trainer.config, trainer.task
+    result = f"test loss {summary['test_loss']:.2g}"
+    if task.kind == "classification":
+        result = f"test accuracy {summary['test_accuracy']:.1%}"
     title = (
-        f"{config.task} · {config.method} · seed {config.seed}: test loss {summary['test_loss']:.2g}, "
+        f"{config.task} · {config.method} · seed {config.seed}: {result}, "
         f"{summary['active_weights']} of {summary['total_weights']:,} weights"
     )
     figures = {
@@ -99,15 +102,19 @@ def _draw(run: RunDirectory, trainer: Trainer, graph: nx.Graph, probes: list[Pro
     with torch.no_grad():
         outputs = trainer.model(trainer.held_out.inputs).cpu()
     true, predicted = task.reported(config.data, outputs, trainer.data.test.targets)
-    figures["prediction"] = prediction_figure(true.numpy(), predicted.numpy(), name="y", r2=_r2(true, predicted))
-    wanted, result = probes[0] if probes else (None, None)
-    if wanted and result and (pair := result.best_pair) is not None:
-        held = activations(trainer.model, result.hook, result.position, inputs=trainer.held_out.inputs).cpu().numpy()
+    if task.kind == "classification":
+        classes = task.labels(config.data)["output"]
+        figures["confusion"] = confusion_figure(true.numpy(), predicted.numpy(), classes)
+    else:
+        figures["prediction"] = prediction_figure(true.numpy(), predicted.numpy(), name="y", r2=_r2(true, predicted))
+    wanted, probed = probes[0] if probes else (None, None)
+    if wanted and probed and (pair := probed.best_pair) is not None:
+        held = activations(trainer.model, probed.hook, probed.position, inputs=trainer.held_out.inputs).cpu().numpy()
         figures["best_pair"] = pair_figure(
             held[:, pair.first],
             held[:, pair.second],
             trainer.data.test.latents[wanted.target].numpy(),
-            names=(f"Res2 neuron {pair.first}", f"Res2 neuron {pair.second}"),
+            names=(f"{probed.hook}, neuron {pair.first}", f"{probed.hook}, neuron {pair.second}"),
             target_name=wanted.target,
             r2=pair.nonlinear,
         )

@@ -8,9 +8,10 @@ from io import BytesIO
 from pathlib import Path
 
 import networkx as nx
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
 
 from bimt_tf.analysis.ablate import NeuronAblation, ablate, ablate_each
+from bimt_tf.analysis.activations import run_hooked
 from bimt_tf.analysis.graph import Residual, connection_graph
 from bimt_tf.analysis.probe import ProbeResult, probe
 from bimt_tf.analysis.prune import PrunePoint, prune
@@ -19,9 +20,35 @@ from bimt_tf.tasks import Probe
 from bimt_tf.train.checkpoint import write_atomically
 from bimt_tf.train.trainer import Trainer
 
-__all__ = ["FORMATS", "ablate_run", "export_run", "probe_run", "prune_run"]
+__all__ = ["FORMATS", "ablate_run", "export_run", "positions_of", "probe_run", "prune_run", "usual_probe"]
 
 FORMATS = ("graphml", "gexf", "json")
+
+
+def usual_probe(trainer: Trainer) -> Probe:
+    """What the task's first look probes first.
+
+    Raises:
+        InputError: if it probes nothing.
+    """
+    probes = trainer.task.probes(trainer.config.data)
+    if not probes:
+        hooks, latents = ", ".join(trainer.model.hook_dict), ", ".join(trainer.data.test.latents)  # type: ignore[arg-type]
+        raise InputError(
+            f"{trainer.config.task} has no probe of its own: give --hook ({hooks}) and --target ({latents or 'none'})"
+        )
+    return probes[0]
+
+
+def positions_of(trainer: Trainer, hook: str) -> list[int] | list[None]:
+    """The tokens that a hook of a run's model has; [None] for one without tokens.
+
+    Raises:
+        InputError: for an unknown hook.
+    """
+    shapes: list[Size] = []
+    run_hooked(trainer.model, trainer.held_out.inputs[:1], {hook: lambda activation: shapes.append(activation.shape)})
+    return list(range(shapes[0][1])) if len(shapes[0]) > 2 else [None]
 
 
 def probe_run(trainer: Trainer, wanted: Probe) -> ProbeResult:

@@ -205,7 +205,7 @@ def _draw_labels(axes: Axes, scene: Scene, labels: Mapping[str, Sequence[str]]) 
             axes.annotate(
                 word, scene.places[node], (0, -5 if below else 5), textcoords="offset points", fontsize=6.5,
                 ha="center", va="top" if below else "bottom", rotation=90 if steep else 0, zorder=6,
-                color=INK if node in scene.active else MUTED, path_effects=OUTLINE,
+                color=INK if node in scene.active else MUTED, path_effects=OUTLINE, annotation_clip=False,
             )  # fmt: skip
 
 

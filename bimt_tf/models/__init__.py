@@ -1,1 +1,1 @@
-"""The project's own models: RegressionTransformer (transformer.py) and MLP (mlp.py)."""
+"""The project's own models: RegressionTransformer (transformer.py), MLP (mlp.py) and TokenMLP (token_mlp.py)."""

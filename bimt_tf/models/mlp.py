@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -13,7 +14,7 @@ from transformer_lens.hook_points import HookPoint
 from bimt_tf.errors import InputError
 from bimt_tf.models.parts import HookedModel, activation, uniform_, whole
 
-__all__ = ["MLP", "MLPConfig"]
+__all__ = ["MLP", "MLPConfig", "linear_layers"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,20 @@ class HookedLinear(nn.Linear):
     def forward(self, input: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
         """Activation of the affine map, through the hooks."""
         return self.hook_post(self.act_fn(self.hook_pre(super().forward(input))))
+
+
+def linear_layers(sizes: Sequence[int], act_fn: str, dtype: torch.dtype, generator: torch.Generator) -> nn.ModuleList:
+    """Layers from each size to the next, with nn.Linear's initial weights; the activation follows all but the last."""
+    acts = [act_fn] * (len(sizes) - 2) + ["identity"]
+    activation(act_fn)
+    with torch.random.fork_rng(devices=[]):  # nn.Linear draws its own first weights, which ours replace
+        layers = [
+            HookedLinear(d_in, d_out, act, dtype) for (d_in, d_out), act in zip(pairwise(sizes), acts, strict=True)
+        ]
+    for layer in layers:
+        uniform_(layer.weight, layer.in_features, generator)
+        uniform_(layer.bias, layer.in_features, generator)
+    return nn.ModuleList(layers)
 
 
 class MLP(HookedModel):
@@ -69,18 +84,7 @@ class MLP(HookedModel):
         checked = tuple(whole(f"sizes[{i}]", size) for i, size in enumerate(sizes))
         self.cfg = MLPConfig(checked, act_fn, dtype, seed)
         self.hook_input = HookPoint()
-        acts = [act_fn] * (len(checked) - 2) + ["identity"]
-        activation(act_fn)
-        with torch.random.fork_rng(devices=[]):  # nn.Linear draws its own first weights, which ours replace
-            layers = [
-                HookedLinear(d_in, d_out, act, dtype)
-                for d_in, d_out, act in zip(checked, checked[1:], acts, strict=False)
-            ]
-        self.layers = nn.ModuleList(layers)
-        generator = torch.Generator().manual_seed(seed)
-        for layer, d_in in zip(layers, checked, strict=False):
-            uniform_(layer.weight, d_in, generator)
-            uniform_(layer.bias, d_in, generator)
+        self.layers = linear_layers(checked, act_fn, dtype, torch.Generator().manual_seed(seed))
         self.to(device)
         self.setup()
 

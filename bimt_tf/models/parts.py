@@ -13,7 +13,7 @@ from transformer_lens import ActivationCache, HookedRootModule
 
 from bimt_tf.errors import InputError, unknown
 
-__all__ = ["ACTIVATIONS", "activation", "uniform_", "whole", "HookedModel"]
+__all__ = ["ACTIVATIONS", "activation", "normal_", "uniform_", "whole", "HookedModel"]
 
 
 def _gelu_new(x: Tensor) -> Tensor:  # named functions, as lambdas do not pickle
@@ -55,6 +55,13 @@ def uniform_(parameter: Tensor, fan_in: int, generator: torch.Generator) -> None
     draw = torch.rand(parameter.shape, generator=generator, dtype=torch.float64)
     with torch.no_grad():
         parameter.copy_(draw.mul_(2 * bound).sub_(bound))
+
+
+def normal_(parameter: Tensor, generator: torch.Generator) -> None:
+    """nn.Embedding's initial distribution, N(0, 1), in place; drawn as :func:`uniform_` draws."""
+    draw = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+    with torch.no_grad():
+        parameter.copy_(draw)
 
 
 class HookedModel(HookedRootModule):

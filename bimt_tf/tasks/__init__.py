@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from bimt_tf.errors import unknown
 from bimt_tf.tasks.base import Data, Probe, Split, Task
+from bimt_tf.tasks.digits import DIGITS
+from bimt_tf.tasks.formulas import FORMULAS
+from bimt_tf.tasks.groups import MODULAR_ADDITION, S4
 from bimt_tf.tasks.in_context import IN_CONTEXT, IN_CONTEXT_SINGULAR
+from bimt_tf.tasks.two_moon import TWO_MOON
 
 __all__ = ["TASKS", "task", "Task", "Data", "Split", "Probe"]
 
-TASKS: dict[str, Task] = {t.name: t for t in (IN_CONTEXT, IN_CONTEXT_SINGULAR)}
+TASKS: dict[str, Task] = {
+    t.name: t for t in (IN_CONTEXT, IN_CONTEXT_SINGULAR, *FORMULAS, TWO_MOON, MODULAR_ADDITION, S4, DIGITS)
+}
 
 
 def task(name: str) -> Task:

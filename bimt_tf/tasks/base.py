@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import torch
@@ -48,8 +48,10 @@ class Task(ABC):
     """One supervised job. ``Options`` is the dataclass of its data, ``Model`` that of its model's sizes.
 
     ``presets`` maps a preset's name to the config values in which it differs from the defaults, by section;
-    the first preset is the default one.
+    the first preset is the default one. ``kind`` says what :meth:`reported` gives: numbers, or classes.
     """
+
+    kind: ClassVar[Literal["regression", "classification"]] = "regression"
 
     name: str
     summary: str
@@ -71,16 +73,16 @@ class Task(ABC):
 
     @abstractmethod
     def metrics(self, options: Any, outputs: Tensor, targets: Tensor) -> dict[str, float]:
-        """The reported figures; ``loss`` is among them."""
+        """The reported figures; ``loss`` is among them, and ``accuracy`` where classes are predicted."""
 
     @abstractmethod
     def reported(self, options: Any, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """(true, predicted) values [n] behind the reported loss, for a figure."""
+        """(true, predicted) numbers or classes [n] behind the reported figures, to be drawn."""
 
     @abstractmethod
     def labels(self, options: Any) -> Mapping[str, list[str]]:
-        """Population -> what its neurons are called, for ``input`` and ``output``."""
+        """Population -> what its neurons are called; ``input`` and ``output`` if anything."""
 
-    @abstractmethod
     def probes(self, options: Any) -> tuple[Probe, ...]:
-        """What the first look probes."""
+        """What the first look probes; nothing unless the task says."""
+        return ()

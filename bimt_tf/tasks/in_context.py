@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bimt_tf.errors import InputError, require_positive
-from bimt_tf.tasks.base import Data, Probe, Split, Task
+from bimt_tf.tasks.base import Probe, Split, Task
+from bimt_tf.tasks.parts import AS_PUBLISHED, require_split, split
 
 if TYPE_CHECKING:
     import torch
@@ -32,9 +33,9 @@ class InContextOptions:
     examples: int = 1
     """solved examples before the query (the paper's n)"""
     samples: int = 10_000
-    """sequences, training and test together"""
+    """examples, training and test together"""
     train_share: float = 0.8
-    """share of the sequences that is trained on"""
+    """share of the examples that is trained on"""
     x_low: float = 1.0
     """x is uniform between x_low and x_high"""
     x_high: float = 3.0
@@ -49,16 +50,13 @@ class InContextOptions:
     def __post_init__(self) -> None:
         for name in ("dim", "examples", "samples"):
             require_positive(name, getattr(self, name))
-        if not 0 < self.train_share < 1:
-            raise InputError(f"train_share must be between 0 and 1, found {self.train_share!r}")
         for name in ("x", "w"):
             low, high = getattr(self, f"{name}_low"), getattr(self, f"{name}_high")
             if not low < high:
                 raise InputError(f"{name}_low must be below {name}_high, found {low!r} and {high!r}")
         if self.read not in ("all", "last"):
             raise InputError(f"read must be 'all' or 'last', found {self.read!r}")
-        if not 1 <= round(self.samples * self.train_share) < self.samples:
-            raise InputError(f"{self.samples} samples leave none to train on or none to test on")
+        require_split(self.samples, self.train_share)
 
 
 @dataclass(frozen=True)
@@ -106,14 +104,7 @@ class InContextTask(Task):
         latents |= {"y": y[:, -1]} | {f"y{i + 1}": y[:, i] for i in range(n)}
         if d == 1:
             latents |= {"x": x[:, -1, 0]} | {f"x{i + 1}": x[:, i, 0] for i in range(n)}
-        train = round(options.samples * options.train_share)
-        parts = (slice(0, train), slice(train, None))
-        return Split(
-            *(
-                Data(inputs[part].to(dtype), y[part].to(dtype), {k: v[part].to(dtype) for k, v in latents.items()})
-                for part in parts
-            )
-        )
+        return split(inputs, y, latents, options.train_share, dtype)
 
     def model(
         self, model: TransformerOptions, options: InContextOptions, seed: int, dtype: torch.dtype
@@ -167,15 +158,9 @@ _Preset = dict[str, dict[str, Any]]
 _PAPER: _Preset = {
     "data": {"read": "all"},
     "training": {
-        "dtype": "float64",
+        **AS_PUBLISHED,
         "steps": 40_000,
         "lam": ((0.0, 0.001), (0.25, 0.01), (0.5, 0.1), (0.75, 0.3)),
-        "penalty": "subgradient",
-        "swap_every": 200,
-        "swap_method": "greedy",
-        "top_k": 30,
-        "finish": 0.0,
-        "cut": 0.0,
     },
 }
 _NOTEBOOK: _Preset = {

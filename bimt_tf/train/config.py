@@ -98,6 +98,8 @@ class TrainingConfig:
     """search for a better layout: exact assignment, or the paper's greedy exchanges"""
     top_k: int = 30
     """neurons a population that the greedy search tries (the paper's k)"""
+    bias_free: float = 0.0
+    """share of the steps before the finish during which biases pay nothing"""
     fixed: tuple[str, ...] = ()
     """populations whose neurons keep their slots, e.g. input,output"""
     finish_lr: float = 4e-3
@@ -126,8 +128,9 @@ class TrainingConfig:
             require_positive(name, getattr(self, name))
         for name in ("batch_size", "cut", "active"):
             require_non_negative(name, getattr(self, name))
-        if not 0 <= self.finish < 1:
-            raise InputError(f"finish must be at least 0 and below 1, found {self.finish!r}")
+        for name in ("finish", "bias_free"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 0 and below 1, found {getattr(self, name)!r}")
         starts = [start for start, _ in self.lam]
         if not starts or starts[0] != 0 or starts != sorted(set(starts)) or not all(0 <= s < 1 for s in starts):
             raise InputError(f"lam must start at 0 and its starts must rise below 1, found {spell(self.lam)}")

@@ -6,12 +6,17 @@ import math
 
 from bimt_tf.train.config import METHODS, Config
 
-__all__ = ["finish_step", "lam_at", "lr_at"]
+__all__ = ["bias_step", "finish_step", "lam_at", "lr_at"]
 
 
 def finish_step(config: Config) -> int:
     """The step (0-based) at which the finish phase begins; ``steps`` if there is none."""
     return config.training.steps - round(config.training.steps * config.training.finish)
+
+
+def bias_step(config: Config) -> int:
+    """The step (0-based) from which biases pay; 0 unless ``bias_free`` is given."""
+    return round(finish_step(config) * config.training.bias_free)
 
 
 def lam_at(config: Config, step: int) -> float:

@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,7 +29,7 @@ from bimt_tf.train.checkpoint import Checkpoint
 from bimt_tf.train.config import METHODS, Config
 from bimt_tf.train.engine import engine
 from bimt_tf.train.flat import FlatParameters
-from bimt_tf.train.schedule import finish_step, lam_at, lr_at
+from bimt_tf.train.schedule import bias_step, finish_step, lam_at, lr_at
 
 __all__ = ["Trainer", "Record", "NonFiniteLoss"]
 
@@ -130,6 +130,8 @@ class Trainer:
         while self.step < training.steps:
             if self.step == finish_step(self.config):
                 self._begin_finish()
+            if self.step == bias_step(self.config):
+                self._recharge()
             loss = compute.loss(*self._batch())
             value = loss.item()
             if not math.isfinite(value):
@@ -149,11 +151,13 @@ class Trainer:
                 return False
         return True
 
-    def evaluate(self) -> dict[str, float]:
-        """The task's metrics on the held-out examples."""
+    def evaluate(self, examples: Literal["test", "train"] = "test") -> dict[str, float]:
+        """The task's metrics on the held-out examples, or on those it trains on."""
+        test = examples == "test"
+        inputs = self.held_out.inputs if test else self._inputs
         with torch.no_grad():
-            outputs = self.model(self.held_out.inputs)
-        return self.task.metrics(self.config.data, outputs, self.held_out.targets)
+            outputs = self.model(inputs)
+        return self.task.metrics(self.config.data, outputs, self.held_out.targets if test else self._targets)
 
     def active(self) -> int:
         """Weights of connections above ``training.active`` in magnitude (biases and tables not counted)."""
@@ -224,7 +228,11 @@ class Trainer:
 
     def _recharge(self) -> None:
         self._penalty.layout = self.bimt.layout
-        self._charge = self._flat.concatenate(self._penalty.coefficients())
+        coefficients = self._penalty.coefficients()
+        if self.step < bias_step(self.config):
+            biases = {a.parameter for a in self.bimt.wiring.attachments if a.is_bias}
+            coefficients = {name: c for name, c in coefficients.items() if name not in biases}
+        self._charge = self._flat.concatenate(coefficients)
 
     def _begin_finish(self) -> None:
         """Cut what is below ``cut``, place the neurons a last time, and freeze the zeros."""

@@ -1,0 +1,162 @@
+"""Formulas to be found by an MLP (paper, Section 3.1 and Figure 2): products, and the symbolic tasks (a), (b), (c).
+
+Inputs are uniform between -1 and 1; outputs are the formula's columns. Presets ``paper`` and ``notebook`` have 100
+training and 100 test examples; ``best`` has 1,000 of each, for 100 do not determine the function.
+
+Where the paper and the notebooks are silent, these presets say: float64 as in the other notebooks; A = 2, y_star = 0.1,
+k = 30 in the text's; and Figure 2 trains as the symbolic tasks do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bimt_tf.errors import InputError, require_positive
+from bimt_tf.tasks.base import Split
+from bimt_tf.tasks.parts import AS_PUBLISHED, MLPOptions, Regression, require_split, split
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from bimt_tf.models.mlp import MLP
+
+__all__ = ["FORMULAS", "FormulaOptions", "FormulaTask"]
+
+
+@dataclass(frozen=True)
+class FormulaOptions:
+    """The data of a formula."""
+
+    samples: int = 2_000
+    """examples, training and test together"""
+    train_share: float = 0.5
+    """share of the examples that is trained on"""
+    x_low: float = -1.0
+    """x is uniform between x_low and x_high"""
+    x_high: float = 1.0
+    """x is uniform between x_low and x_high"""
+
+    def __post_init__(self) -> None:
+        require_positive("samples", self.samples)
+        require_split(self.samples, self.train_share)
+        if not self.x_low < self.x_high:
+            raise InputError(f"x_low must be below x_high, found {self.x_low!r} and {self.x_high!r}")
+
+
+@dataclass(frozen=True)
+class FormulaTask(Regression):
+    """Numbers computed from others: ``columns`` maps [n, inputs] to one [n] for each of ``outputs``."""
+
+    Options: type[FormulaOptions] = FormulaOptions
+    Model: type[MLPOptions] = MLPOptions
+    inputs: int = field(kw_only=True)
+    outputs: tuple[str, ...] = field(kw_only=True)
+    columns: Callable[[Tensor], tuple[Tensor, ...]] = field(kw_only=True)
+
+    def data(self, options: FormulaOptions, seed: int, dtype: torch.dtype) -> Split:
+        """Draw ``options.samples`` inputs and compute their outputs; latents are the inputs and outputs themselves."""
+        import torch
+
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.rand(options.samples, self.inputs, generator=generator, dtype=torch.float64)
+        x = x * (options.x_high - options.x_low) + options.x_low
+        columns = self.columns(x)
+        latents = {f"x{i + 1}": x[:, i] for i in range(self.inputs)} | {
+            f"y{i + 1}": column for i, column in enumerate(columns)
+        }
+        return split(x, torch.stack(columns, dim=1), latents, options.train_share, dtype)
+
+    def model(self, model: MLPOptions, options: FormulaOptions, seed: int, dtype: torch.dtype) -> MLP:
+        """The untrained MLP."""
+        from bimt_tf.models.mlp import MLP
+
+        return MLP([self.inputs, *model.hidden, len(self.outputs)], model.act_fn, seed, dtype=dtype)
+
+    def labels(self, options: FormulaOptions) -> Mapping[str, list[str]]:
+        """The variables and the formulas."""
+        return {"input": [f"x{i + 1}" for i in range(self.inputs)], "output": list(self.outputs)}
+
+
+def _products(x: Tensor) -> tuple[Tensor, ...]:
+    first, second = x[:, 0] * x[:, 3], x[:, 1] * x[:, 2]
+    return first + second, first - second
+
+
+def _independent(x: Tensor) -> tuple[Tensor, ...]:
+    return x[:, 1] ** 2 + (math.pi * x[:, 3]).sin(), (x[:, 0] + x[:, 2]) ** 3
+
+
+def _shared(x: Tensor) -> tuple[Tensor, ...]:
+    one, two, three = (x**2).cumsum(dim=1).unbind(dim=1)
+    return one, two, three
+
+
+def _composed(x: Tensor) -> tuple[Tensor, ...]:
+    return (((x[:, 0] - x[:, 1]) ** 2 + (x[:, 2] - x[:, 3]) ** 2).sqrt(),)
+
+
+_Preset = dict[str, dict[str, Any]]
+_RISE_AND_FALL = ((0.0, 0.001), (0.25, 0.01), (0.75, 0.001))
+_MILD = ((0.0, 0.001), (0.25, 0.003))
+
+
+def _presets(
+    lam: tuple[tuple[float, float], ...], hidden: tuple[int, ...], notebook: bool = True
+) -> dict[str, _Preset]:
+    """The presets of a formula: its schedule and hidden layers with what all formulas share."""
+    model = {"hidden": hidden}
+    training: dict[str, Any] = {"steps": 20_000, "batch_size": 0, "lr": 2e-3, "lam": lam, "reduction": "sum"}
+    plain: dict[str, Any] = {**training, **AS_PUBLISHED}
+    few = {"samples": 200, "train_share": 0.5}
+    presets: dict[str, _Preset] = {
+        "best": {"model": model, "geometry": {"width": 2.0, "layer_gap": 0.1}, "training": training},
+        "paper": {"data": few, "model": model, "geometry": {"width": 2.0, "layer_gap": 0.1}, "training": plain},
+    }
+    if notebook:
+        presets["notebook"] = {
+            "data": few,
+            "model": model,
+            "geometry": {"width": 1.0, "layer_gap": 0.1},
+            "training": {**plain, "top_k": 5, "bias_free": 0.75},
+        }
+    return presets
+
+
+FORMULAS = (
+    FormulaTask(
+        "products",
+        "x1 x4 + x2 x3 and x1 x4 - x2 x3 (paper, Figure 2)",
+        _presets(_RISE_AND_FALL, (20, 20), notebook=False),
+        inputs=4,
+        outputs=("x1x4+x2x3", "x1x4−x2x3"),
+        columns=_products,
+    ),
+    FormulaTask(
+        "symbolic-a",
+        "independent formulas, x2^2 + sin(pi x4) and (x1 + x3)^3 (paper, Section 3.1)",
+        _presets(_RISE_AND_FALL, (20, 20)),
+        inputs=4,
+        outputs=("x2²+sin πx4", "(x1+x3)³"),
+        columns=_independent,
+    ),
+    FormulaTask(
+        "symbolic-b",
+        "formulas that share features, x1^2, x1^2 + x2^2, x1^2 + x2^2 + x3^2 (paper, Section 3.1)",
+        _presets(_RISE_AND_FALL, (20, 20)),
+        inputs=3,
+        outputs=("x1²", "x1²+x2²", "x1²+x2²+x3²"),
+        columns=_shared,
+    ),
+    FormulaTask(
+        "symbolic-c",
+        "a formula of formulas, sqrt((x1 - x2)^2 + (x3 - x4)^2) (paper, Section 3.1)",
+        _presets(_MILD, (20, 20, 20, 20)),
+        inputs=4,
+        outputs=("distance",),
+        columns=_composed,
+    ),
+)

@@ -1,0 +1,109 @@
+"""What several tasks share: cutting examples in two, the sizes of an MLP, and the two usual kinds of job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from bimt_tf.errors import InputError
+from bimt_tf.tasks.base import Data, Split, Task
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+__all__ = ["AS_PUBLISHED", "Classification", "MLPOptions", "Regression", "require_split", "shuffled", "split"]
+
+AS_PUBLISHED: Mapping[str, Any] = {
+    "dtype": "float64",
+    "penalty": "subgradient",
+    "swap_every": 200,
+    "swap_method": "greedy",
+    "top_k": 30,
+    "finish": 0.0,
+    "cut": 0.0,
+}
+"""How the paper trains, and the notebooks where they do not differ; of the config's section ``training``."""
+
+
+@dataclass(frozen=True)
+class MLPOptions:
+    """The sizes of an MLP; inputs and outputs follow from the data."""
+
+    hidden: tuple[int, ...] = (20, 20)
+    """neurons of each hidden layer, e.g. 20,20"""
+    act_fn: str = "silu"
+    """activation: gelu_new, relu, silu or identity"""
+
+
+def require_split(samples: int, train_share: float) -> None:
+    """Raise InputError unless both parts get an example."""
+    if not 0 < train_share < 1:
+        raise InputError(f"train_share must be between 0 and 1, found {train_share!r}")
+    if not 1 <= round(samples * train_share) < samples:
+        raise InputError(f"{samples} samples leave none to train on or none to test on")
+
+
+def shuffled(samples: int, seed: int) -> Tensor:
+    """A random order of ``samples`` numbers, for :func:`split` to cut."""
+    import torch
+
+    return torch.randperm(samples, generator=torch.Generator().manual_seed(seed))
+
+
+def split(
+    inputs: Tensor, targets: Tensor, latents: Mapping[str, Tensor], train_share: float, dtype: torch.dtype
+) -> Split:
+    """The first ``train_share`` of the examples to train on, the others held out.
+
+    Numbers are given in ``dtype``; tokens and classes stay whole numbers.
+    """
+
+    def fit(values: Tensor) -> Tensor:
+        return values.to(dtype) if values.is_floating_point() else values
+
+    train = round(len(inputs) * train_share)
+    parts = (slice(0, train), slice(train, None))
+    return Split(
+        *(Data(fit(inputs[p]), fit(targets[p]), {k: v[p].to(dtype) for k, v in latents.items()}) for p in parts)
+    )
+
+
+@dataclass(frozen=True)
+class Regression(Task):
+    """Numbers [n, outputs] from examples, by their mean squared error."""
+
+    def loss(self, options: Any, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean squared error over examples and outputs."""
+        return (outputs - targets).square().mean()
+
+    def metrics(self, options: Any, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+        """``loss``: the mean squared error."""
+        return {"loss": float(self.loss(options, outputs, targets))}
+
+    def reported(self, options: Any, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """True and predicted numbers of all outputs, end to end."""
+        return targets.flatten(), outputs.flatten()
+
+
+@dataclass(frozen=True)
+class Classification(Task):
+    """One class of several [n] from examples, by cross-entropy."""
+
+    kind: ClassVar[Literal["regression", "classification"]] = "classification"
+
+    def loss(self, options: Any, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross-entropy of the outputs as logits."""
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(outputs, targets)
+
+    def metrics(self, options: Any, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+        """``loss``, and ``accuracy``: share of the examples whose greatest output is their class."""
+        right = (outputs.argmax(-1) == targets).double().mean()
+        return {"loss": float(self.loss(options, outputs, targets)), "accuracy": float(right)}
+
+    def reported(self, options: Any, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """True and predicted classes."""
+        return targets, outputs.argmax(-1)
