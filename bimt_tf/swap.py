@@ -168,6 +168,9 @@ def _solve(placement: Placement, slots: Slots, group: tuple[Population, ...], to
 
 def _inside(table: np.ndarray, p: Population) -> tuple[np.ndarray, np.ndarray]:
     """The best places inside for every (head, segment), [heads, segments, head size], and their price."""
+    if p.heads == 1:  # the common case, without the cost of indexing four axes
+        places = _assignment(table)
+        return places[None, None], table[np.arange(p.size), places].sum().reshape(1, 1)
     blocks = table.reshape(p.heads, p.head_size, p.heads, p.head_size).swapaxes(1, 2)
     places = np.array([[_assignment(block) for block in of_head] for of_head in blocks])
     head, segment, neuron = np.ogrid[: p.heads, : p.heads, : p.head_size]
