@@ -120,6 +120,8 @@ def bake_(
             raise InputError("the optimizer holds none of the model's parameters: its moments cannot be moved")
     with torch.no_grad():
         for wired in wiring.wired:
+            if not any(stage.population in orders for stage in wired.stages):
+                continue  # also, what is not reordered would be written onto itself
             parameter = parameters[wired.parameter]
             state = optimizer.state.get(parameter, {}) if optimizer is not None else {}
             companions = [value for value in state.values() if _is_companion(value, parameter)]
