@@ -3,7 +3,8 @@
     cost = sum over linear layers of r(d |w|) + r(y_star |b|),  r = sum (Eq. 3) or mean per layer (the notebooks)
 
 so every entry has a coefficient, its wire's length over the number of entries it is averaged with, and the cost
-is linear in |w|. The gradient is coefficient * sign(w); the proximal step is a soft threshold in Adam's metric.
+is linear in |w|. A connection that is not local pays y_star in the place of d. The gradient is coefficient * sign(w);
+the proximal step is a soft threshold in Adam's metric.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def coefficient(
 
     ``places`` holds every neuron's coordinates (lengths), that is, the coordinates of its slot.
     """
-    if isinstance(wired, Attachment):
+    if isinstance(wired, Attachment) or not wired.local:
         return torch.full((), scale * geometry.layer_gap, dtype=like.dtype, device=like.device).expand(wired.shape)
     source, target = (places[stage.population].to(like) for stage in wired.stages)
     return wired.unflatten(geometry.distance(source, target).mul_(scale)[None]).contiguous()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Literal
 
 import torch
@@ -36,7 +37,8 @@ class Geometry:
         width: A, the extent of every population (a length; 0 makes the penalty a plain L1).
         layer_gap: y_star, the distance between neighbouring layers, and what a bias pays (a length).
         norm: "l1" or "l2".
-        shapes: population -> :data:`Shape`; those not named lie on a line.
+        shapes: population, or a pattern such as ``"hidden*"`` for all that it fits, -> :data:`Shape`; those not
+            named lie on a line. A population's own name goes before patterns, of these the first that fits.
     """
 
     width: float = 2.0
@@ -53,10 +55,10 @@ class Geometry:
     def coordinates(self, wiring: Wiring) -> dict[str, Float[Tensor, "slots dims"]]:
         """Slot coordinates of every population as lengths, in float64; all have the same number of dimensions."""
         for name in self.shapes:
-            if name not in wiring.populations:
+            if not any(_fits(name, population) for population in wiring.populations):
                 raise unknown("population in shapes", name, wiring.populations)
         units = {
-            name: _unit_coordinates(name, self.shapes.get(name, "line"), population.size)
+            name: _unit_coordinates(name, self._shape(name), population.size)
             for name, population in wiring.populations.items()
         }
         dims = max(unit.shape[1] for unit in units.values())
@@ -64,6 +66,11 @@ class Geometry:
             name: self.width * torch.nn.functional.pad(unit, (0, dims - unit.shape[1]), value=CENTRE)
             for name, unit in units.items()
         }
+
+    def _shape(self, name: str) -> Shape:
+        if name in self.shapes:
+            return self.shapes[name]
+        return next((shape for pattern, shape in self.shapes.items() if _fits(pattern, name)), "line")
 
     def distance(self, source: Float[Tensor, "n dims"], target: Float[Tensor, "m dims"]) -> Float[Tensor, "n m"]:
         """Wire lengths between coordinates of two neighbouring layers."""
@@ -76,6 +83,11 @@ class Geometry:
         for dim in range(1, source.shape[1]):
             squares += (source[:, None, dim] - target[None, :, dim]).square_()
         return squares.add_(self.layer_gap**2).sqrt_()
+
+
+def _fits(pattern: str, population: str) -> bool:
+    """Whether a shape's name means this population; a name without ``*``, ``?`` or ``[`` fits itself alone."""
+    return fnmatchcase(population, pattern)
 
 
 def _centres(n: int) -> Float[Tensor, " n"]:

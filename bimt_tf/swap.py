@@ -81,6 +81,9 @@ class Placement:
             joined = wired.flatten(size).sum(0, dtype=torch.float64).cpu().numpy()
             score[p] += joined.sum(1)
             score[q] += joined.sum(0)
+            if not wired.local:  # it counts for who is important (Eq. 5), and pulls nobody anywhere
+                constant += scale[wired.parameter] * geometry.layer_gap * float(joined.sum())
+                continue
             if (q, p) in strength:
                 p, q, joined = q, p, joined.T
             scaled = scale[wired.parameter] * joined

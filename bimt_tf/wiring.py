@@ -106,7 +106,10 @@ class Connection(_Wired):
     """A weight tensor between two populations, and the linear layer it belongs to.
 
     ``flatten`` gives [copies, source neurons, target neurons]; the source is the shallower stage.
+    ``local``: its weights pay for their length; if not, each pays the layer gap y_star alone, wherever it leads.
     """
+
+    local: bool = True
 
     @property
     def source(self) -> Stage:
@@ -260,6 +263,23 @@ class Wiring:
             for name, population in self.populations.items()
         }
         return replace(self, populations=populations)
+
+    def unlocal(self, names: Iterable[str]) -> Wiring:
+        """The same wiring with some connections paying by size only: :attr:`Connection.local` is False for them.
+
+        Args:
+            names: parameters (``"layers.2.weight"``), or populations (``"output"``) for all that lead to or from them.
+
+        Raises:
+            InputError: for a name that is neither.
+        """
+        ends = {c.parameter: {c.parameter, *(stage.population for stage in c.stages)} for c in self.connections}
+        names = set(names)
+        for name in sorted(names):
+            if name not in ends and name not in self.populations:
+                raise unknown("connection or population in unlocal", name, (*ends, *self.populations))
+        connections = tuple(replace(c, local=c.local and not names & ends[c.parameter]) for c in self.connections)
+        return replace(self, connections=connections)
 
     @classmethod
     def from_table(

@@ -112,13 +112,14 @@ def wire_length(a: Sequence[float], b: Sequence[float], width: float, gap: float
 
 
 class Space(NamedTuple):
-    """Width A, layer gap y_star, norm, shapes and reduction, for the loops below."""
+    """Width A, layer gap y_star, norm, shapes, reduction and parameters that pay no length, for the loops below."""
 
     width: float = 2.0
     gap: float = 0.5
     norm: str = "l1"
     shapes: Mapping[str, object] = {}
     reduction: str = "mean"
+    unlocal: Sequence[str] = ()
 
 
 def lengths(wires: Sequence[Wire], slots: Slots, space: Space) -> list[float]:
@@ -130,7 +131,7 @@ def lengths(wires: Sequence[Wire], slots: Slots, space: Space) -> list[float]:
         entries[key] = entries.get(key, 0) + 1
     found = []
     for wire in wires:
-        if len(wire.ends) == 2:
+        if len(wire.ends) == 2 and wire.parameter not in space.unlocal:
             (p, i), (q, j) = wire.ends
             length = wire_length(units[p][slots[p][i]], units[q][slots[q][j]], *space[:3])
         else:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from reference import Space, loop_cost, loop_gradient, mlp_wires, transformer_wires
 from torch import nn
 
-from bimt_tf import BIMT, MLP, Geometry, Layout, RegressionTransformer
+from bimt_tf import BIMT, MLP, Geometry, Layout, RegressionTransformer, wire
 from bimt_tf.errors import InputError
 
 F64 = torch.float64
@@ -25,7 +25,8 @@ def transformer(**kwargs: object) -> RegressionTransformer:
 
 
 def bimt_of(model: nn.Module, space: Space, seed: int = 0) -> BIMT:
-    bimt = BIMT(model, Geometry(space.width, space.gap, space.norm, space.shapes), reduction=space.reduction)
+    geometry = Geometry(space.width, space.gap, space.norm, space.shapes)
+    bimt = BIMT(model, geometry, wire(model).unlocal(space.unlocal), reduction=space.reduction)
     bimt.layout = Layout.random(bimt.wiring, torch.Generator().manual_seed(seed))
     return bimt
 
@@ -43,6 +44,7 @@ SPACES = [
     Space(gap=0.0),
     Space(shapes={"residual": "grid", "output": "ring"}),
     Space(1.0, 0.2, "l2", {"residual": "ring", "input": (2, 1), "blocks.0.mlp": torch.rand(3, 3)}, "sum"),
+    Space(1.0, 0.2, "l2", {"residual": "grid"}, "mean", ("unembed.W_U", "blocks.0.attn.W_V", "blocks.0.mlp.W_in")),
 ]
 
 
@@ -66,7 +68,7 @@ def test_transformer_cost_equals_the_loop_for_any_size(d_model, heads, d_head, l
     assert bimt.cost().item() == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("space", SPACES[:5], ids=range(5))
+@pytest.mark.parametrize("space", [*SPACES[:5], Space(unlocal=("layers.2.weight",))], ids=range(6))
 def test_mlp_cost_equals_the_loop(space):
     model = MLP(sizes=[2, 5, 4, 1], seed=3, dtype=F64)
     bimt = bimt_of(model, space, seed=2)

@@ -108,3 +108,21 @@ def test_bad_shapes_are_refused(shape, says):
 def test_a_shape_for_an_unknown_population_is_refused():
     with pytest.raises(InputError, match=r"'hiden0'.*'hidden0'"):
         Geometry(shapes={"hiden0": "ring"}).coordinates(wiring(hidden0=5))
+
+
+def test_a_pattern_shapes_all_that_it_fits():
+    net = wiring(input=4, hidden0=4, hidden1=4, hidden12=4, output=4)
+    geometry = Geometry(width=1.0, shapes={"hidden?": "grid", "hidden*": "ring", "hidden0": "line", "in*": "ring"})
+    found = geometry.coordinates(net)
+    line, grid, ring = (
+        Geometry(width=1.0, shapes={"output": shape, "input": "grid"}).coordinates(net)["output"]
+        for shape in ("line", "grid", "ring")
+    )
+    expected = {"input": ring, "hidden0": line, "hidden1": grid, "hidden12": ring, "output": line}
+    for name, coordinates in expected.items():
+        torch.testing.assert_close(found[name], coordinates, rtol=0, atol=0)
+
+
+def test_a_pattern_that_fits_nothing_is_refused():
+    with pytest.raises(InputError, match=r"'hiden\*'.*hidden0"):
+        Geometry(shapes={"hiden*": "ring"}).coordinates(wiring(hidden0=5))

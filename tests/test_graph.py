@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from bimt_tf.adapters import wire
 from bimt_tf.analysis.graph import NO_HEAD, connection_graph
 from bimt_tf.analysis.wiring_length import wiring_length
 from bimt_tf.bimt import BIMT
@@ -260,6 +261,16 @@ def test_summed_cost_is_the_wiring_length_and_the_gaps():
     before = wiring_length(bimt)
     bimt.swap()
     assert wiring_length(bimt).total <= before.total
+
+
+def test_what_pays_no_length_is_not_in_the_wiring_length():
+    whole, first = MLP(sizes=[3, 5, 2], dtype=torch.float64), MLP(sizes=[3, 5, 1], dtype=torch.float64)
+    with torch.no_grad():
+        first.layers[0].weight.copy_(whole.layers[0].weight)
+        first.layers[1].weight.zero_()
+    expected = wiring_length(BIMT(first))
+    assert wiring_length(BIMT(whole, wiring=wire(whole).unlocal(["output"]))) == pytest.approx(expected, rel=1e-12)
+    assert wiring_length(BIMT(whole)).total > expected.total
 
 
 def test_wiring_length_of_nothing_is_zero():

@@ -24,7 +24,7 @@ def start(model: nn.Module, space: Space, seed: int, fixed: tuple[str, ...] = ()
     """BIMT on a random layout; the fixed populations are placed at random too, and then held."""
     layout = Layout.random(wire(model), torch.Generator().manual_seed(seed))
     geometry = Geometry(space.width, space.gap, space.norm, space.shapes)
-    return BIMT(model, geometry, wire(model, fixed), space.reduction, layout)
+    return BIMT(model, geometry, wire(model, fixed).unlocal(space.unlocal), space.reduction, layout)
 
 
 def slots(bimt: BIMT) -> dict[str, list[int]]:
@@ -41,10 +41,13 @@ def transformer(**kwargs: object) -> RegressionTransformer:
 
 
 @settings(max_examples=12)
-@given(st.integers(1, 4), st.integers(2, 5), st.sampled_from(["l1", "l2"]), st.sampled_from(["sum", "mean"]))
-def test_assignment_of_one_population_equals_brute_force(outside, size, norm, reduction):
+@given(
+    st.integers(1, 4), st.integers(2, 5), st.sampled_from(["l1", "l2"]), st.sampled_from(["sum", "mean"]),
+    st.sampled_from([(), ("layers.1.weight",)]),
+)  # fmt: skip
+def test_assignment_of_one_population_equals_brute_force(outside, size, norm, reduction, unlocal):
     model = MLP([outside, size, 3], seed=size, dtype=F64)
-    space = Space(1.5, 0.2, norm, {}, reduction)
+    space = Space(1.5, 0.2, norm, {}, reduction, unlocal)
     bimt = start(model, space, seed=outside, fixed=("input", "output"))
     best = best_cost(wires(model), slots(bimt), space, ["hidden0"], 1)
     report = bimt.swap()
@@ -202,6 +205,7 @@ def test_equal_costs_move_nothing():
 GREEDY = [
     (lambda s: MLP([3, 5, 4, 2], seed=s, dtype=F64), Space(reduction="sum")),
     (lambda s: MLP([3, 5, 4, 2], seed=s, dtype=F64), Space(1.0, 0.1, "l2")),
+    (lambda s: MLP([3, 5, 4, 2], seed=s, dtype=F64), Space(unlocal=("layers.1.weight",))),
     (lambda s: transformer(n_heads=1, seed=s), Space()),
     (lambda s: transformer(n_heads=2, d_head=2, seed=s), Space(norm="l2")),
     (lambda s: transformer(n_heads=3, d_head=2, d_model=3, d_mlp=3, seed=s), Space()),
@@ -209,7 +213,9 @@ GREEDY = [
 
 
 @pytest.mark.parametrize("top_k", [1, 3, 30])
-@pytest.mark.parametrize(("make", "space"), GREEDY, ids=["mlp", "mlp-l2", "1-head", "2-heads", "3-heads"])
+@pytest.mark.parametrize(
+    ("make", "space"), GREEDY, ids=["mlp", "mlp-l2", "mlp-unlocal", "1-head", "2-heads", "3-heads"]
+)
 def test_greedy_equals_the_papers_step_3(make, space, top_k):
     model = make(top_k)
     bimt = start(model, space, seed=top_k + 1)
@@ -235,6 +241,22 @@ def test_top_k_counts_neurons_not_heads():
     inside_old, inside = (s["blocks.0.ov"] % 4 for s in (old, bimt.layout.slots))
     changed = (inside_old != inside).nonzero().flatten().tolist()
     assert len(changed) in (0, 2) and all(j // 4 == 2 for j in changed) and (not changed or 11 in changed)
+
+
+@pytest.mark.parametrize("method", ["assignment", "greedy"])
+def test_weights_that_pay_no_length_pull_no_neuron(method):
+    model = MLP([3, 6, 4], seed=1, dtype=F64)
+    bimt = start(model, Space(unlocal=("layers.1.weight",)), seed=2)
+    assert bimt.placement().score["output"].min() > 0  # Eq. 5 counts them all the same
+    old = slots(bimt)
+    assert bimt.swap(method).moved > 0
+    assert slots(bimt)["output"] == old["output"] and slots(bimt)["hidden0"] != old["hidden0"]
+    bimt.swap()  # to rest
+    with torch.no_grad():
+        model.layers[1].weight[2] *= 1000
+    assert bimt.swap(method).moved == 0
+    nowhere = start(model, Space(unlocal=("layers.0.weight", "layers.1.weight")), seed=2)
+    assert nowhere.swap(method).moved == 0
 
 
 @pytest.mark.parametrize("method", ["assignment", "greedy"])

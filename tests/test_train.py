@@ -114,6 +114,21 @@ def test_l1_swap_trains_as_l1_and_places_as_bimt():
     assert placed.bimt.cost().item() < l1.bimt.cost().item()
 
 
+@pytest.mark.parametrize("method", ["bimt", "l1"])
+def test_the_penalty_and_the_swaps_leave_out_what_is_unlocal(method):
+    config = make(
+        "two-moon",
+        method=method,
+        overrides={"geometry": {"unlocal": ["output"]}, "training": {"steps": 8, "reduction": "sum"}},
+    )
+    trainer, _, _ = run(config)
+    pays = {name: c.unique().tolist() for name, c in trainer._penalty.coefficients().items()}
+    assert pays["layers.2.weight"] == [pytest.approx(config.geometry.layer_gap)]
+    assert len(pays["layers.1.weight"]) > 1 or method == "l1"
+    assert ("hidden1", "output") not in trainer.bimt.placement().strength
+    assert ("hidden0", "hidden1") in trainer.bimt.placement().strength
+
+
 @pytest.mark.parametrize("penalty", ["proximal", "subgradient"])
 def test_biases_are_free_at_first_also_after_resuming(penalty):
     config = small(penalty=penalty, bias_free=0.5, finish=0.0, lam=3.0, steps=80)

@@ -2,8 +2,8 @@
 
     mean = sum |w| A|dx| / sum |w|,   total = sum |w| A|dx|
 
-over every connection, without the layer gap y_star, which no swap can save. Swaps lower it; modularity (Q) does not
-see them, so tables report both.
+over every connection that pays for its length (all, unless ``Wiring.unlocal`` says otherwise), without the layer gap
+y_star, which no swap can save. Swaps lower it; modularity (Q) does not see them, so tables report both.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ def wiring_length(bimt: BIMT) -> WiringLength:
     places, parameters = bimt.places, bimt.parameters
     total = weight = 0.0
     for connection in bimt.wiring.connections:
+        if not connection.local:
+            continue
         sizes = connection.flatten(parameters[connection.parameter].to("cpu", torch.float64)).abs().sum(0)
         source, target = (places[stage.population] for stage in connection.stages)
         total += float((sizes * plane.distance(source, target)).sum())

@@ -69,7 +69,9 @@ class GeometryConfig:
     norm: Literal["l1", "l2"] = "l1"
     """norm of the distance"""
     shapes: dict[str, str] = field(default_factory=dict)
-    """population -> line, grid or ring; those not named lie on a line"""
+    """population -> line, grid or ring, e.g. hidden*=grid,output=ring; those not named lie on a line"""
+    unlocal: tuple[str, ...] = ()
+    """weights that pay by size only, not by length: parameters, or populations for all theirs, e.g. output"""
 
     def __post_init__(self) -> None:
         require_non_negative("width", self.width)

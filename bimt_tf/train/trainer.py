@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from bimt_tf import cost
 from bimt_tf.adapters import wire
 from bimt_tf.bimt import BIMT
 from bimt_tf.errors import InputError
-from bimt_tf.geometry import Geometry
+from bimt_tf.geometry import Geometry, Shape
 from bimt_tf.tasks import Data
 from bimt_tf.tasks import task as find_task
 from bimt_tf.train.checkpoint import Checkpoint
@@ -82,8 +82,9 @@ class Trainer:
         )
         self._generator = torch.Generator().manual_seed(config.seed + SEED_OF_BATCHES)
         self._method = METHODS[config.method]
-        geometry = Geometry(**vars(config.geometry))
-        wiring = wire(self.model, training.fixed)
+        where = config.geometry
+        geometry = Geometry(where.width, where.layer_gap, where.norm, cast(Mapping[str, Shape], where.shapes))
+        wiring = wire(self.model, training.fixed).unlocal(where.unlocal)
         if checkpoint is not None:
             _require_same(self.model, checkpoint)
             self.model.load_state_dict(checkpoint.model)
