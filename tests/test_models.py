@@ -336,6 +336,25 @@ def test_token_mlp_is_seeded_and_leaves_global_state_alone():
 
 
 @pytest.mark.parametrize(
+    ("model", "first", "size"),
+    [
+        (MLP([3, 4, 2], seed=5, dtype=F64), [0.1639848046, 0.3479004501, -0.1466688542, 0.3509525459], 5.9918280066),
+        (
+            TokenMLP(5, 2, 2, [3, 2], seed=5, dtype=F64),
+            [-0.4867807507, -0.1418811562, -0.4633101972, -0.290434374, 0.4962417035],
+            14.0222162584,
+        ),
+    ],
+    ids=["mlp", "token-mlp"],
+)
+def test_a_seed_gives_the_weights_it_always_gave(model, first, size):
+    """What a seed gives is part of every reported figure: it stays as it was, also from one release to the next."""
+    found = [p.detach() for p in model.parameters()]
+    assert [float(p.flatten()[0]) for p in found] == pytest.approx(first, abs=1e-9)
+    assert sum(float(p.abs().sum()) for p in found) == pytest.approx(size, abs=1e-8)
+
+
+@pytest.mark.parametrize(
     ("arguments", "expected"),
     [((0, 3, 2, [4]), "vocab"), ((7, 3.5, 2, [4]), "d_embed"), ((7, 3, 0, [4]), "n_tokens"),
      ((7, 3, 2, []), "at least an output size"), ((7, 3, 2, [4, -1]), r"sizes\[1\]")],

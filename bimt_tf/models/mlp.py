@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from transformer_lens.hook_points import HookPoint
 
 from bimt_tf.errors import InputError
-from bimt_tf.models.parts import HookedModel, activation, uniform_, whole
+from bimt_tf.models.parts import HookedModel, layer_sizes, linear_layers
 
-__all__ = ["MLP", "MLPConfig", "linear_layers"]
+__all__ = ["MLP", "MLPConfig"]
 
 
 @dataclass(frozen=True)
@@ -25,34 +24,6 @@ class MLPConfig:
     act_fn: str
     dtype: torch.dtype
     seed: int
-
-
-class HookedLinear(nn.Linear):
-    """nn.Linear whose output passes ``hook_pre`` and, activated, ``hook_post``."""
-
-    def __init__(self, d_in: int, d_out: int, act_fn: str, dtype: torch.dtype) -> None:
-        super().__init__(d_in, d_out, dtype=dtype)
-        self.hook_pre = HookPoint()
-        self.hook_post = HookPoint()
-        self.act_fn = activation(act_fn)
-
-    def forward(self, input: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
-        """Activation of the affine map, through the hooks."""
-        return self.hook_post(self.act_fn(self.hook_pre(super().forward(input))))
-
-
-def linear_layers(sizes: Sequence[int], act_fn: str, dtype: torch.dtype, generator: torch.Generator) -> nn.ModuleList:
-    """Layers from each size to the next, with nn.Linear's initial weights; the activation follows all but the last."""
-    acts = [act_fn] * (len(sizes) - 2) + ["identity"]
-    activation(act_fn)
-    with torch.random.fork_rng(devices=[]):  # nn.Linear draws its own first weights, which ours replace
-        layers = [
-            HookedLinear(d_in, d_out, act, dtype) for (d_in, d_out), act in zip(pairwise(sizes), acts, strict=True)
-        ]
-    for layer in layers:
-        uniform_(layer.weight, layer.in_features, generator)
-        uniform_(layer.bias, layer.in_features, generator)
-    return nn.ModuleList(layers)
 
 
 class MLP(HookedModel):
@@ -79,9 +50,7 @@ class MLP(HookedModel):
         device: torch.device | str | None = None,
     ) -> None:
         super().__init__()
-        if len(sizes) < 2:
-            raise InputError(f"sizes must hold at least an input and an output size, found {list(sizes)}")
-        checked = tuple(whole(f"sizes[{i}]", size) for i, size in enumerate(sizes))
+        checked = layer_sizes(sizes, "an input and an output size", at_least=2)
         self.cfg = MLPConfig(checked, act_fn, dtype, seed)
         self.hook_input = HookPoint()
         self.layers = linear_layers(checked, act_fn, dtype, torch.Generator().manual_seed(seed))

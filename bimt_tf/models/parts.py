@@ -1,19 +1,25 @@
-"""What both models share: the named activations, seeded initial weights, the checks of sizes, caching."""
+"""What the models share: named activations, seeded initial weights, checks of sizes, chains of layers, caching."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from jaxtyping import Float
+from torch import Tensor, nn
 from transformer_lens import ActivationCache, HookedRootModule
+from transformer_lens.hook_points import HookPoint
 
 from bimt_tf.errors import InputError, unknown
 
-__all__ = ["ACTIVATIONS", "activation", "normal_", "uniform_", "whole", "HookedModel"]
+__all__ = [
+    "ACTIVATIONS", "HookedLinear", "HookedModel", "activation", "layer_sizes", "linear_layers", "normal_", "uniform_",
+    "whole",
+]  # fmt: skip
 
 
 def _gelu_new(x: Tensor) -> Tensor:  # named functions, as lambdas do not pickle
@@ -46,6 +52,13 @@ def whole(name: str, value: Any) -> int:
     return value
 
 
+def layer_sizes(sizes: Sequence[Any], what: str, at_least: int) -> tuple[int, ...]:
+    """``sizes`` checked: whole numbers, ``at_least`` so many, which ``what`` says in words."""
+    if len(sizes) < at_least:
+        raise InputError(f"sizes must hold at least {what}, found {list(sizes)}")
+    return tuple(whole(f"sizes[{i}]", size) for i, size in enumerate(sizes))
+
+
 def uniform_(parameter: Tensor, fan_in: int, generator: torch.Generator) -> None:
     """nn.Linear's initial distribution, U(-1/sqrt(fan_in), 1/sqrt(fan_in)), in place.
 
@@ -62,6 +75,34 @@ def normal_(parameter: Tensor, generator: torch.Generator) -> None:
     draw = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
     with torch.no_grad():
         parameter.copy_(draw)
+
+
+class HookedLinear(nn.Linear):
+    """nn.Linear whose output passes ``hook_pre`` and, activated, ``hook_post``."""
+
+    def __init__(self, d_in: int, d_out: int, act_fn: str, dtype: torch.dtype) -> None:
+        super().__init__(d_in, d_out, dtype=dtype)
+        self.hook_pre = HookPoint()
+        self.hook_post = HookPoint()
+        self.act_fn = activation(act_fn)
+
+    def forward(self, input: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
+        """Activation of the affine map, through the hooks."""
+        return self.hook_post(self.act_fn(self.hook_pre(super().forward(input))))
+
+
+def linear_layers(sizes: Sequence[int], act_fn: str, dtype: torch.dtype, generator: torch.Generator) -> nn.ModuleList:
+    """Layers from each size to the next, with nn.Linear's initial weights; the activation follows all but the last."""
+    acts = [act_fn] * (len(sizes) - 2) + ["identity"]
+    activation(act_fn)
+    with torch.random.fork_rng(devices=[]):  # nn.Linear draws its own first weights, which ours replace
+        layers = [
+            HookedLinear(d_in, d_out, act, dtype) for (d_in, d_out), act in zip(pairwise(sizes), acts, strict=True)
+        ]
+    for layer in layers:
+        uniform_(layer.weight, layer.in_features, generator)
+        uniform_(layer.bias, layer.in_features, generator)
+    return nn.ModuleList(layers)
 
 
 class HookedModel(HookedRootModule):

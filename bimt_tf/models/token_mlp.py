@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
 
 from bimt_tf.errors import InputError
-from bimt_tf.models.mlp import linear_layers
-from bimt_tf.models.parts import HookedModel, normal_, whole
+from bimt_tf.models.parts import HookedModel, layer_sizes, linear_layers, normal_, whole
 
 __all__ = ["TokenMLP", "TokenMLPConfig"]
 
@@ -63,9 +62,7 @@ class TokenMLP(HookedModel):
         device: torch.device | str | None = None,
     ) -> None:
         super().__init__()
-        if len(sizes) < 1:
-            raise InputError(f"sizes must hold at least an output size, found {list(sizes)}")
-        checked = tuple(whole(f"sizes[{i}]", size) for i, size in enumerate(sizes))
+        checked = layer_sizes(sizes, "an output size", at_least=1)
         whole("vocab", vocab), whole("d_embed", d_embed), whole("n_tokens", n_tokens)
         self.cfg = TokenMLPConfig(vocab, d_embed, n_tokens, checked, act_fn, dtype, seed)
         generator = torch.Generator().manual_seed(seed)
