@@ -29,8 +29,8 @@ from bimt_tf.train.trainer import Trainer
 __all__ = ["first_look"]
 
 
-def first_look(run: RunDirectory, trainer: Trainer) -> dict[str, Any]:
-    """Measure the network, draw its figures into DIR/figures, write summary.json and return it."""
+def first_look(run: RunDirectory, trainer: Trainer, *, draw: bool = True) -> dict[str, Any]:
+    """Measure the network, draw its figures into DIR/figures if asked to, write summary.json and return it."""
     config, bimt = trainer.config, trainer.bimt
     parameters = bimt.parameters
     connections = [parameters[c.parameter].detach() for c in bimt.wiring.connections]
@@ -60,7 +60,8 @@ def first_look(run: RunDirectory, trainer: Trainer) -> dict[str, Any]:
         "seconds": trainer.seconds,
         "versions": {"bimt_tf": bimt_tf.__version__, "torch": torch.__version__, "python": platform.python_version()},
     }
-    _draw(run, trainer, unrolled, probes, summary)
+    if draw:
+        _draw(run, trainer, unrolled, probes, summary)
     run.write_summary(summary)
     return summary
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 import torch
 
 from bimt_tf.experiments.first_look import first_look
+from bimt_tf.experiments.stopping import Interrupted, RunFailed, caught_signals
 from bimt_tf.train.config import Config
 from bimt_tf.train.loggers import check as check_logger
 from bimt_tf.train.loggers import logger
@@ -19,18 +18,6 @@ from bimt_tf.train.rundir import RunDirectory
 from bimt_tf.train.trainer import NonFiniteLoss, Record, Trainer
 
 __all__ = ["train_run", "resume_run", "free_directory", "Interrupted", "RunFailed", "Watcher"]
-
-
-class Interrupted(Exception):
-    """A signal stopped the run; its checkpoint is written."""
-
-    def __init__(self, signum: int, run: RunDirectory, step: int) -> None:
-        super().__init__(f"stopped at step {step}; 'bimt resume {run.path}' goes on")
-        self.signum = signum
-
-
-class RunFailed(Exception):
-    """The run cannot go on; the message names the step and the last good checkpoint."""
 
 
 class Watcher(Protocol):
@@ -73,9 +60,15 @@ def free_directory(config: Config, parent: Path = Path("runs")) -> Path:
 
 
 def train_run(
-    config: Config, out: Path, *, overwrite: bool = False, loggers: Sequence[str] = (), watcher: Watcher | None = None
+    config: Config,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    loggers: Sequence[str] = (),
+    watcher: Watcher | None = None,
+    draw: bool = True,
 ) -> dict[str, Any]:
-    """Train from the start into ``out`` and give summary.json's content.
+    """Train from the start into ``out`` and give summary.json's content; figures are left out unless ``draw``.
 
     Raises:
         InputError: for a directory, device, model or logger that cannot be used; nothing is written then.
@@ -86,10 +79,12 @@ def train_run(
         check_logger(name)
     trainer = Trainer(config)
     run = RunDirectory.create(out, config, overwrite)
-    return _go(run, trainer, loggers, watcher or Silent())
+    return _go(run, trainer, loggers, watcher or Silent(), draw)
 
 
-def resume_run(path: Path, *, loggers: Sequence[str] = (), watcher: Watcher | None = None) -> dict[str, Any]:
+def resume_run(
+    path: Path, *, loggers: Sequence[str] = (), watcher: Watcher | None = None, draw: bool = True
+) -> dict[str, Any]:
     """Go on with the run in ``path`` from its newest checkpoint; ends as if it had never stopped.
 
     Raises: as :func:`train_run`, and InputError for a checkpoint that is damaged or of another model.
@@ -99,15 +94,15 @@ def resume_run(path: Path, *, loggers: Sequence[str] = (), watcher: Watcher | No
     run = RunDirectory.open(path)
     checkpoint = run.last_checkpoint()
     trainer = Trainer(run.config, checkpoint)
-    return _go(run, trainer, loggers, watcher or Silent())
+    return _go(run, trainer, loggers, watcher or Silent(), draw)
 
 
-def _go(run: RunDirectory, trainer: Trainer, loggers: Sequence[str], watcher: Watcher) -> dict[str, Any]:
+def _go(run: RunDirectory, trainer: Trainer, loggers: Sequence[str], watcher: Watcher, draw: bool) -> dict[str, Any]:
     torch.set_num_threads(trainer.config.training.threads)
     with ExitStack() as stack:
         stack.enter_context(run.lock())
         run.forget_after(trainer.step)
-        caught = stack.enter_context(_signals())
+        caught = stack.enter_context(caught_signals())
         sinks = [logger(name, run.path, trainer.config) for name in loggers]
         for sink in sinks:
             stack.callback(sink.close)
@@ -135,29 +130,7 @@ def _go(run: RunDirectory, trainer: Trainer, loggers: Sequence[str], watcher: Wa
             good = f"the last good checkpoint is {last}" if last else "there is no checkpoint before it"
             raise RunFailed(f"{error}; {good}") from error
         if not ended:
-            raise Interrupted(caught[0], run, trainer.step)
-        watcher.stage("measuring and drawing")
+            raise Interrupted(caught[0], f"stopped at step {trainer.step}; 'bimt resume {run.path}' goes on")
+        watcher.stage("measuring and drawing" if draw else "measuring")
         run.save_result(trainer)
-        return first_look(run, trainer)
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying by them; a second one acts as it always does."""
-    caught: list[int] = []
-    before: dict[int, Any] = {}
-
-    def catch(signum: int, frame: FrameType | None) -> None:
-        caught.append(signum)
-        signal.signal(signum, before[signum])
-
-    try:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            before[each] = signal.signal(each, catch)
-    except ValueError:  # not in the main thread: the caller handles signals
-        pass
-    try:
-        yield caught
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
+        return first_look(run, trainer, draw=draw)
