@@ -16,7 +16,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from bimt_tf import cost
-from bimt_tf.adapters import wire
+from bimt_tf.adapters import homes, wire
 from bimt_tf.errors import InputError
 from bimt_tf.geometry import Geometry
 from bimt_tf.layout import Layout, bake_
@@ -54,7 +54,7 @@ class BIMT:
         layout: Layout | None = None,
     ) -> None:
         self.model = model
-        self._homes = _homes(model)
+        self._homes = homes(model)  # found once, as walking a model takes its time
         self.geometry = geometry if geometry is not None else Geometry()
         self.wiring = wiring if wiring is not None else wire(model)
         self.reduction: cost.Reduction = reduction
@@ -160,15 +160,6 @@ class BIMT:
             yield parameters[name], c
         if keep:
             self._cached = _Cached(slots, version, made)
-
-
-def _homes(model: nn.Module) -> dict[str, tuple[nn.Module, str]]:
-    """Parameter -> the module that holds it, and under what name: found once, as walking a model takes its time."""
-    found = {}
-    for name, _ in model.named_parameters():
-        path, _, own = name.rpartition(".")
-        found[name] = (model.get_submodule(path), own)
-    return found
 
 
 class _Cached(NamedTuple):

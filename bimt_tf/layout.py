@@ -105,15 +105,13 @@ def bake_(
         InputError: when the optimizer holds none of the parameters.
 
     Returns:
-        The layout that remains (identity for what was baked), and population -> the order applied: new position
-        -> old neuron.
+        The layout that remains (identity for what was baked whole; ``wiring.unbaked`` says what is not), and
+        population -> the order applied: new position -> old neuron.
     """
-    orders = {
-        p.name: layout.order(p.name)
-        for group in wiring.groups.values()
-        if all(p.bakeable for p in group)
-        for p in group
-    }
+    orders: dict[str, Tensor] = {}
+    for group in wiring.groups.values():
+        if all(p.bakeable for p in group):
+            orders |= _orders(group, layout)
     if optimizer is not None:
         held = {id(p) for group in optimizer.param_groups for p in group["params"]}
         if not any(id(parameters[wired.parameter]) in held for wired in wiring.wired):
@@ -128,9 +126,20 @@ def bake_(
             gradient = [] if parameter.grad is None else [parameter.grad]
             for tensor in (parameter, *gradient, *companions):
                 tensor.copy_(_reordered(wired, tensor, orders))
-    remaining = Layout.identity(wiring).slots
-    slots = {name: remaining[name] if name in orders else s.clone() for name, s in layout.slots.items()}
+    slots = {name: s[orders[name]] if name in orders else s.clone() for name, s in layout.slots.items()}
     return Layout(slots), orders
+
+
+def _orders(group: tuple[Population, ...], layout: Layout) -> dict[str, Int64[Tensor, "slots"]]:
+    """New position -> old neuron, for populations that share their heads: sorted by slot as far as they may move."""
+    segments = layout.segments(group[0])
+    heads = torch.arange(len(segments)) if group[0].anchored else segments.argsort()  # new position -> old head
+    orders = {}
+    for p in group:
+        free = layout.slots[p.name].reshape(p.heads, p.head_size)[:, p.pinned :].argsort(dim=1) + p.pinned
+        inside = torch.cat([torch.arange(p.pinned).expand(p.heads, -1), free], dim=1)
+        orders[p.name] = (torch.arange(p.heads)[:, None] * p.head_size + inside)[heads].flatten()
+    return orders
 
 
 def _is_companion(value: object, parameter: Tensor) -> bool:

@@ -7,6 +7,7 @@ Every parameter is described by an einops-like axis string, one word a dimension
     "blocks.0.attn.o.weight": "residual (head0 ov0)"     a folded dimension, head-major
     "tok_embed.weight": "_ residual"                     an axis without coordinates
     "layers.0.weight": "hidden0 (_ embed)"               two tokens folded onto one population
+    "blocks.0.attn.q.weight": "(head0 _ qk0) residual"   query heads folded onto the key head that they share
     "ln.w": "residual"                                   a vector that hangs on one population
 
 A word is the name of a population's axis, of a head axis, or ``_``; ``@Stage`` says at which depth of the
@@ -41,7 +42,9 @@ class Population:
 
     ``size`` neurons in ``heads`` contiguous segments of equal length; neuron ``head * head_size + e`` is
     neuron ``e`` of its head. Populations with the same ``head_axis`` exchange whole heads together.
-    ``movable``: its neurons may change slots. ``bakeable``: reordering it physically is a symmetry of the model.
+    ``movable``: its neurons may change slots. ``bakeable``: reordering it physically is a symmetry of the model;
+    in part where the first ``pinned`` neurons of each head must keep their place inside it (rotary positions), or
+    where the heads are ``anchored``, each to its number (ALiBi).
     """
 
     name: str
@@ -50,6 +53,8 @@ class Population:
     head_axis: str | None = None
     movable: bool = True
     bakeable: bool = True
+    pinned: int = 0
+    anchored: bool = False
 
     @property
     def head_size(self) -> int:
@@ -138,8 +143,11 @@ class Attachment(_Wired):
 
     @property
     def is_bias(self) -> bool:
-        """One entry a neuron: charged with the biases of its layer."""
-        return not any(axis.startswith(_COPY) for axis, _ in self.lengths)
+        """One entry a neuron, or one for each of the heads folded onto it: charged with the biases of its layer.
+
+        A dimension that is all ``_`` makes a table instead.
+        """
+        return not any(word.startswith(_COPY) for word in re.sub(r"\(.*?\)", "", self.spelled).split())
 
 
 def _parse(parameter: str, text: str) -> list[list[str]]:
@@ -234,6 +242,26 @@ class Wiring:
         return groups
 
     @property
+    def unbaked(self) -> dict[str, str]:
+        """Population -> what of it :func:`bimt_tf.layout.bake_` leaves in the layout, as no symmetry moves it."""
+        found = {}
+        for group in self.groups.values():
+            whole = [p.name for p in group if not p.bakeable]
+            for p in group:
+                parts = []
+                if whole:
+                    parts.append("its order" if p.name in whole else f"its order (heads are shared with {whole[0]})")
+                else:
+                    if p.pinned:
+                        some = "" if p.pinned == p.head_size else f"the first {p.pinned} of "
+                        parts.append(f"the places of {some}each head's neurons inside it")
+                    if p.anchored:
+                        parts.append("the order of the heads")
+                if parts:
+                    found[p.name] = " and ".join(parts)
+        return found
+
+    @property
     def wired(self) -> Iterator[Connection | Attachment]:
         """Connections, then attachments."""
         yield from self.connections
@@ -293,6 +321,8 @@ class Wiring:
         sizes: Mapping[str, int] | None = None,
         fixed: Iterable[str] = (),
         unbakeable: Iterable[str] = (),
+        pinned: Mapping[str, int] | None = None,
+        anchored: Iterable[str] = (),
         uncharged: Iterable[str] = (),
         left_out: Iterable[str] = (),
     ) -> Wiring:
@@ -307,7 +337,10 @@ class Wiring:
                 stages stand in the order in which the table names them.
             sizes: axis lengths that the shapes do not tell.
             fixed: populations whose neurons keep their slots.
-            unbakeable: populations whose physical order is not a symmetry (inputs, outputs, rotary dimensions).
+            unbakeable: populations whose physical order is not a symmetry (inputs, outputs).
+            pinned: population -> how many neurons at the start of each head have no such symmetry inside their head,
+                while the head as a whole has (rotary positions).
+            anchored: head axes whose heads cannot be exchanged physically (ALiBi slopes).
             uncharged: parameters that pay no connection cost (norm gains).
             left_out: parameters that are not wired at all.
 
@@ -337,18 +370,31 @@ class Wiring:
         named_axes = [w for dims in patterns.values() for words in dims for w in words if w != ANY]
         head_axes = set(head_of.values())
         axes = list(dict.fromkeys(_axis(word) for word in named_axes if _axis(word) not in head_axes))
-        fixed, unbakeable = set(fixed), set(unbakeable)
-        for name in {*fixed, *unbakeable, *head_of}:
+        fixed, unbakeable, pinned, anchored = set(fixed), set(unbakeable), dict(pinned or {}), set(anchored)
+        for name in {*fixed, *unbakeable, *pinned, *head_of}:
             if name not in axes:
                 raise unknown("population", name, axes)
+        for name in anchored:
+            if name not in head_axes:
+                raise unknown("head axis in anchored", name, sorted(head_axes))
         populations = {}
         for axis in axes:
             head_axis = head_of.get(axis)
             if head_axis is not None and head_axis not in axis_sizes:
                 raise unknown(f"head axis of population {axis!r}", head_axis, axis_sizes)
             n_heads = axis_sizes[head_axis] if head_axis else 1
+            size = axis_sizes[axis]
+            if not 0 <= pinned.get(axis, 0) <= size:
+                raise InputError(f"pinned[{axis!r}] must be 0 to the head's size {size}, found {pinned[axis]}")
             populations[axis] = Population(
-                axis, n_heads * axis_sizes[axis], n_heads, head_axis, axis not in fixed, axis not in unbakeable
+                axis,
+                n_heads * size,
+                n_heads,
+                head_axis,
+                movable=axis not in fixed,
+                bakeable=axis not in unbakeable,
+                pinned=pinned.get(axis, 0),
+                anchored=head_axis in anchored,
             )
         stages = _stages(named_axes, head_axes, rows)
         connections: list[Connection] = []

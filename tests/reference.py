@@ -313,6 +313,7 @@ class TokenTransformer(nn.Module):
         d_mlp: int | None = 9,
         n_layers: int = 2,
         n_ctx: int = 5,
+        n_kv_heads: int | None = None,
     ) -> None:
         super().__init__()
         self.cfg = self.Config(d_vocab)
@@ -323,9 +324,11 @@ class TokenTransformer(nn.Module):
         for _ in range(n_layers):
             block = nn.Module()
             block.ln1 = _Named(**norm)
+            heads = {"Q": n_heads, "K": n_kv_heads or n_heads, "V": n_kv_heads or n_heads}
+            name = {x: f"_{{}}_{x}" if n_kv_heads and x != "Q" else f"{{}}_{x}" for x in heads}
             block.attn = _Named(
-                **{f"W_{x}": (n_heads, d_model, d_head) for x in "QKV"},
-                **{f"b_{x}": (n_heads, d_head) for x in "QKV"},
+                **{name[x].format("W"): (n, d_model, d_head) for x, n in heads.items()},
+                **{name[x].format("b"): (n, d_head) for x, n in heads.items()},
                 W_O=(n_heads, d_head, d_model),
                 b_O=(d_model,),
             )
@@ -342,9 +345,9 @@ class TokenTransformer(nn.Module):
         for block in self.blocks:
             a = block.attn
             x = self._norm(block.ln1, r)
-            q, k, v = (
-                torch.einsum("btm,hme->bhte", x, getattr(a, f"W_{y}")) + getattr(a, f"b_{y}")[:, None] for y in "QKV"
-            )
+            w = {n.lstrip("_"): p for n, p in a.named_parameters()}
+            q, k, v = (torch.einsum("btm,hme->bhte", x, w[f"W_{y}"]) + w[f"b_{y}"][:, None] for y in "QKV")
+            k, v = (t.repeat_interleave(q.shape[1] // t.shape[1], dim=1) for t in (k, v))
             z = F.scaled_dot_product_attention(q, k, v, is_causal=True)
             r = r + torch.einsum("bhte,hem->btm", z, a.W_O) + a.b_O
             if hasattr(block, "mlp"):

@@ -27,6 +27,7 @@ MODELS = {
     "regression": lambda: RegressionTransformer(d_model=6, n_heads=2, d_mlp=5, dtype=F64),
     "regression-3-layers": lambda: RegressionTransformer(d_model=4, n_layers=3, n_heads=3, d_head=2, dtype=F64),
     "tokens": token_model,
+    "tokens-grouped-query": lambda: token_model(n_heads=4, n_kv_heads=2),
     "tokens-attn-only": lambda: token_model(d_mlp=None),
     "mlp": lambda: MLP([3, 5, 4, 2], dtype=F64),
     "sequential": sequential,
@@ -141,15 +142,27 @@ def test_norm_gains_are_not_charged_and_vocabulary_entries_pay_y_star():
         before = bimt.cost().item()
 
 
-@pytest.mark.parametrize("positions", ["rotary", "alibi"])
-def test_heads_with_positions_of_their_own_are_not_baked(positions):
+@pytest.mark.parametrize(
+    ("positions", "why"),
+    [("rotary", "the places of each head's neurons inside it"), ("alibi", "the order of the heads")],
+)
+def test_heads_with_positions_of_their_own_are_baked_in_part(positions, why):
     model = token_model()
     model.cfg = model.cfg._replace(positional_embedding_type=positions)
     bimt = BIMT(model)
+    stays = {"blocks.0.qk", "blocks.1.qk"} | ({"blocks.0.ov", "blocks.1.ov"} if positions == "alibi" else set())
+    assert bimt.wiring.unbaked == dict.fromkeys(stays, why)
     bimt.layout = Layout.random(bimt.wiring, torch.Generator().manual_seed(0))
     cost = bimt.cost().item()
-    assert set(bimt.bake_()) == {"residual", "blocks.0.mlp", "blocks.1.mlp"}
+    assert set(bimt.bake_()) == set(bimt.wiring.populations)
     assert bimt.cost().item() == pytest.approx(cost, rel=1e-12)
+    for name, p in bimt.wiring.populations.items():
+        slots, identity = bimt.layout.slots[name], torch.arange(p.size)
+        assert torch.equal(slots, identity) == (name not in stays)
+        if name in stays and positions == "rotary":
+            assert torch.equal(bimt.layout.segments(p), torch.arange(p.heads))
+        elif name in stays:
+            assert torch.equal(slots % p.head_size, identity % p.head_size)
 
 
 def test_attention_only_models_have_one_stage_less_a_block():
@@ -220,11 +233,34 @@ def test_parameters_that_the_family_does_not_name_are_refused():
         wire(model)
 
 
-def test_grouped_query_attention_is_refused():
-    model = token_model()
-    model.blocks[1].attn.register_parameter("_W_K", nn.Parameter(torch.zeros(1, 6, 4)))
-    with pytest.raises(InputError, match=r"grouped-query.*blocks.1.attn._W_K"):
+def test_grouped_query_heads_that_cannot_be_shared_out_are_refused():
+    model = token_model(n_heads=4, n_kv_heads=2)
+    model.blocks[1].attn.register_parameter("_W_K", nn.Parameter(torch.zeros(3, 6, 4)))
+    with pytest.raises(InputError, match=r"blocks.1 has 4 query heads for 3 key heads"):
         wire(model)
+
+
+def test_grouped_query_heads_are_folded_onto_the_key_head_that_they_share():
+    bimt = BIMT(token_model(n_heads=4, n_kv_heads=2))
+    populations = bimt.wiring.populations
+    assert {(p.size, p.heads) for name, p in populations.items() if name.endswith((".qk", ".ov"))} == {(8, 2)}
+    scales = bimt._scales
+    assert scales["blocks.0.attn.W_Q"] == scales["blocks.0.attn._W_K"] == 1 / (6 * 4 * (4 + 2 + 2))
+    assert scales["blocks.0.attn.b_Q"] == scales["blocks.0.attn._b_V"] == 1 / (4 * (4 + 2 + 2))  # a bias, not a table
+    paid = bimt.coefficients()["blocks.0.attn.W_Q"]
+    assert torch.equal(paid[0], paid[1]) and torch.equal(paid[2], paid[3]) and not torch.equal(paid[1], paid[2])
+
+
+@pytest.mark.parametrize("positions", ["standard", "rotary"])
+def test_gains_of_queries_and_keys_that_all_heads_share_hold_their_dimensions(positions):
+    model = token_model()
+    model.cfg = model.cfg._replace(positional_embedding_type=positions)
+    model.blocks[0].attn.q_norm = nn.Module()
+    model.blocks[0].attn.q_norm.w = nn.Parameter(torch.zeros(4))
+    wiring = wire(model)
+    assert "blocks.0.attn.q_norm.w" in wiring.left_out
+    pinned = {name: p.pinned for name, p in wiring.populations.items() if name.endswith("qk")}
+    assert pinned == {"blocks.0.qk": 4, "blocks.1.qk": 4 if positions == "rotary" else 0}
 
 
 def test_tied_parameters_are_wired_once():

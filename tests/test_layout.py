@@ -124,3 +124,57 @@ def test_bake_keeps_a_head_group_that_is_not_bakeable_as_a_whole():
     after, orders = bake_(w, layout, shapes)
     assert set(orders) == {"m"}
     assert torch.equal(after.slots["q"], layout.slots["q"]) and torch.equal(after.slots["v"], layout.slots["v"])
+
+
+def partly(**kwargs: object) -> Wiring:
+    shapes = {"W_Q": torch.zeros(3, 5, 4), "W_K": torch.zeros(3, 5, 4), "W_V": torch.zeros(3, 5, 2)}
+    table = {"W_Q": "h m q@q", "W_K": "h m q@k", "W_V": "h m v"}
+    return Wiring.from_table(table, shapes, heads={"q": "h", "v": "h"}, **kwargs)
+
+
+@pytest.mark.parametrize("pinned", [0, 1, 3, 4])
+@pytest.mark.parametrize("anchored", [False, True])
+def test_bake_moves_what_a_symmetry_can_move_and_leaves_the_rest_in_the_layout(pinned, anchored):
+    w = partly(pinned={"q": pinned}, anchored=["h"] if anchored else [])
+    for seed in range(5):
+        before = Layout.random(w, torch.Generator().manual_seed(seed))
+        tensors = {name: torch.arange(3 * 5 * n).reshape(3, 5, n) for name, n in (("W_Q", 4), ("W_K", 4), ("W_V", 2))}
+        after, orders = bake_(w, before, tensors)
+        after.check(w)
+        for name, p in w.populations.items():
+            assert torch.equal(after.slots[name], before.slots[name][orders[name]])  # every neuron keeps its slot
+            places = after.slots[name].reshape(p.heads, p.head_size) if p.head_axis else after.slots[name][None]
+            stay = pinned if name == "q" else 0
+            order = orders[name].reshape(p.heads, p.head_size)
+            assert (order[:, :stay] % p.head_size == torch.arange(stay)).all()
+            assert (places[:, stay:].diff(dim=1) > 0).all()  # the free ones stand in slot order
+            heads = order[:, 0] // p.head_size
+            assert heads.tolist() == sorted(heads.tolist()) if anchored else (places[:, 0].diff() >= 0).all()
+        q, m = orders["q"].reshape(3, 4), orders["m"]
+        old = torch.arange(60).reshape(3, 5, 4)
+        expected = torch.stack([old[row[0] // 4][m][:, row % 4] for row in q])
+        assert torch.equal(tensors["W_Q"], expected)
+
+
+def test_what_stays_in_the_layout_is_said():
+    places = "the places of {}each head's neurons inside it"
+    assert partly().unbaked == {}
+    assert partly(pinned={"q": 4}).unbaked == {"q": places.format("")}
+    assert partly(pinned={"q": 3}).unbaked == {"q": places.format("the first 3 of ")}
+    assert partly(anchored=["h"]).unbaked == dict.fromkeys("qv", "the order of the heads")
+    assert partly(pinned={"q": 4}, anchored=["h"]).unbaked == {
+        "q": places.format("") + " and the order of the heads",
+        "v": "the order of the heads",
+    }
+    assert partly(unbakeable=["m", "q"]).unbaked == {
+        "m": "its order", "q": "its order", "v": "its order (heads are shared with q)",
+    }  # fmt: skip
+
+
+def test_pinned_and_anchored_name_what_there_is():
+    with pytest.raises(InputError, match=r"population 'k'"):
+        partly(pinned={"k": 1})
+    with pytest.raises(InputError, match=r"head axis in anchored 'q'"):
+        partly(anchored=["q"])
+    with pytest.raises(InputError, match=r"pinned\['q'\] must be 0 to the head's size 4, found 5"):
+        partly(pinned={"q": 5})

@@ -325,3 +325,15 @@ def test_a_wiring_of_another_model_is_refused():
     more.extra = nn.Parameter(torch.zeros(3))
     with pytest.raises(InputError, match="'extra'"):
         BIMT(more, wiring=wiring)
+
+
+def test_heads_folded_onto_a_shared_one_keep_their_biases_biases():
+    tensors = {"q": torch.zeros(12, 5), "k": torch.zeros(6, 5), "b_q": torch.zeros(12), "b_k": torch.zeros(6)}
+    table = {"q": "(h _ d@q) m", "k": "(h d@k) m", "b_q": "(h _ d@q)", "b_k": "(h d@k)"}
+    w = Wiring.from_table(table, tensors, heads={"d": "h"}, sizes={"h": 2})
+    assert w.populations["d"].size == 6 and w.populations["d"].heads == 2
+    assert all(a.is_bias for a in w.attachments)
+    q = torch.arange(12.0)[:, None].expand(12, 5)
+    flat = next(c for c in w.connections if c.parameter == "q").flatten(q)
+    rows = flat[:, :, 0] if flat.shape[1] == 6 else flat[:, 0]
+    assert rows.tolist() == [[0, 1, 2, 6, 7, 8], [3, 4, 5, 9, 10, 11]]  # query heads 0 and 2, then 1 and 3

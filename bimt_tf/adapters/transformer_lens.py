@@ -1,21 +1,26 @@
 """Models whose parameters are named as TransformerLens 2 and 3 name them, RegressionTransformer among them.
 
-``embed.W_E``, ``blocks.{i}.attn.W_Q`` [head, d_model, d_head], ..., ``unembed.W_U``; weights multiply from the right.
-[W_Q, W_K, W_V] is one linear layer (paper, Section 3.4). Vocabularies and positions have no coordinates.
+``embed.W_E``, ``blocks.{i}.attn.W_Q`` [head, d_model, d_head], ..., ``unembed.W_U``; weights multiply from the right;
+grouped-query attention has ``_W_K`` and ``_W_V`` with fewer heads. [W_Q, W_K, W_V] is one linear layer (paper, Section
+3.4). Vocabularies and positions have no coordinates; norms pay no connection cost.
 """
 
 from __future__ import annotations
 
 import re
+from math import prod
+from typing import Any
 
 from torch import nn
 
+from bimt_tf.adapters.anatomy import Rotary, gain, heads_of, stack, wired
 from bimt_tf.errors import InputError
 from bimt_tf.wiring import ANY, Wiring
 
-__all__ = ["matches", "wiring"]
+__all__ = ["matches", "rotary", "wiring"]
 
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
+_NORM = re.compile(r"(^|\.)(ln\w*|[qk]_norm)\.[wb]$")
 
 
 def matches(model: nn.Module) -> bool:
@@ -24,89 +29,105 @@ def matches(model: nn.Module) -> bool:
     return "embed.W_E" in names or any(_BLOCK.match(n) and n.endswith(".attn.W_O") for n in names)
 
 
+def rotary(cfg: Any, d_head: int) -> Rotary:
+    """How positions enter attention by a model's ``cfg``: rotations pair up q/k dimensions, slopes belong to heads."""
+    kind = str(getattr(cfg, "positional_embedding_type", None) or "none").lower()
+    if kind == "rotary":
+        return Rotary(pinned=min(getattr(cfg, "rotary_dim", None) or d_head, d_head))
+    return Rotary(anchored=kind == "alibi")
+
+
 def wiring(model: nn.Module) -> Wiring:
     """The wiring of a model with these names; blocks may lack an MLP, biases, or norms."""
-    shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
-    grouped = [name for name in shapes if name.endswith(("._W_K", "._W_V"))]
-    if grouped:
-        raise InputError(f"grouped-query attention ({grouped[0]}) is not wired yet; use Wiring.from_table")
-    blocks = sorted({int(found[1]) for name in shapes if (found := _BLOCK.match(name))})
-    continuous = not hasattr(getattr(model, "cfg", None), "d_vocab")  # numbers in and out, not tokens
+    parameters = dict(model.named_parameters())
+    shapes = {name: tuple(p.shape) for name, p in parameters.items()}
+    cfg = getattr(model, "cfg", None)
+    numbers = {int(found[1]) for name in shapes if (found := _BLOCK.match(name))}
+    names = [f"blocks.{i}" for i in sorted(numbers)]
+    continuous = not hasattr(cfg, "d_vocab")  # numbers in and out, not tokens
     source, sink = ("input", "output") if continuous else (ANY, ANY)
-    # Rotations pair up q/k dimensions and slopes belong to heads: neither survives a physical reordering.
-    positions = getattr(getattr(model, "cfg", None), "positional_embedding_type", None)
-    unbakeable = {f"blocks.{i}.qk" for i in blocks}
+    parallel = bool(getattr(cfg, "parallel_attn_mlp", False))
+    anatomy = stack(
+        [(block, f"{block}.mlp.W_in" in shapes, parallel) for block in names], [_repeats(b, shapes) for b in names]
+    )
 
     table: dict[str, str] = {
-        "embed.W_E": f"{source} residual@Res0",
-        "embed.b_E": "residual@Res0",
-        "pos_embed.W_pos": f"{ANY} residual@Res0",
-        "embed.ln.w": "residual@Res0",
-        "embed.ln.b": "residual@Res0",
+        "embed.W_E": f"{source} {anatomy.first}",
+        "embed.b_E": anatomy.first,
+        "pos_embed.W_pos": f"{ANY} {anatomy.first}",
+        "embed.ln.w": anatomy.first,
+        "embed.ln.b": anatomy.first,
     }
     layers: dict[str, str] = {"embed.b_E": "embed", "embed.W_E": "embed"}
-    rows = [["input"], ["Res0"]]
-    heads: dict[str, str] = {}
-    depth = 0
-    for i in blocks:
-        block = f"blocks.{i}"
-        qk, ov, mlp, head = f"{block}.qk", f"{block}.ov", f"{block}.mlp", f"{block}.head"
-        before = f"residual@Res{depth}"
-        has_mlp = f"{block}.mlp.W_in" in shapes
-        depth += 1
-        middle = f"residual@Res{depth}"
-        q, k, v = (f"{axis}@{block}.{x}" for axis, x in ((qk, "q"), (qk, "k"), (ov, "v")))
+    positions: dict[str, Rotary] = {}
+    left_out = [] if continuous else ["unembed.b_U"]
+    for b in anatomy.blocks:
+        block, a, q = b.name, f"{b.name}.attn", b.queries if b.queries == b.head else f"({b.queries})"
         table |= {
-            f"{block}.ln1.w": before,
-            f"{block}.ln1.b": before,
-            f"{block}.attn.W_Q": f"{head} {before} {q}",
-            f"{block}.attn.W_K": f"{head} {before} {k}",
-            f"{block}.attn.W_V": f"{head} {before} {v}",
-            f"{block}.attn.b_Q": f"{head} {q}",
-            f"{block}.attn.b_K": f"{head} {k}",
-            f"{block}.attn.b_V": f"{head} {v}",
-            f"{block}.attn.W_O": f"{head} {v} {middle}",
-            f"{block}.attn.b_O": middle,
+            f"{block}.ln1.w": b.before,
+            f"{block}.ln1.b": b.before,
+            f"{a}.W_Q": f"{q} {b.before} {b.q}",
+            f"{a}.b_Q": f"{q} {b.q}",
+            f"{a}.W_O": f"{q} {b.v} {b.middle}",
+            f"{a}.b_O": b.middle,
         }
-        layers |= {f"{block}.attn.{w}_{x}": f"{block}.attn.qkv" for w in "Wb" for x in "QKV"}
-        layers |= {f"{block}.attn.{w}_O": f"{block}.attn.o" for w in "Wb"}
-        heads |= {qk: head, ov: head}
-        rows += [[f"{block}.q", f"{block}.k", f"{block}.v"], [f"Res{depth}"]]
-        if has_mlp:
-            depth += 1
-            after = f"residual@Res{depth}"
+        for own in "", "_":  # the underscore is grouped-query attention's
             table |= {
-                f"{block}.ln2.w": middle,
-                f"{block}.ln2.b": middle,
-                f"{block}.mlp.W_in": f"{middle} {mlp}",
-                f"{block}.mlp.W_gate": f"{middle} {mlp}",
-                f"{block}.mlp.b_in": mlp,
-                f"{block}.mlp.W_out": f"{mlp} {after}",
-                f"{block}.mlp.b_out": after,
+                f"{a}.{own}W_K": f"{b.head} {b.before} {b.k}",
+                f"{a}.{own}W_V": f"{b.head} {b.before} {b.v}",
+                f"{a}.{own}b_K": f"{b.head} {b.k}",
+                f"{a}.{own}b_V": f"{b.head} {b.v}",
             }
-            layers |= {f"{block}.mlp.{w}_{x}": f"{block}.mlp.{x}" for w in ("W", "b") for x in ("in", "out")}
-            rows += [[mlp], [f"Res{depth}"]]
-    last = f"residual@Res{depth}"
+            layers |= {f"{a}.{own}{w}_{x}": f"{a}.qkv" for w in "Wb" for x in "QKV"}
+        layers |= {f"{a}.{w}_O": f"{a}.o" for w in "Wb"}
+        d_head = shapes.get(f"{a}.W_Q", (0,))[-1]
+        positions[block] = rotary(cfg, d_head)
+        for x, heads, dims in (("q", q, b.q), ("k", b.head, b.k)):
+            name = f"{a}.{x}_norm.w"
+            if name in shapes:
+                width = prod(shapes.get(f"{a}.W_{x.upper()}", shapes[name])[::2])
+                if axes := gain(shapes[name], width, heads.strip("()"), dims):
+                    table[name] = axes
+                else:  # one gain for all heads: no head's dimensions move alone
+                    positions[block] = positions[block]._replace(pinned=d_head)
+                    left_out.append(name)
+        reads_mlp = b.before if parallel else b.middle
+        table |= {f"{block}.ln2.{x}": reads_mlp for x in "wb"}
+        table |= {f"{block}.ln1_post.{x}": b.middle for x in "wb"}
+        table |= {f"{block}.ln2_post.{x}": b.after for x in "wb"}
+        table |= {f"{block}.mlp.ln.{x}": b.mlp for x in "wb"}
+        table |= {
+            f"{block}.mlp.W_in": f"{reads_mlp} {b.mlp}",
+            f"{block}.mlp.W_gate": f"{reads_mlp} {b.mlp}",
+            f"{block}.mlp.b_in": b.mlp,
+            f"{block}.mlp.W_out": f"{b.mlp} {b.after}",
+            f"{block}.mlp.b_out": b.after,
+        }
+        layers |= {f"{block}.mlp.{w}_{x}": f"{block}.mlp.{x}" for w in ("W", "b") for x in ("in", "out")}
     table |= {
-        "ln_final.w": last,
-        "ln_final.b": last,
-        "unembed.W_U": f"{last} {sink}",
+        "ln_final.w": anatomy.last,
+        "ln_final.b": anatomy.last,
+        "unembed.W_U": f"{anatomy.last} {sink}",
         "unembed.b_U": sink,
     }
     layers |= {"unembed.W_U": "unembed", "unembed.b_U": "unembed"}
-    rows += [["output"]]
-
-    left_out = [name for name in ("unembed.b_U",) if not continuous and name in shapes]
-    table = {name: axes for name, axes in table.items() if name in shapes and name not in left_out}
-    spelled = {word.split("@")[-1] for axes in table.values() for word in axes.split()}
-    populations = {word.split("@")[0] for axes in table.values() for word in axes.split()}
-    return Wiring.from_table(
+    return wired(
         table,
-        model,
-        heads={axis: head for axis, head in heads.items() if axis in populations},
-        layers={parameter: layer for parameter, layer in layers.items() if parameter in table},
-        rows=[kept for row in rows if (kept := [stage for stage in row if stage in spelled])],
-        unbakeable=populations & {"input", "output", *(unbakeable if positions in ("rotary", "alibi") else ())},
-        uncharged=[name for name in table if re.search(r"(^|\.)ln\w*\.[wb]$", name)],
+        parameters,
+        anatomy,
+        layers,
+        positions=positions,
+        heads={},  # a dimension of their own says how many
+        norms=[name for name in table if _NORM.search(name)],
         left_out=left_out,
+        unbakeable=("input", "output"),
     )
+
+
+def _repeats(block: str, shapes: dict[str, tuple[int, ...]]) -> int:
+    keys, queries = shapes.get(f"{block}.attn._W_K"), shapes.get(f"{block}.attn.W_Q")
+    if keys is None or queries is None:
+        return 1
+    if len(keys) != 3 or len(queries) != 3:
+        raise InputError(f"{block}.attn: W_Q and _W_K must be [head, d_model, d_head], found {queries} and {keys}")
+    return heads_of(block, queries[0], keys[0])

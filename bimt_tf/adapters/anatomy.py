@@ -1,0 +1,183 @@
+"""The populations and stages that all transformers share, whatever their parameters are called.
+
+A block reads the residual stream through q, k, v and the MLP and writes to it; blocks follow each other by depth. With
+grouped-query attention the query heads that share a key head are folded onto it: their q/k dimensions have one
+order and one place, as any function-preserving exchange moves them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import prod
+from typing import NamedTuple
+
+from torch import nn
+
+from bimt_tf.errors import InputError
+from bimt_tf.wiring import ANY, Wiring
+
+__all__ = ["Block", "Rotary", "Stack", "gain", "heads_of", "stack", "wired"]
+
+
+class Block(NamedTuple):
+    """The words of one block: the stages of the residual stream that it reads and writes, and its populations.
+
+    ``head`` is its (key-value) head axis, ``queries`` the words of the query heads: ``head`` or ``head _``.
+    """
+
+    name: str
+    before: str
+    middle: str
+    after: str
+    q: str
+    k: str
+    v: str
+    mlp: str
+    head: str
+    queries: str
+
+
+class Stack(NamedTuple):
+    """Blocks, the residual stream before and after them, and the rows of the drawing."""
+
+    blocks: list[Block]
+    first: str
+    last: str
+    rows: list[list[str]]
+
+
+class Rotary(NamedTuple):
+    """How positions enter attention: the first ``pinned`` dimensions of a head rotate; ``anchored``: slopes by head."""
+
+    pinned: int = 0
+    anchored: bool = False
+
+
+def stack(blocks: Sequence[tuple[str, bool, bool]], repeats: Sequence[int]) -> Stack:
+    """The stages of blocks given as (name, has an MLP, MLP parallel to attention), shallowest first.
+
+    ``repeats``: query heads that share a key head, by block.
+    """
+    rows = [["input"], ["Res0"]]
+    made = []
+    depth = 0
+    for (name, has_mlp, parallel), repeat in zip(blocks, repeats, strict=True):
+        row = [f"{name}.{x}" for x in "qkv"]
+        if has_mlp and parallel:
+            row.append(f"{name}.mlp")
+        rows += [row, [f"Res{depth + 1}"]]
+        before, middle = depth, depth + 1
+        depth += 1
+        if has_mlp and not parallel:
+            depth += 1
+            rows += [[f"{name}.mlp"], [f"Res{depth}"]]
+        head = f"{name}.head"
+        made.append(
+            Block(
+                name,
+                before=f"residual@Res{before}",
+                middle=f"residual@Res{middle}",
+                after=f"residual@Res{depth}",
+                q=f"{name}.qk@{name}.q",
+                k=f"{name}.qk@{name}.k",
+                v=f"{name}.ov@{name}.v",
+                mlp=f"{name}.mlp",
+                head=head,
+                queries=head if repeat == 1 else f"{head} {ANY}",
+            )
+        )
+    rows.append(["output"])
+    return Stack(made, "residual@Res0", f"residual@Res{depth}", rows)
+
+
+def heads_of(block: str, n_heads: int, n_kv_heads: int) -> int:
+    """Query heads that share a key head; InputError if they cannot be shared out evenly."""
+    if n_kv_heads < 1 or n_heads % n_kv_heads:
+        raise InputError(
+            f"{block} has {n_heads} query heads for {n_kv_heads} key heads: they cannot be shared out evenly"
+        )
+    return n_heads // n_kv_heads
+
+
+def gain(shape: Sequence[int], width: int, heads: str, dims: str) -> str | None:
+    """The axes of a gain of q or k (QK norm); None for one that all heads share, which is no population's.
+
+    ``heads`` and ``dims`` are words of :class:`Block`, ``width`` all heads' dimensions together.
+    """
+    if len(shape) == 2:
+        return f"({heads}) {dims}" if " " in heads else f"{heads} {dims}"
+    return f"({heads} {dims})" if prod(shape) == width else None
+
+
+def _not_known(
+    missing: list[str],
+    table: Mapping[str, str],
+    parameters: Mapping[str, nn.Parameter],
+    anatomy: Stack,
+    heads: Mapping[str, int],
+) -> InputError:
+    found = ", ".join(f"{name!r} {list(parameters[name].shape)}" for name in missing)
+    start = {**table, **{name: " ".join("?" * parameters[name].ndim) for name in missing}}
+    head_of = {f"{b.name}.{x}": b.head for b in anatomy.blocks for x in ("qk", "ov")}
+    sizes = {f"{name}.head": n for name, n in heads.items()}
+    return InputError(
+        f"wire does not know {len(missing)} parameter(s) of the model: {found}; start from "
+        f"Wiring.from_table({start}, bimt_tf.adapters.parameters(model), heads={head_of}, sizes={sizes}), a word an "
+        "axis"
+    )
+
+
+def wired(
+    table: Mapping[str, str],
+    parameters: Mapping[str, nn.Parameter],
+    anatomy: Stack,
+    layers: Mapping[str, str],
+    *,
+    positions: Mapping[str, Rotary],
+    heads: Mapping[str, int],
+    norms: Iterable[str],
+    left_out: Iterable[str],
+    unbakeable: Iterable[str] = (),
+) -> Wiring:
+    """The wiring from a table that may name more than the model has.
+
+    Args:
+        table: parameter -> axis string, for all that a model of this kind could have.
+        parameters: those it has.
+        anatomy: of :func:`stack`.
+        layers: parameter -> its linear layer.
+        positions: block -> how positions enter its attention.
+        heads: block -> key-value heads.
+        norms: parameters that pay nothing.
+        left_out: parameters without populations.
+        unbakeable: populations without a symmetry.
+    """
+    left_out = [name for name in left_out if name in parameters]
+    table = {name: axes for name, axes in table.items() if name in parameters and name not in left_out}
+    if missing := [name for name in parameters if name not in table and name not in left_out]:
+        raise _not_known(missing, table, parameters, anatomy, heads)
+    words = [word for axes in table.values() for word in axes.replace("(", " ").replace(")", " ").split()]
+    populations, stages = {word.split("@")[0] for word in words}, {word.split("@")[-1] for word in words}
+    blocks = {b.name: b for b in anatomy.blocks}
+    return Wiring.from_table(
+        table,
+        dict(parameters),
+        heads={
+            population: block.head
+            for block in anatomy.blocks
+            for population in (f"{block.name}.qk", f"{block.name}.ov")
+            if population in populations
+        },
+        layers={parameter: layer for parameter, layer in layers.items() if parameter in table},
+        rows=[kept for row in anatomy.rows if (kept := [stage for stage in row if stage in stages])],
+        sizes={blocks[name].head: n for name, n in heads.items() if blocks[name].head in populations},
+        unbakeable=populations & set(unbakeable),
+        pinned={
+            f"{name}.qk": rotary.pinned
+            for name, rotary in positions.items()
+            if rotary.pinned and f"{name}.qk" in populations
+        },
+        anchored=[blocks[name].head for name, rotary in positions.items() if rotary.anchored],
+        uncharged=[name for name in norms if name in table],
+        left_out=left_out,
+    )

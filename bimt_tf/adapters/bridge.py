@@ -1,0 +1,227 @@
+"""TransformerLens's TransformerBridge: native models, and Hugging Face models behind TransformerLens's component names.
+
+Parameters are named by the bridge's components, ``blocks.0.attn.q.weight``, whatever the wrapped model calls them, and
+reached by object: a tied parameter comes once, under its first name. nn.Linear is [out, in], Conv1D [in, out]: the
+module's type decides. Where the bridge splits a fused projection (qkv, gate and up), its halves are what the model
+computes with and what is trained; the fused original is a leftover (a view of the same storage in GPT-2, a stale
+copy in GPT-NeoX) that is left out here and written anew on the way back (``hugging_face.py``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+
+from bimt_tf.adapters.anatomy import Block, Rotary, gain, heads_of, stack, wired
+from bimt_tf.adapters.transformer_lens import rotary
+from bimt_tf.errors import InputError
+from bimt_tf.wiring import ANY, Wiring
+
+__all__ = ["components", "fused", "homes", "is_bridge", "matches", "wiring"]
+
+_NORM = re.compile(r"(^|\.)(ln\w*|embed_ln|[qk]_norm)\.(weight|bias)$")
+
+
+def is_bridge(model: object) -> bool:
+    """Whether ``model`` is a TransformerBridge, told without importing TransformerLens."""
+    return any(
+        c.__name__ == "TransformerBridge" and c.__module__.startswith("transformer_lens.") for c in type(model).__mro__
+    )
+
+
+def matches(model: nn.Module) -> bool:
+    """Whether the model is a TransformerBridge."""
+    return is_bridge(model)
+
+
+def components(bridge: Any) -> Iterator[tuple[str, Any]]:
+    """(path, component) of everything the bridge names, depth first; blocks are ``blocks.{i}``."""
+    for key in bridge.adapter.component_mapping:
+        top = getattr(bridge, key, None)
+        for i, item in enumerate(top) if isinstance(top, nn.ModuleList) else [(None, top)]:
+            if item is not None:
+                yield from _below(key if i is None else f"{key}.{i}", item)
+
+
+def _below(path: str, component: Any) -> Iterator[tuple[str, Any]]:
+    yield path, component
+    for key, declared in getattr(component, "submodules", {}).items():
+        yield from _below(f"{path}.{key}", component._modules.get(key, declared))
+
+
+def homes(bridge: Any) -> dict[str, tuple[nn.Module, str]]:
+    """Parameter -> the module that holds it, and under what name.
+
+    By component; what no component holds keeps the wrapped model's own name.
+    """
+    found: dict[str, tuple[nn.Module, str]] = {}
+    seen: set[int] = set()
+
+    def add(name: str, module: nn.Module, own: str, parameter: nn.Parameter) -> None:
+        if id(parameter) not in seen:
+            seen.add(id(parameter))
+            found[name] = (module, own)
+
+    fused_last = sorted(components(bridge), key=lambda item: item[0].endswith(".qkv"))
+    for path, component in fused_last:
+        module = _original(component)
+        if module is not None:
+            for own, parameter in module.named_parameters(recurse=False):
+                add(f"{path}.{own}", module, own, parameter)
+    for path, module in bridge.original_model.named_modules():
+        for own, parameter in module.named_parameters(recurse=False):
+            add(f"{path}.{own}".replace("._original_component", "").removeprefix("."), module, own, parameter)
+    return found
+
+
+def _original(component: Any) -> nn.Module | None:
+    return component._modules.get("_original_component") if isinstance(component, nn.Module) else None
+
+
+def fused(bridge: Any) -> Iterator[tuple[str, Any, nn.Module, tuple[str, ...]]]:
+    """(path, component, the fused module, the names of its parts) wherever the bridge splits a projection."""
+    for path, component in components(bridge):
+        if hasattr(component, "split_qkv_matrix") and "qkv" in component.submodules:
+            module = _original(component._modules["qkv"])
+            parts: tuple[str, ...] = ("q", "k", "v")
+        elif hasattr(component, "split_gate_up_matrix"):
+            module = getattr(_original(component), component.fused_attr)
+            module = _original(module) or module
+            parts = ("gate", "in")
+        else:
+            continue
+        assert module is not None
+        yield path, component, module, parts
+
+
+def wiring(model: Any) -> Wiring:
+    """The wiring of a bridge, native or around a Hugging Face model.
+
+    Raises:
+        InputError: after weight processing (folded weights are another model's), for a layer whose orientation is not
+            known, heads that do not fit the shapes, or parameters that are no part of a plain transformer.
+    """
+    if getattr(model, "_weights_processed", False):
+        raise InputError(
+            "this TransformerBridge's weights are processed (enable_compatibility_mode folds and centres them): wire "
+            "it before, or use enable_compatibility_mode(no_processing=True)"
+        )
+    at = homes(model)
+    parameters = {name: _tensor(home) for name, home in at.items()}
+    leftover = {id(p) for *_, module, _ in fused(model) for p in module.parameters()}
+    left_out = ["unembed.bias", *(name for name, p in parameters.items() if id(p) in leftover)]
+    cfg = model.cfg
+    names = [f"blocks.{i}" for i in range(len(getattr(model, "blocks", ())))]
+    parallel = bool(getattr(cfg, "parallel_attn_mlp", False))
+    counts = {name: _heads(name, cfg, at) for name in names}
+    anatomy = stack(
+        [(name, f"{name}.mlp.in.weight" in at, parallel) for name in names],
+        [heads_of(name, *counts[name]) for name in names],
+    )
+    first, last = anatomy.first, anatomy.last
+    table = {
+        "embed.weight": f"{ANY} {first}",
+        "pos_embed.weight": f"{ANY} {first}",
+        "token_type_embed.weight": f"{ANY} {first}",
+        **{f"embed_ln.{x}": first for x in ("weight", "bias")},
+        **{f"ln_final.{x}": last for x in ("weight", "bias")},
+    }
+    if "unembed.weight" in at:
+        table["unembed.weight"] = _axes("unembed.weight", at, ANY, last)
+    layers = {"embed.weight": "embed", "unembed.weight": "unembed"}
+    positions = {}
+    for block in anatomy.blocks:
+        table |= _block(block, at, parallel)
+        layers |= {f"{block.name}.attn.{x}.{own}": f"{block.name}.attn.qkv" for x in "qkv" for own in _OWN}
+        linear = [f"{block.name}.{x}" for x in ("attn.o", "mlp.in", "mlp.gate", "mlp.out")]
+        layers |= {f"{x}.{own}": x for x in linear for own in _OWN}
+        shared = [f"{block.name}.attn.{x}_norm.{own}" for x in "qk" for own in _OWN]
+        shared = [name for name in shared if name in at and name not in table]
+        positions[block.name] = _rotary(model, cfg.d_head, bool(shared))
+        left_out += shared
+    return wired(
+        table,
+        parameters,
+        anatomy,
+        layers,
+        positions=positions,
+        heads={name: n_kv for name, (_, n_kv) in counts.items() if n_kv},
+        norms=[name for name in table if _NORM.search(name)],
+        left_out=left_out,
+    )
+
+
+_OWN = ("weight", "bias")
+
+
+def _axes(name: str, at: dict[str, tuple[nn.Module, str]], out: str, into: str) -> str:
+    """The axes of a linear layer's weight, by the module's type."""
+    module = at[name][0]
+    if isinstance(module, nn.Linear):
+        return f"{out} {into}"
+    if any(c.__name__ == "Conv1D" for c in type(module).__mro__):  # Hugging Face's; torch's is Conv1d
+        return f"{into} {out}"
+    raise InputError(f"{name} belongs to a {type(module).__name__}, neither nn.Linear nor Conv1D: is it [out, in]?")
+
+
+def _block(b: Block, at: dict[str, tuple[nn.Module, str]], parallel: bool) -> dict[str, str]:
+    """The axes of one block's parameters."""
+    reads_mlp = b.before if parallel else b.middle
+    q, k, v = f"({b.queries} {b.q})", f"({b.head} {b.k})", f"({b.head} {b.v})"
+    z = f"({b.queries} {b.v})"
+    linear = {
+        "attn.q": (q, b.before), "attn.k": (k, b.before), "attn.v": (v, b.before), "attn.o": (b.middle, z),
+        "mlp.in": (b.mlp, reads_mlp), "mlp.gate": (b.mlp, reads_mlp), "mlp.out": (b.after, b.mlp),
+    }  # fmt: skip
+    norms = {"ln1": b.before, "ln1_post": b.middle, "ln2": reads_mlp, "ln2_post": b.after, "mlp.ln": b.mlp}
+    table = {f"{b.name}.{norm}.{own}": axes for norm, axes in norms.items() for own in _OWN}
+    for short, (out, into) in linear.items():
+        name = f"{b.name}.{short}"
+        if f"{name}.weight" in at:
+            table[f"{name}.weight"] = _axes(f"{name}.weight", at, out, into)
+        table[f"{name}.bias"] = out
+    for x, heads, dims in (("q", b.queries, b.q), ("k", b.head, b.k)):
+        for own in _OWN:
+            name, weight = f"{b.name}.attn.{x}_norm.{own}", f"{b.name}.attn.{x}.weight"
+            if name in at and weight in at:
+                axes = gain(_tensor(at[name]).shape, _width(at[weight]), heads, dims)
+                table |= {name: axes} if axes else {}
+    return table
+
+
+def _tensor(home: tuple[nn.Module, str]) -> nn.Parameter:
+    return getattr(*home)
+
+
+def _width(home: tuple[nn.Module, str]) -> int:
+    """Features that a linear layer writes."""
+    return _tensor(home).shape[0 if isinstance(home[0], nn.Linear) else -1]
+
+
+def _heads(block: str, cfg: Any, at: dict[str, tuple[nn.Module, str]]) -> tuple[int, int]:
+    """(query heads, key-value heads) of a block, from the widths of q and k; (1, 1) without attention."""
+    widths = [_width(at[name]) for x in "qk" if (name := f"{block}.attn.{x}.weight") in at]
+    if len(widths) < 2:
+        return 1, 1
+    if any(width % cfg.d_head for width in widths):
+        raise InputError(f"{block}.attn: q and k write {widths} features, which are no whole heads of {cfg.d_head}")
+    return widths[0] // cfg.d_head, widths[1] // cfg.d_head
+
+
+def _rotary(bridge: Any, d_head: int, shared_gain: bool) -> Rotary:
+    """How positions enter attention; a gain that all heads share holds q/k dimensions in place as rotations do.
+
+    The rotated dimensions are a head's first; the frequencies of the rotary module say how many.
+    """
+    found = rotary(bridge.cfg, d_head)
+    buffers = [pair for path, c in components(bridge) if path == "rotary_emb" for pair in c.named_buffers()]
+    rotated = [2 * table.numel() for name, table in buffers if "inv_freq" in name]
+    if rotated:
+        found = Rotary(pinned=min(max(rotated), d_head))
+    kind = str(getattr(bridge.cfg, "positional_embedding_type", None) or "none").lower()
+    if shared_gain or kind not in ("rotary", "alibi", "standard", "none"):
+        found = found._replace(pinned=d_head)
+    return found._replace(anchored=kind not in ("rotary", "standard", "none"))
