@@ -1,6 +1,7 @@
 """All parameters as views of one vector, so that the optimizer and the penalty take a handful of operations a step.
 
-Names, shapes, hooks and ``state_dict`` stay as they are: only the storage is shared.
+Names (the wiring's, ``bimt_tf.adapters.parameters``), shapes, hooks and ``state_dict`` stay as they are: only the
+storage is shared.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bimt_tf.adapters import parameters
+
 __all__ = ["FlatParameters"]
 
 
@@ -18,7 +21,7 @@ class FlatParameters:
     """``vector`` [entries] holds every trainable parameter of ``model`` end to end; each parameter is a view of it."""
 
     def __init__(self, model: nn.Module) -> None:
-        self.named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.named = {name: p for name, p in parameters(model).items() if p.requires_grad}
         self.vector = nn.Parameter(self.concatenate(self.named))
         self.vector.grad = torch.zeros_like(self.vector)
         for parameter, view in zip(self.named.values(), self.split(self.vector.data), strict=True):
