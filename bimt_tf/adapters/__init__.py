@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from bimt_tf.adapters import bridge, mlp, token_mlp, transformer_lens
+from bimt_tf.adapters.hugging_face import plain_model
 from bimt_tf.errors import InputError
 from bimt_tf.wiring import Wiring
 
-__all__ = ["homes", "parameters", "wire"]
+__all__ = ["homes", "parameters", "plain_model", "wire"]
 
 FAMILIES = (bridge, transformer_lens, mlp, token_mlp)
 PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
