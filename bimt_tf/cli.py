@@ -9,7 +9,6 @@ import dataclasses
 import json
 import signal
 import sys
-import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bimt_tf import __version__
+from bimt_tf.cli_options import config_options, overrides_of
 from bimt_tf.errors import InputError
 from bimt_tf.tasks import TASKS
-from bimt_tf.tasks import task as find_task
 from bimt_tf.train import config as configs
 
 if TYPE_CHECKING:
@@ -28,75 +27,6 @@ if TYPE_CHECKING:
     pass
 
 __all__ = ["main"]
-
-SECTIONS = ("data", "model", "geometry", "training")
-
-
-def _sections(task: str) -> dict[str, type]:
-    """Config section -> its dataclass for this task."""
-    found = find_task(task)
-    classes = (found.Options, found.Model, configs.GeometryConfig, configs.TrainingConfig)
-    return dict(zip(SECTIONS, classes, strict=True))
-
-
-def _kind(annotation: Any) -> Any:
-    """The click type of a config field; what click does not know is text that the config parses."""
-    arguments = [a for a in typing.get_args(annotation) if a is not type(None)]
-    if typing.get_origin(annotation) is typing.Literal:
-        return click.Choice([str(a) for a in arguments])
-    plain = arguments[0] if len(arguments) == 1 else annotation
-    return {int: click.INT, float: click.FLOAT}.get(plain, click.STRING)
-
-
-def _config_options(command: click.Command) -> click.Command:
-    """Give a command one option for every config field of any task, with the field's own sentence.
-
-    The default is shown where all tasks have the same.
-    """
-    options: dict[str, click.Option] = {}
-    defaults: dict[str, set[Any]] = {}
-    for task in TASKS:
-        for cls in _sections(task).values():
-            hints = typing.get_type_hints(cls)
-            for field in dataclasses.fields(cls):
-                flag, text = f"--{field.name.replace('_', '-')}", configs.sentences(cls)[field.name]
-                options.setdefault(field.name, click.Option([flag], type=_kind(hints[field.name]), help=text))
-                defaults.setdefault(field.name, set()).add(field.default)
-    for name, option in options.items():
-        default = defaults[name].pop()
-        if not defaults[name] and default not in (dataclasses.MISSING, None, ()):
-            option.help = f"{option.help} [{configs.spell(default) if name == 'lam' else default}]"
-    command.params.extend(options.values())
-    return command
-
-
-def _overrides(task: str, given: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Options by config section; raises InputError for one this task does not have."""
-    sections = _sections(task)
-    home = {field.name: section for section, cls in sections.items() for field in dataclasses.fields(cls)}
-    overrides: dict[str, dict[str, Any]] = {section: {} for section in sections}
-    for name, value in given.items():
-        if value is None:
-            continue
-        if name not in home:
-            raise InputError(f"{task} has no option --{name.replace('_', '-')}")
-        kind = typing.get_type_hints(sections[home[name]])[name]
-        if typing.get_origin(kind) is tuple and name != "lam":  # lam has a spelling of its own
-            value = _listed(name, value, typing.get_args(kind)[0])
-        if name == "shapes":
-            if any("=" not in part for part in value.split(",")):
-                raise InputError(f"--shapes takes POPULATION=SHAPE pairs such as output=ring, found {value!r}")
-            value = dict(part.split("=", 1) for part in value.split(","))
-        overrides[home[name]][name] = value
-    return overrides
-
-
-def _listed(name: str, text: str, kind: type) -> list[Any]:
-    """The entries of ``text``, which are separated by commas."""
-    try:
-        return [kind(part) for part in text.split(",") if part]
-    except ValueError as error:
-        raise InputError(f"--{name.replace('_', '-')} takes numbers such as 20,20, found {text!r}") from error
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -138,13 +68,13 @@ def train(
     _say_result(out, summary)
 
 
-_config_options(train)
+config_options(train)
 
 
 def _config(
     task: str, file: Path | None, preset: str | None, seed: int | None, method: str | None, given: dict[str, Any]
 ) -> configs.Config:
-    overrides = _overrides(task, given)
+    overrides = overrides_of(task, given)
     named = {"preset": preset, "seed": seed, "method": method}
     heads: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     if file is not None:
@@ -154,7 +84,7 @@ def _config(
         if preset is not None:
             raise InputError("--preset and --config both say where to start: give one of them")
         complete = dataclasses.asdict(base)
-        overrides = {section: {**complete[section], **overrides[section]} for section in SECTIONS}
+        overrides = {section: {**complete[section], **overrides[section]} for section in overrides}
         heads = {name: complete[name] for name in ("preset", "seed", "method")} | heads
     return configs.make(task, **heads, overrides=overrides)
 
