@@ -253,12 +253,23 @@ def test_grouped_query_heads_are_folded_onto_the_key_head_that_they_share():
 
 @pytest.mark.parametrize("positions", ["standard", "rotary"])
 def test_gains_of_queries_and_keys_that_all_heads_share_hold_their_dimensions(positions):
-    model = token_model()
+    model = token_model(n_heads=4, n_kv_heads=2)
     model.cfg = model.cfg._replace(positional_embedding_type=positions)
-    model.blocks[0].attn.q_norm = nn.Module()
-    model.blocks[0].attn.q_norm.w = nn.Parameter(torch.zeros(4))
+    norms = {
+        "blocks.0.attn.q_norm": 4,
+        "blocks.0.attn.k_norm": 4,
+        "blocks.1.attn.q_norm": 16,
+        "blocks.1.attn.k_norm": 8,
+    }
+    for name, size in norms.items():
+        path, own = name.rsplit(".", 1)
+        setattr(model.get_submodule(path), own, nn.Module())
+        model.get_submodule(name).w = nn.Parameter(torch.zeros(size))
     wiring = wire(model)
-    assert "blocks.0.attn.q_norm.w" in wiring.left_out
+    assert {n for n in wiring.left_out if "attn" in n} == {"blocks.0.attn.q_norm.w", "blocks.0.attn.k_norm.w"}
+    assert {a.parameter: a.charged for a in wiring.attachments if "_norm" in a.parameter} == {
+        "blocks.1.attn.q_norm.w": False, "blocks.1.attn.k_norm.w": False,
+    }  # fmt: skip
     pinned = {name: p.pinned for name, p in wiring.populations.items() if name.endswith("qk")}
     assert pinned == {"blocks.0.qk": 4, "blocks.1.qk": 4 if positions == "rotary" else 0}
 

@@ -85,7 +85,8 @@ def wiring(model: nn.Module) -> Wiring:
         for x, heads, dims in (("q", q, b.q), ("k", b.head, b.k)):
             name = f"{a}.{x}_norm.w"
             if name in shapes:
-                width = prod(shapes.get(f"{a}.W_{x.upper()}", shapes[name])[::2])
+                weight = shapes.get(f"{a}._W_{x.upper()}") or shapes.get(f"{a}.W_{x.upper()}", ())
+                width = prod(weight[::2])
                 if axes := gain(shapes[name], width, heads.strip("()"), dims):
                     table[name] = axes
                 else:  # one gain for all heads: no head's dimensions move alone
