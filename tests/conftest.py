@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 import torch
 from beartype import beartype
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
+from mnist_files import write_idx
 
 torch.set_num_threads(1)
 settings.register_profile(
@@ -34,3 +37,9 @@ def shapes(function: Callable[..., object]) -> Callable[..., object]:
 sys.modules["bimt_shapes"] = sys.modules[__name__]
 CHECKED = ("cost", "swap", "geometry", "layout", "bimt")  # models compile whole, and refuse a bad input themselves
 install_import_hook([f"bimt_tf.{name}" for name in CHECKED], "bimt_shapes.shapes")
+
+
+@pytest.fixture(scope="session")
+def mnist_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a small MNIST."""
+    return write_idx(tmp_path_factory.mktemp("mnist"))

@@ -67,16 +67,17 @@ def test_loss_reads_the_x_tokens_and_reports_the_last():
 SMALL = {"samples": 60}  # of the tasks that draw as many examples as they are told
 
 
-def options_of(name):
+def options_of(name, mnist_dir=None):
     """A task with options for few examples."""
     found = task(name)
-    chosen = {key: value for key, value in SMALL.items() if key in {f.name for f in fields(found.Options)}}
+    small = {**SMALL, "data_dir": str(mnist_dir), "train_samples": 30}
+    chosen = {key: value for key, value in small.items() if key in {f.name for f in fields(found.Options)}}
     return found, found.Options(**chosen)
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_models_labels_and_probes_fit_the_data(name):
-    found, options = options_of(name)
+def test_models_labels_and_probes_fit_the_data(name, mnist_dir):
+    found, options = options_of(name, mnist_dir)
     split = found.data(options, 0, torch.float32)
     model = found.model(found.Model(), options, 0, torch.float32)
     with torch.no_grad():
@@ -98,8 +99,8 @@ def test_models_labels_and_probes_fit_the_data(name):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_seed_gives_its_own_data_and_the_parts_share_no_example(name):
-    found, options = options_of(name)
+def test_a_seed_gives_its_own_data_and_the_parts_share_no_example(name, mnist_dir):
+    found, options = options_of(name, mnist_dir)
     first, again, other = (found.data(options, seed, torch.float64) for seed in (3, 3, 4))
     assert torch.equal(first.train.inputs, again.train.inputs) and torch.equal(first.test.targets, again.test.targets)
     assert not torch.equal(first.train.inputs, other.train.inputs)

@@ -298,8 +298,9 @@ def test_loggers_get_every_record(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("task", "preset"), [(name, preset) for name, t in TASKS.items() for preset in t.presets])
-def test_every_preset_trains(task, preset):
-    config = make(task, preset, overrides={"training": {"steps": 8, "swap_every": 3, "log_every": 4}})
+def test_every_preset_trains(task, preset, mnist_dir):
+    data = {"data_dir": str(mnist_dir)} if task == "mnist" else {}
+    config = make(task, preset, overrides={"data": data, "training": {"steps": 8, "swap_every": 3, "log_every": 4}})
     trainer, records, _ = run(config)
     assert [r.step for r in records] == [4, 8] and all(math.isfinite(r.test_loss) for r in records)
     assert str(next(trainer.model.parameters()).dtype) == f"torch.{config.training.dtype}"
