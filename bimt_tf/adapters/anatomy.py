@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -109,24 +109,6 @@ def gain(shape: Sequence[int], width: int, heads: str, dims: str) -> str | None:
     return f"({heads} {dims})" if prod(shape) == width else None
 
 
-def _not_known(
-    missing: list[str],
-    table: Mapping[str, str],
-    parameters: Mapping[str, nn.Parameter],
-    anatomy: Stack,
-    heads: Mapping[str, int],
-) -> InputError:
-    found = ", ".join(f"{name!r} {list(parameters[name].shape)}" for name in missing)
-    start = {**table, **{name: " ".join("?" * parameters[name].ndim) for name in missing}}
-    head_of = {f"{b.name}.{x}": b.head for b in anatomy.blocks for x in ("qk", "ov")}
-    sizes = {f"{name}.head": n for name, n in heads.items()}
-    return InputError(
-        f"wire does not know {len(missing)} parameter(s) of the model: {found}; start from "
-        f"Wiring.from_table({start}, bimt_tf.adapters.parameters(model), heads={head_of}, sizes={sizes}), a word an "
-        "axis"
-    )
-
-
 def wired(
     table: Mapping[str, str],
     parameters: Mapping[str, nn.Parameter],
@@ -151,33 +133,33 @@ def wired(
         norms: parameters that pay nothing.
         left_out: parameters without populations.
         unbakeable: populations without a symmetry.
+
+    Raises:
+        InputError: for parameters that are in neither; the message holds a call of ``from_table`` to start from.
     """
     left_out = [name for name in left_out if name in parameters]
     table = {name: axes for name, axes in table.items() if name in parameters and name not in left_out}
-    if missing := [name for name in parameters if name not in table and name not in left_out]:
-        raise _not_known(missing, table, parameters, anatomy, heads)
     words = [word for axes in table.values() for word in axes.replace("(", " ").replace(")", " ").split()]
     populations, stages = {word.split("@")[0] for word in words}, {word.split("@")[-1] for word in words}
-    blocks = {b.name: b for b in anatomy.blocks}
-    return Wiring.from_table(
-        table,
-        dict(parameters),
-        heads={
-            population: block.head
-            for block in anatomy.blocks
-            for population in (f"{block.name}.qk", f"{block.name}.ov")
-            if population in populations
-        },
-        layers={parameter: layer for parameter, layer in layers.items() if parameter in table},
-        rows=[kept for row in anatomy.rows if (kept := [stage for stage in row if stage in stages])],
-        sizes={blocks[name].head: n for name, n in heads.items() if blocks[name].head in populations},
-        unbakeable=populations & set(unbakeable),
-        pinned={
-            f"{name}.qk": rotary.pinned
-            for name, rotary in positions.items()
-            if rotary.pinned and f"{name}.qk" in populations
-        },
-        anchored=[blocks[name].head for name, rotary in positions.items() if rotary.anchored],
-        uncharged=[name for name in norms if name in table],
-        left_out=left_out,
-    )
+    blocks = [b for b in anatomy.blocks if b.head in populations]
+    at = {b.name: positions[b.name] for b in blocks}
+    options: dict[str, Any] = {
+        "heads": {name: b.head for b in blocks for name in (f"{b.name}.qk", f"{b.name}.ov") if name in populations},
+        "layers": {parameter: layer for parameter, layer in layers.items() if parameter in table},
+        "sizes": {b.head: heads[b.name] for b in blocks if b.name in heads},
+        "unbakeable": sorted(populations & set(unbakeable)),
+        "pinned": {f"{b.name}.qk": at[b.name].pinned for b in blocks if f"{b.name}.qk" in populations},
+        "anchored": [b.head for b in blocks if at[b.name].anchored],
+        "uncharged": [name for name in norms if name in table],
+        "left_out": left_out,
+    }
+    if missing := [name for name in parameters if name not in table and name not in left_out]:
+        found = ", ".join(f"{name!r} {list(parameters[name].shape)}" for name in missing)
+        table |= {name: " ".join("?" * parameters[name].ndim) for name in missing}
+        given = "".join(f", {option}={value}" for option, value in options.items() if value)
+        raise InputError(
+            f"wire does not know {len(missing)} parameter(s) of the model: {found}; start from "
+            f"Wiring.from_table({table}, bimt_tf.adapters.parameters(model){given}), a word an axis in the place of '?'"
+        )
+    rows = [kept for row in anatomy.rows if (kept := [stage for stage in row if stage in stages])]
+    return Wiring.from_table(table, dict(parameters), rows=rows, **options)

@@ -101,8 +101,8 @@ def wiring(model: Any) -> Wiring:
     """The wiring of a bridge, native or around a Hugging Face model.
 
     Raises:
-        InputError: after weight processing (folded weights are another model's), for a layer whose orientation is not
-            known, heads that do not fit the shapes, or parameters that are no part of a plain transformer.
+        InputError: after weight processing (folded weights are another model's), for heads that do not fit the
+            shapes, or parameters that are no part of a plain transformer.
     """
     if getattr(model, "_weights_processed", False):
         raise InputError(
@@ -128,9 +128,8 @@ def wiring(model: Any) -> Wiring:
         "token_type_embed.weight": f"{ANY} {first}",
         **{f"embed_ln.{x}": first for x in ("weight", "bias")},
         **{f"ln_final.{x}": last for x in ("weight", "bias")},
+        **_linear("unembed", at, ANY, last),
     }
-    if "unembed.weight" in at:
-        table["unembed.weight"] = _axes("unembed.weight", at, ANY, last)
     layers = {"embed.weight": "embed", "unembed.weight": "unembed"}
     positions = {}
     for block in anatomy.blocks:
@@ -157,14 +156,14 @@ def wiring(model: Any) -> Wiring:
 _OWN = ("weight", "bias")
 
 
-def _axes(name: str, at: dict[str, tuple[nn.Module, str]], out: str, into: str) -> str:
-    """The axes of a linear layer's weight, by the module's type."""
-    module = at[name][0]
+def _linear(name: str, at: dict[str, tuple[nn.Module, str]], out: str, into: str) -> dict[str, str]:
+    """The axes of a linear layer's weight and bias; of a module of another type (a router, experts) none are known."""
+    module = at[f"{name}.weight"][0] if f"{name}.weight" in at else None
     if isinstance(module, nn.Linear):
-        return f"{out} {into}"
+        return {f"{name}.weight": f"{out} {into}", f"{name}.bias": out}
     if any(c.__name__ == "Conv1D" for c in type(module).__mro__):  # Hugging Face's; torch's is Conv1d
-        return f"{into} {out}"
-    raise InputError(f"{name} belongs to a {type(module).__name__}, neither nn.Linear nor Conv1D: is it [out, in]?")
+        return {f"{name}.weight": f"{into} {out}", f"{name}.bias": out}
+    return {}
 
 
 def _block(b: Block, at: dict[str, tuple[nn.Module, str]], parallel: bool) -> dict[str, str]:
@@ -179,10 +178,7 @@ def _block(b: Block, at: dict[str, tuple[nn.Module, str]], parallel: bool) -> di
     norms = {"ln1": b.before, "ln1_post": b.middle, "ln2": reads_mlp, "ln2_post": b.after, "mlp.ln": b.mlp}
     table = {f"{b.name}.{norm}.{own}": axes for norm, axes in norms.items() for own in _OWN}
     for short, (out, into) in linear.items():
-        name = f"{b.name}.{short}"
-        if f"{name}.weight" in at:
-            table[f"{name}.weight"] = _axes(f"{name}.weight", at, out, into)
-        table[f"{name}.bias"] = out
+        table |= _linear(f"{b.name}.{short}", at, out, into)
     for x, heads, dims in (("q", b.queries, b.q), ("k", b.head, b.k)):
         for own in _OWN:
             name, weight = f"{b.name}.attn.{x}_norm.{own}", f"{b.name}.attn.{x}.weight"
