@@ -54,8 +54,8 @@ def wire(model: nn.Module, fixed: Iterable[str] = ()) -> Wiring:
     raw = type(model).__module__.startswith("transformers.")
     hint = "put TransformerLens's bridge around it (build_bridge_from_module), or " if raw else ""
     raise InputError(
-        f"no adapter knows a {type(model).__name__}; {hint}wire it with Wiring.from_table({{{rows}}}, model), a word an "
-        "axis"
+        f"no adapter knows a {type(model).__name__}; {hint}wire it with Wiring.from_table({{{rows}}}, model), "
+        "a word an axis"
     )
 
 
