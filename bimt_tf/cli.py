@@ -17,6 +17,7 @@ import click
 
 from bimt_tf import __version__
 from bimt_tf.cli_options import config_options, overrides_of
+from bimt_tf.cli_sweep import sweep
 from bimt_tf.errors import InputError
 from bimt_tf.tasks import TASKS
 from bimt_tf.train import config as configs
@@ -69,6 +70,7 @@ def train(
 
 
 config_options(train)
+bimt.add_command(sweep)
 
 
 def _config(

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from bimt_tf.analysis.probe import ProbeResult
     from bimt_tf.analysis.prune import PrunePoint
     from bimt_tf.experiments.pool import Job, Outcome
+    from bimt_tf.experiments.sweep import SweepResult
     from bimt_tf.experiments.timing import Progress as PoolProgress
     from bimt_tf.train.config import Config
     from bimt_tf.train.trainer import Record
 
 __all__ = [
     "Bar", "Lines", "PoolBar", "PoolLines", "pool_watcher", "print_ablation", "print_probe", "print_pruning",
-    "print_summary", "watcher",
+    "print_report", "print_summary", "print_sweep", "watcher",
 ]  # fmt: skip
 
 REFRESH = 0.2  # seconds between updates of the bar
@@ -147,6 +148,10 @@ class PoolLines:
         count = f"{progress.runs + progress.failed}/{progress.of_runs}"
         self._say(f"{count}  {_run_line(outcome, seconds)}  {_left(progress)}")
 
+    def stage(self, text: str) -> None:
+        """Something other than training goes on."""
+        self._say(f"{text} ...")
+
     def _say(self, text: str) -> None:
         self.console.print(text, soft_wrap=True, markup=False, highlight=False)
 
@@ -170,7 +175,8 @@ class PoolBar(PoolLines):
     def start(self, jobs: Sequence[Job], progress: PoolProgress) -> None:
         """Open the bar."""
         super().start(jobs, progress)
-        self.bar = self.progress.add_task("", total=None, left="")
+        if self.bar is None:  # a search has many pools
+            self.bar = self.progress.add_task("", total=None, left="")
         self.tick(progress)
         self.progress.start()
 
@@ -244,6 +250,29 @@ def print_summary(out: Path, summary: dict[str, Any]) -> None:
     console.print(table)
     console.print(f"figures: {out / 'figures'}", soft_wrap=True)
     console.print(f"results: {out}", soft_wrap=True)
+
+
+def print_sweep(result: SweepResult) -> None:
+    """What a sweep found and what failed; the last line says where the table and the plot are."""
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    for cell, found in result.found.items():
+        console.print(f"{cell}: {found.text}")
+    failed = [outcome for outcome in result.outcomes if outcome.summary is None]
+    for outcome in failed:
+        console.print(f"failed: {outcome.job.path}: {outcome.error}")
+    console.print(f"{len(result.outcomes) - len(failed)} of {len(result.outcomes)} runs ended")
+    plot = f", plot: {result.plot}" if result.plot else ", no plot: no run ended with a finite loss"
+    console.print(f"table: {result.table}{plot}")
+
+
+def print_report(line: str, files: Sequence[Path], failed: Sequence[tuple[str, str]]) -> None:
+    """What a reproduction says, the runs that failed, and last where its files are."""
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    for run, error in failed:
+        console.print(f"failed: {run}: {error}")
+    console.print(line)
+    for path in files:
+        console.print(f"wrote {path}")
 
 
 def print_probe(result: ProbeResult, target: str) -> None:

@@ -179,6 +179,20 @@ def test_a_run_killed_before_its_config_starts_afresh(tmp_path):
     assert outcome.error is None and finished(wanted)
 
 
+def test_a_process_that_cannot_be_started_is_tried_again(tmp_path, monkeypatch):
+    start, failures = multiprocessing.process.BaseProcess.start, iter([EOFError("unexpected EOF")])
+
+    def failing(process):
+        if error := next(failures, None):
+            raise error
+        start(process)
+
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", failing)
+    watched = Watched()
+    (outcome,) = run_jobs([job(tmp_path / "run")], draw=False, watcher=watched)
+    assert outcome.error is None and "no process could be started: EOFError" in watched.retries[0][1]
+
+
 def test_directories_that_cannot_be_used_are_named_before_anything_runs(tmp_path):
     good, wanted = job(tmp_path / "good"), job(tmp_path / "wanted")
     wanted.path.mkdir()

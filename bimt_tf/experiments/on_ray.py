@@ -21,10 +21,8 @@ class RayTasks:
     """The engine of a Ray cluster; ``workers`` tasks at once, 0 for as many as its cores allow."""
 
     def __init__(self, workers: int, threads: int, draw: bool) -> None:
-        try:
-            import ray
-        except ImportError as error:
-            raise InputError("engine ray needs its package: pip install 'bimt_tf[ray]'") from error
+        import ray
+
         self._ray: Any = ray
         self._draw = draw
         self._ours = not ray.is_initialized()
@@ -32,7 +30,12 @@ class RayTasks:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
             address = os.environ.get("RAY_ADDRESS", "local")
             try:
-                ray.init(address, include_dashboard=False if address == "local" else None, log_to_driver=False)
+                ray.init(
+                    address,
+                    include_dashboard=False if address == "local" else None,
+                    log_to_driver=False,
+                    logging_level="error",
+                )
             except Exception as error:  # of many kinds: no such address, another version, no room in shared memory
                 raise InputError(f"no Ray cluster at {address!r}: {' '.join(str(error).split())}") from error
         cores = max(int(ray.cluster_resources().get("CPU", 1)), 1)

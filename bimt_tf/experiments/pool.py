@@ -8,6 +8,7 @@ import: the runs load it, each in its own process.
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import os
 from collections import deque
@@ -22,8 +23,8 @@ from bimt_tf.experiments.timing import Progress, Timing
 from bimt_tf.train.config import Config, load
 
 __all__ = [
-    "ENGINES", "End", "Engine", "Job", "Outcome", "PoolInterrupted", "PoolWatcher", "Progress", "finished", "run_jobs",
-    "usable_cores",
+    "ENGINES", "End", "Engine", "Job", "Outcome", "PoolInterrupted", "PoolWatcher", "Progress", "check_engine",
+    "differences", "finished", "run_jobs", "usable_cores",
 ]  # fmt: skip
 
 ENGINES = ("processes", "ray")
@@ -120,6 +121,16 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def check_engine(engine: str, workers: int) -> None:
+    """Raise InputError for an engine that is unknown or not installed, or a number of workers that is none."""
+    if engine not in ENGINES:
+        raise unknown("engine", str(engine), ENGINES)
+    if engine == "ray" and importlib.util.find_spec("ray") is None:
+        raise InputError("engine ray needs its package: pip install 'bimt_tf[ray]'")
+    if workers < 0:
+        raise InputError(f"workers must be at least 0, found {workers}")
+
+
 def finished(job: Job) -> dict[str, Any] | None:
     """summary.json of the run if it is there and has ended, None if it is missing or unfinished.
 
@@ -137,7 +148,7 @@ def finished(job: Job) -> dict[str, Any] | None:
         return None
     found = load(path / "config.yaml")
     if found != job.config:
-        name, there, wanted = next(_differences(dataclasses.asdict(found), dataclasses.asdict(job.config)))
+        name, there, wanted = next(differences(dataclasses.asdict(found), dataclasses.asdict(job.config)))
         raise InputError(f"{path} holds a run of another config: {name} is {there!r} there, {wanted!r} here")
     try:
         summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
@@ -169,10 +180,7 @@ def run_jobs(
         PoolInterrupted: on SIGINT or SIGTERM, once every running job has written its checkpoint.
     """
     watcher = watcher or Silent()
-    if engine not in ENGINES:
-        raise unknown("engine", str(engine), ENGINES)
-    if workers < 0:
-        raise InputError(f"workers must be at least 0, found {workers}")
+    check_engine(engine, workers)
     paths = [job.path.absolute() for job in jobs]
     if twice := next((path for path in paths if paths.count(path) > 1), None):
         raise InputError(f"two runs are to be made in one directory, {twice}")
@@ -252,11 +260,11 @@ def _outcome(end: End) -> Outcome:
     return Outcome(end.job, summary, None if summary else f"{end.job.path} has no summary.json after its end")
 
 
-def _differences(found: Any, wanted: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+def differences(found: Any, wanted: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
     """(dotted name, found, wanted) of the values in which two configs differ."""
     if isinstance(found, dict) and isinstance(wanted, dict):
         for key in {**found, **wanted}:
             inner = f"{name}.{key}" if name else str(key)
-            yield from _differences(found.get(key), wanted.get(key), inner)
+            yield from differences(found.get(key), wanted.get(key), inner)
     elif found != wanted:
         yield name, found, wanted

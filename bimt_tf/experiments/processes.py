@@ -25,7 +25,9 @@ from bimt_tf.experiments.stopping import RunFailed
 
 __all__ = ["Processes", "attempt", "log_of"]
 
-PRELOADED = ["bimt_tf.experiments.run", "bimt_tf.models.mlp", "bimt_tf.models.transformer"]
+PRELOADED = [  # the last two load on first use: more than a second of every run
+    "bimt_tf.experiments.run", "bimt_tf.models.mlp", "bimt_tf.models.transformer", "torch._dynamo", "sklearn.datasets",
+]  # fmt: skip
 PATIENCE = 60.0  # seconds for which a run waits for the process that holds its directory to end
 ORPHANED = 60.0  # seconds that a run has to write its checkpoint once the pool is gone
 
@@ -50,20 +52,27 @@ class Processes:
         else:
             self._context = multiprocessing.get_context("spawn")
         self._running: dict[int, _Try] = {}
+        self._unborn: list[End] = []
 
     def start(self, job: Job) -> None:
         """Begin a try of a job."""
         job.path.parent.mkdir(parents=True, exist_ok=True)
         receiver, sender = self._context.Pipe(duplex=False)
         process = self._context.Process(target=_child, args=(job, self._draw, sender), name=f"bimt {job.path}")
-        process.start()
+        try:
+            process.start()
+        except (EOFError, OSError) as error:  # the server died, by lack of memory say; the next start has a new one
+            self._unborn.append(End(job, "died", f"no process could be started: {type(error).__name__} {error}"))
+            receiver.close()
+        else:
+            self._running[process.sentinel] = _Try(job, process, receiver)
         sender.close()
-        self._running[process.sentinel] = _Try(job, process, receiver)
 
     def wait(self, seconds: float) -> list[End]:
         """The tries that ended, after ``seconds`` at most."""
-        ready = wait(list(self._running), timeout=seconds)
-        return [self._end(self._running.pop(sentinel)) for sentinel in ready if isinstance(sentinel, int)]
+        unborn, self._unborn = self._unborn, []
+        ready = wait(list(self._running), timeout=0 if unborn else seconds)
+        return unborn + [self._end(self._running.pop(sentinel)) for sentinel in ready if isinstance(sentinel, int)]
 
     def stop(self) -> None:
         """SIGTERM to every process: each writes its checkpoint and ends."""
@@ -107,7 +116,7 @@ def attempt(job: Job, draw: bool) -> Said:
 
     from bimt_tf.experiments.run import resume_run, train_run
 
-    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # the pool has a run for every core already
+    _compile_alone()
     try:
         with threadpool_limits(job.config.training.threads):
             if not (job.path / "config.yaml").exists():
@@ -120,6 +129,14 @@ def attempt(job: Job, draw: bool) -> Said:
         traceback.print_exc()
         return "died", f"{type(error).__name__}: {' '.join(str(error).split())}"
     return "done", ""
+
+
+def _compile_alone() -> None:
+    """Let torch compile in this process: the pool has a run for every core already."""
+    if "TORCHINDUCTOR_COMPILE_THREADS" not in os.environ:
+        import torch._inductor.config
+
+        torch._inductor.config.compile_threads = 1
 
 
 def _child(job: Job, draw: bool, said: Connection) -> None:
