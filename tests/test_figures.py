@@ -16,10 +16,13 @@ from matplotlib.patches import Rectangle
 from torch import nn
 
 from bimt_tf.analysis.graph import connection_graph
+from bimt_tf.analysis.prune import PrunePoint
 from bimt_tf.bimt import BIMT
 from bimt_tf.errors import InputError
+from bimt_tf.figures.comparison import Panel, comparison_figure
 from bimt_tf.figures.confusion import confusion_figure
 from bimt_tf.figures.curves import curves_figure
+from bimt_tf.figures.frontier import frontier_figure
 from bimt_tf.figures.network import network_figure
 from bimt_tf.figures.pair import pair_figure
 from bimt_tf.figures.prediction import prediction_figure
@@ -372,3 +375,30 @@ def test_confusion_counts_true_against_predicted():
 def test_bad_classes(true, predicted, expected):
     with pytest.raises(InputError, match=expected):
         confusion_figure(true, predicted, ["a", "b", "c"])
+
+
+def test_networks_stand_side_by_side():
+    bimts = [sparse(MLP([4, 8, 2], seed=seed), 0.5) for seed in range(3)]
+    panels = [Panel(f"m{i}", "note", connection_graph(b, "unrolled"), b.wiring) for i, b in enumerate(bimts)]
+    figure = comparison_figure(panels, labels={"output": ["one", "two"]})
+    png(figure)
+    assert len(figure.axes) == 3 and {"m0", "m1", "m2"} <= {text.get_text() for text in figure.texts}
+    for panel, axes in zip(panels, figure.axes, strict=True):
+        (lines,) = [c for c in axes.collections if c.get_gid() == "connections"]
+        assert len(lines.get_segments()) == panel.graph.number_of_edges()
+        assert {"one", "two"} <= {text.get_text() for text in axes.texts}
+    with pytest.raises(InputError, match="at least one"):
+        comparison_figure([])
+
+
+def test_frontiers():
+    points = [PrunePoint(0.0, 30, 1e-3, False), PrunePoint(0.1, 10, 1e-2, False), PrunePoint(1.0, 0, 1.0, True)]
+    figure = frontier_figure({"l1": [points, points], "bimt": [points]}, title="a")
+    png(figure)
+    (axes,) = figure.axes
+    assert {text.get_text() for text in axes.get_legend().get_texts()} == {"l1", "bimt"}
+    thick = [line for line in axes.lines if line.get_linewidth() > 1]
+    assert [list(line.get_xdata()) for line in thick] == [[30, 10, 0]] * 2
+    for bad in ({}, {"l1": []}, {"l1": [[]]}):
+        with pytest.raises(InputError, match="at least one"):
+            frontier_figure(bad)

@@ -25,7 +25,7 @@ from bimt_tf.figures.scene import GUTTER, Node, Scene
 from bimt_tf.figures.style import ACCENT, BANDS, INK, INK_OUTLINE, MUTED, NEGATIVE, PALE, POSITIVE, STYLE
 from bimt_tf.wiring import Stage, Wiring
 
-__all__ = ["network_figure"]
+__all__ = ["draw_network", "network_figure"]
 
 PLOT_WIDTH, ROW_PITCH = 6.2, 0.74  # inches
 LEFT, RIGHT, BOTTOM, TOP = 1.1, 0.6, 0.62, 0.62  # margins, inches
@@ -68,16 +68,50 @@ def network_figure(
     with rc_context(STYLE):
         figure = Figure(figsize=size)
         axes = figure.add_axes((LEFT / size[0], BOTTOM / size[1], PLOT_WIDTH / size[0], height / size[1]))
-        axes.set(xlim=(0, 1), ylim=(0, max(len(scene.rows) - 1, 1)))
-        axes.set_axis_off()
-        _draw_heads(axes, scene)
-        _draw_stream(axes, scene)
-        _draw_connections(axes, scene, set(highlight or ()))
-        _draw_neurons(axes, scene, highlight or ())
-        _draw_rows(axes, scene)
-        _draw_labels(axes, scene, labels or {})
+        _draw(axes, scene, (PLOT_WIDTH, ROW_PITCH), labels or {}, highlight or ())
+        _draw_row_names(axes, scene)
         _draw_key(figure, size, scene, title)
     return figure
+
+
+def draw_network(
+    axes: Axes,
+    graph: nx.Graph,
+    wiring: Wiring,
+    *,
+    labels: Mapping[str, Sequence[str]] | None = None,
+    highlight: Collection[Node] | None = None,
+) -> None:
+    """Draw an unrolled connection graph into a panel: what :func:`network_figure` draws, without row names and key.
+
+    The caller draws inside ``rc_context(STYLE)`` and leaves room around the panel for labels.
+
+    Raises:
+        InputError: as :func:`network_figure`.
+    """
+    _check(graph, wiring, labels or {}, highlight or ())
+    scene = Scene.of(graph, wiring)
+    extent, dpi = axes.get_window_extent(), axes.figure.dpi
+    row = extent.height / dpi / max(len(scene.rows) - 1, 1)
+    _draw(axes, scene, (extent.width / dpi, row), labels or {}, highlight or ())
+
+
+def _draw(
+    axes: Axes,
+    scene: Scene,
+    inches: tuple[float, float],
+    labels: Mapping[str, Sequence[str]],
+    highlight: Collection[Node],
+) -> None:
+    """Everything inside a panel whose width and whose distance between rows are ``inches``."""
+    axes.set(xlim=(0, 1), ylim=(0, max(len(scene.rows) - 1, 1)))
+    axes.set_axis_off()
+    _draw_heads(axes, scene, inches)
+    _draw_stream(axes, scene)
+    _draw_connections(axes, scene, set(highlight))
+    _draw_neurons(axes, scene, inches, highlight)
+    _draw_counts(axes, scene)
+    _draw_labels(axes, scene, inches, labels)
 
 
 def _check(graph: nx.Graph, wiring: Wiring, labels: Mapping[str, Sequence[str]], highlight: Collection[Node]) -> None:
@@ -96,10 +130,10 @@ def _check(graph: nx.Graph, wiring: Wiring, labels: Mapping[str, Sequence[str]],
             raise InputError(f"highlight names {node!r}, which is no (stage, neuron) of the graph")
 
 
-def _draw_heads(axes: Axes, scene: Scene) -> None:
+def _draw_heads(axes: Axes, scene: Scene, inches: tuple[float, float]) -> None:
     for stage in scene.wiring.stages:
         bands = scene.heads(stage)
-        narrow = any((right - left) * PLOT_WIDTH < HEAD_WORD for _, left, right in bands)
+        narrow = any((right - left) * inches[0] < HEAD_WORD for _, left, right in bands)
         bottom = scene.places[stage.name, 0][1] - BAND_BELOW
         for segment, (head, left, right) in enumerate(bands):
             tone = BANDS[segment % 2]
@@ -151,8 +185,7 @@ def _draw_connections(axes: Axes, scene: Scene, highlight: set[Node]) -> None:
     axes.add_collection(lines, autolim=False)
 
 
-def _draw_neurons(axes: Axes, scene: Scene, highlight: Collection[Node]) -> None:
-    inches = (PLOT_WIDTH, ROW_PITCH)
+def _draw_neurons(axes: Axes, scene: Scene, inches: tuple[float, float], highlight: Collection[Node]) -> None:
     rooms = {stage.name: 72 * scene.spacing(stage, inches) for stage in scene.wiring.stages}
     size = {name: float(np.clip((0.75 * room) ** 2, 5, 20)) for name, room in rooms.items()}
     active = [node for node in scene.places if node in scene.active]
@@ -183,10 +216,9 @@ def _row_name(wiring: Wiring, stages: list[Stage]) -> str:
     return " ".join(_tail(stage) for stage in stages)
 
 
-def _draw_rows(axes: Axes, scene: Scene) -> None:
-    """Row names at the left, letters of columns before them, counts of active neurons at the right."""
+def _draw_counts(axes: Axes, scene: Scene) -> None:
+    """Counts of active neurons at the right of each row, letters of columns before them."""
     for y, stages in enumerate(scene.rows):
-        axes.text(-0.05, y, _row_name(scene.wiring, stages), ha="right", va="center")
         nodes = [node for stage in stages for node in scene.nodes(stage)]
         count = f"{len(scene.active.intersection(nodes))}/{len(nodes)}"
         axes.text(1.025, y, count, ha="left", va="center", fontsize=6, color=MUTED)
@@ -196,11 +228,16 @@ def _draw_rows(axes: Axes, scene: Scene) -> None:
                       path_effects=OUTLINE)  # fmt: skip
 
 
-def _draw_labels(axes: Axes, scene: Scene, labels: Mapping[str, Sequence[str]]) -> None:
+def _draw_row_names(axes: Axes, scene: Scene) -> None:
+    for y, stages in enumerate(scene.rows):
+        axes.text(-0.05, y, _row_name(scene.wiring, stages), ha="right", va="center")
+
+
+def _draw_labels(axes: Axes, scene: Scene, inches: tuple[float, float], labels: Mapping[str, Sequence[str]]) -> None:
     lowest = {stage.name for stage in scene.rows[0]}
     for name, words in labels.items():
         below = name in lowest
-        steep = max(map(len, words)) * 3.8 > PLOT_WIDTH * 72 / len(words)
+        steep = max(map(len, words)) * 3.8 > inches[0] * 72 / len(words)
         for node, word in zip(((name, neuron) for neuron in range(len(words))), words, strict=True):
             axes.annotate(
                 word, scene.places[node], (0, -5 if below else 5), textcoords="offset points", fontsize=6.5,

@@ -15,7 +15,8 @@ from torch import Tensor
 from bimt_tf.errors import InputError
 
 __all__ = [
-    "STYLE", "POSITIVE", "NEGATIVE", "INK", "MUTED", "PALE", "ACCENT", "BANDS", "SEQUENTIAL", "INK_OUTLINE", "vector",
+    "STYLE", "POSITIVE", "NEGATIVE", "INK", "MUTED", "PALE", "ACCENT", "BANDS", "SEQUENTIAL", "INK_OUTLINE",
+    "METHOD_COLOURS", "vector",
 ]  # fmt: skip
 
 POSITIVE = "#0072B2"
@@ -27,6 +28,7 @@ PALE = "#C9D0D8"
 INK_OUTLINE = "white"
 BANDS = ("#EEF1F4", "#E1E6EB")
 SEQUENTIAL = "viridis"
+METHOD_COLOURS = {"vanilla": MUTED, "l1": "#E69F00", "l1-local": "#CC79A7", "l1-swap": "#56B4E9", "bimt": POSITIVE}
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",

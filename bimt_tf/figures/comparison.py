@@ -1,0 +1,64 @@
+"""Networks side by side, one panel each (paper, Figure 2: the five methods on one task)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import networkx as nx
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from bimt_tf.errors import InputError
+from bimt_tf.figures.network import draw_network
+from bimt_tf.figures.style import MUTED, NEGATIVE, POSITIVE, STYLE
+from bimt_tf.wiring import Wiring
+
+__all__ = ["Panel", "comparison_figure"]
+
+PANEL, ROW_PITCH = 2.1, 0.72  # inches
+SIDE, GAP, BOTTOM, TOP = 0.3, 0.55, 0.62, 0.72  # margins, inches
+
+
+class Panel(NamedTuple):
+    """One network: its unrolled connection graph, its name, and a line of figures under the name."""
+
+    name: str
+    note: str
+    graph: nx.Graph
+    wiring: Wiring
+
+
+def comparison_figure(panels: Sequence[Panel], *, labels: Mapping[str, Sequence[str]] | None = None) -> Figure:
+    """Draw networks of one shape from left to right.
+
+    Args:
+        panels: at least one.
+        labels: stage name -> a name for each of its neurons, the same in every panel.
+
+    Raises:
+        InputError: for no panel, or what ``network_figure`` refuses.
+    """
+    if not panels:
+        raise InputError("comparison_figure needs at least one network to draw")
+    rows = max(stage.depth for panel in panels for stage in panel.wiring.stages)
+    height = ROW_PITCH * max(rows, 1)
+    size = (2 * SIDE + len(panels) * PANEL + (len(panels) - 1) * GAP + 0.2, BOTTOM + height + TOP)
+    with rc_context(STYLE):
+        figure = Figure(figsize=size)
+        for i, panel in enumerate(panels):
+            left = SIDE + i * (PANEL + GAP)
+            axes = figure.add_axes((left / size[0], BOTTOM / size[1], PANEL / size[0], height / size[1]))
+            draw_network(axes, panel.graph, panel.wiring, labels=labels)
+            figure.text(left / size[0], 1 - 0.1 / size[1], panel.name, fontsize=10, weight="bold", va="top")
+            figure.text(left / size[0], 1 - 0.29 / size[1], panel.note, fontsize=6.5, color=MUTED, va="top")
+        handles = [
+            Line2D([], [], color=POSITIVE, lw=1.6, label="positive"),
+            Line2D([], [], color=NEGATIVE, lw=1.6, label="negative"),
+        ]
+        figure.legend(handles=handles, loc="lower right", bbox_to_anchor=(1 - 0.1 / size[0], 0.02 / size[1]),
+                      ncols=2, handlelength=1.4, columnspacing=1.2, borderaxespad=0)  # fmt: skip
+        figure.text(SIDE / size[0], 0.06 / size[1], "Width and opacity: |w| relative to the largest of its matrix.",
+                    fontsize=6.5, color=MUTED, va="bottom")  # fmt: skip
+    return figure

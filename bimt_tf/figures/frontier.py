@@ -1,0 +1,54 @@
+"""Weights left against loss as small weights are cut, one curve a method (paper, Figure A1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from bimt_tf.analysis.prune import PrunePoint
+from bimt_tf.errors import InputError
+from bimt_tf.figures.style import METHOD_COLOURS, MUTED, STYLE
+
+__all__ = ["frontier_figure"]
+
+
+def frontier_figure(curves: Mapping[str, Sequence[Sequence[PrunePoint]]], *, title: str | None = None) -> Figure:
+    """Draw test loss against weights left: a thin line a run, a thick one through the median run of each method.
+
+    Points whose cut leaves no path from input to output are open circles.
+
+    Args:
+        curves: method -> one list of points a seed, from ``prune``, thresholds the same in all of a method's.
+
+    Raises:
+        InputError: for no curve.
+    """
+    if not curves or not all(runs and all(runs) for runs in curves.values()):
+        raise InputError("frontier_figure needs at least one curve a method, each with at least one point")
+    with rc_context(STYLE):
+        figure = Figure(figsize=(4.6, 3.3), layout="constrained")
+        axes = figure.add_subplot()
+        for number, (method, runs) in enumerate(curves.items()):
+            colour = METHOD_COLOURS.get(method, f"C{number}")
+            for points in runs:
+                left, loss = _xy(points)
+                axes.plot(left, loss, color=colour, lw=0.5, alpha=0.35, zorder=2)
+                cut = [point.severed for point in points]
+                axes.scatter(left[cut], loss[cut], s=9, facecolor="white", edgecolor=colour, lw=0.6, zorder=3)
+            middle = np.median([_xy(points) for points in runs], axis=0)
+            axes.plot(*middle, color=colour, lw=1.8, label=method, zorder=4)
+        axes.set(xscale="symlog", yscale="log", xlabel="weights left", ylabel="test loss")
+        axes.set_xscale("symlog", linthresh=1)
+        axes.set_xlim(left=0)
+        axes.set_title(title or "")
+        axes.legend(title="median of seeds", title_fontsize=7)
+        axes.text(1, 1.01, "open circles: no path from input to output", transform=axes.transAxes, ha="right",
+                  va="bottom", fontsize=6, color=MUTED)  # fmt: skip
+    return figure
+
+
+def _xy(points: Sequence[PrunePoint]) -> tuple[np.ndarray, np.ndarray]:
+    return np.array([point.active_weights for point in points]), np.array([point.loss for point in points])
