@@ -1,0 +1,88 @@
+"""Tables 1 and 2 from summaries: figures, verdicts, and what the paper's rows say."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from bimt_tf.errors import InputError
+from bimt_tf.experiments.paper import ROWS, row
+from bimt_tf.experiments.tables import figure, table, verdict, verdicts
+from bimt_tf.tasks import TASKS
+from bimt_tf.train.config import METHODS, make
+
+COUNTED = [each for each in ROWS if each.counted]
+
+
+def runs(**values):
+    """Summaries of two seeds; each value is a pair."""
+    usual = {"modularity_shared": (0.5, 0.6), "active_weights": (10, 20), "total_weights": (500, 500)}
+    return [{name: pair[seed] for name, pair in {**usual, **values}.items()} for seed in (0, 1)]
+
+
+def test_the_papers_rows_are_eight_tasks_with_configs_of_their_own():
+    assert len(COUNTED) == 8
+    for each in ROWS:
+        assert each.task in TASKS
+        assert set(each.paper) == set(each.paper_q) == {"vanilla", "l1", "bimt"} <= set(METHODS)
+        make(each.task, overrides=each.overrides)
+    with pytest.raises(InputError, match="did you mean 'symbolic-a'"):
+        row("symbolic-aa")
+
+
+def test_formulas_are_compared_at_the_papers_sizes():
+    for name in ("symbolic-a", "symbolic-b", "symbolic-c"):
+        data = make(name, overrides=row(name).overrides).data
+        assert (data.samples, data.train_share) == (200, 0.5)
+        more = make(name, overrides=row(f"{name}-1000").overrides).data
+        assert (more.samples, more.train_share) == (2_000, 0.5) and not row(f"{name}-1000").counted
+
+
+def test_mean_and_spread():
+    assert figure([1.0, 3.0]) == (2.0, pytest.approx(2**0.5))
+    assert figure([1.0]) == (1.0, None)
+
+
+def test_a_table_sets_the_papers_beside_ours():
+    found = {("symbolic-a", "bimt"): runs(test_loss=(1e-3, 3e-3)), ("symbolic-a", "l1-swap"): runs(test_loss=(1, 1))}
+    made = table("table1", [row("symbolic-a")], ["vanilla", "l1-swap", "bimt"], found)
+    assert made.header == ["task", "vanilla, paper", "vanilla, ours", "l1-swap, ours", "bimt, paper", "bimt, ours"]
+    (line,) = made.rows
+    assert line[1:] == ["5.2e-03 ± 1.0e-03", "–", "1.0e+00 ± 0.0e+00", "7.4e-03 ± 1.0e-03", "2.0e-03 ± 1.4e-03"]
+    assert list(csv.reader(io.StringIO(made.csv()))) == [made.header, line]
+    assert made.markdown().splitlines()[2] == f"| {' | '.join(line)} |"
+    q = table("table2", [row("symbolic-a")], ["bimt"], found)
+    assert q.rows[0][1:] == ["0.581 ± 0.042", "0.550 ± 0.071", "15 ± 7 of 500"]
+
+
+def test_accuracies_are_given_held_out_and_in_training():
+    found = {("s4", "bimt"): runs(test_accuracy=(0.9, 1.0), train_accuracy=(1.0, 1.0))}
+    made = table("table1", [row("s4")], ["bimt"], found)
+    assert made.rows[0][1:] == ["100.00 %", "95.00 ± 7.07 % / 100.00 ± 0.00 %"]
+
+
+@pytest.mark.parametrize(
+    ("losses", "q", "expected"),
+    [
+        ((5e-3, 5e-3), (0.6, 0.6), (True, True, True)),
+        ((7e-3, 7e-3), (0.6, 0.6), (True, True, False)),  # worse than the paper's vanilla
+        ((5e-3, 5e-3), (0.5, 0.6), (True, False, False)),
+        ((8e-3, 8e-3), (0.7, 0.7), (False, True, False)),
+    ],
+)
+def test_verdicts_on_losses(losses, q, expected):
+    found = verdict(row("symbolic-a"), runs(test_loss=losses, modularity_shared=q))
+    assert (found.as_good, found.as_modular, found.beats_vanilla) == expected
+    assert found.holds is (expected[0] and expected[1])
+
+
+def test_accuracies_are_compared_to_the_digits_that_the_paper_prints():
+    nearly = verdict(row("two-moon"), runs(test_accuracy=(0.996, 0.998), train_accuracy=(1, 1)))
+    below = verdict(row("two-moon"), runs(test_accuracy=(0.99, 0.99), train_accuracy=(1, 1)))
+    assert nearly.as_good and not below.as_good
+    digits = [verdict(row("digits"), runs(test_accuracy=(a, a), train_accuracy=(1, 1))).as_good for a in (0.981, 0.982)]
+    assert digits == [False, True]
+    s4 = verdict(row("s4"), runs(test_accuracy=(0, 0), train_accuracy=(1, 1)))
+    assert s4.as_good and "(training)" in verdicts([s4]).rows[0][2]
