@@ -265,6 +265,21 @@ def test_a_trained_and_baked_model_is_saved_as_a_plain_one(name, tmp_path):
     assert torch.equal(outputs(model, x), logits)  # no memory is shared
 
 
+@pytest.mark.parametrize("name", ["GPT-2", "Phi-3"])
+def test_the_way_back_holds_where_a_change_of_dtype_tore_the_parts_from_the_fused_tensor(name):
+    model = named(name)
+    model.original_model.float()
+    attn = model.blocks[0].attn
+    q, whole = (getattr(attn, x).original_component.weight.untyped_storage().data_ptr() for x in ("q", "qkv"))
+    assert q != whole
+    with torch.no_grad():
+        for x in "qkv":
+            getattr(attn, x).original_component.weight.mul_(1.5)
+    logits = outputs(model, inputs(model))
+    assert next(plain_model(model).parameters()).dtype == torch.float32
+    torch.testing.assert_close(outputs(plain_model(model), inputs(model)), logits, rtol=0, atol=1e-4)
+
+
 def test_only_a_bridge_around_hugging_face_has_a_plain_model():
     with pytest.raises(InputError, match="around a NativeModel"):
         plain_model(named("native LN"))
@@ -386,6 +401,13 @@ def test_the_benchmark_prints_its_table(monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" | ")[0] for line in lines[2:]] == ["| native LN", "| native LNPre"]
     assert all(" | yes | yes | 7 of 7 whole | " in line and "TOO MUCH" not in line for line in lines[2:])
+
+
+def test_the_documented_table_has_a_row_for_each_architecture():
+    text = (Path(__file__).resolve().parents[1] / "docs" / "architectures.md").read_text(encoding="utf-8")
+    found = [line.split(" | ")[0].removeprefix("| ") for line in text.splitlines() if line.startswith("| ")]
+    assert found[1:] == [a.name for a in ARCHITECTURES]
+    assert "TOO MUCH" not in text and "| NO |" not in text
 
 
 def test_a_change_beyond_the_tolerance_is_said():
