@@ -17,6 +17,7 @@ import click
 
 from bimt_tf import __version__
 from bimt_tf.cli_options import config_options, overrides_of
+from bimt_tf.cli_reproduce import reproduce
 from bimt_tf.cli_sweep import sweep
 from bimt_tf.errors import InputError
 from bimt_tf.tasks import TASKS
@@ -71,6 +72,7 @@ def train(
 
 config_options(train)
 bimt.add_command(sweep)
+bimt.add_command(reproduce)
 
 
 def _config(

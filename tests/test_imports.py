@@ -36,7 +36,8 @@ ALLOWED: dict[str, set[str]] = {
     "console": {"errors"},
     "cli_options": {"errors", "experiments", "tasks", "train"},
     "cli_sweep": {"errors", "experiments", "console", "cli_options"},
-    "cli": {"errors", "experiments", "tasks", "train", "console", "cli_options", "cli_sweep"},
+    "cli_reproduce": {"experiments", "console"},
+    "cli": {"errors", "experiments", "tasks", "train", "console", "cli_options", "cli_reproduce", "cli_sweep"},
 }
 CLI_OF_TRAIN = {
     "bimt_tf.train.config",
