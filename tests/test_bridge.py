@@ -368,7 +368,7 @@ def test_quantised_models_are_refused(dtype):
     model = named("GPT-2")
     linear = model.blocks[0].mlp.out.original_component
     linear.weight = nn.Parameter(linear.weight.detach().to(dtype), requires_grad=False)
-    with pytest.raises(InputError, match=rf"c_proj.*weight' is {str(dtype)[6:]}: a quantised model"):
+    with pytest.raises(InputError, match=rf"'blocks.0.mlp.out.weight' is {str(dtype)[6:]}: a quantised model"):
         wire(model)
 
 

@@ -39,7 +39,7 @@ def wire(model: nn.Module, fixed: Iterable[str] = ()) -> Wiring:
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"wire takes a torch.nn.Module, found {type(model).__name__}")
-    for name, p in model.named_parameters():
+    for name, p in parameters(model).items():
         if p.is_meta:
             raise InputError(f"parameter {name!r} is on the meta device and holds no numbers: load the weights first")
         if p.dtype not in PRECISIONS:
@@ -64,7 +64,7 @@ def homes(model: nn.Module) -> dict[str, tuple[nn.Module, str]]:
 
     Names are ``model.named_parameters()``'s, but for a TransformerBridge its components' (``blocks.0.attn.q.weight``).
     """
-    if bridge.is_bridge(model):
+    if bridge.matches(model):
         return bridge.homes(model)
     found = {}
     for name, _ in model.named_parameters():

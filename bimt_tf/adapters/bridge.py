@@ -20,21 +20,16 @@ from bimt_tf.adapters.transformer_lens import rotary
 from bimt_tf.errors import InputError
 from bimt_tf.wiring import ANY, Wiring
 
-__all__ = ["components", "fused", "homes", "is_bridge", "matches", "wiring"]
+__all__ = ["components", "fused", "homes", "matches", "wiring"]
 
 _NORM = re.compile(r"(^|\.)(ln\w*|embed_ln|[qk]_norm)\.(weight|bias)$")
 
 
-def is_bridge(model: object) -> bool:
-    """Whether ``model`` is a TransformerBridge, told without importing TransformerLens."""
+def matches(model: object) -> bool:
+    """Whether the model is a TransformerBridge, told without importing TransformerLens."""
     return any(
         c.__name__ == "TransformerBridge" and c.__module__.startswith("transformer_lens.") for c in type(model).__mro__
     )
-
-
-def matches(model: nn.Module) -> bool:
-    """Whether the model is a TransformerBridge."""
-    return is_bridge(model)
 
 
 def components(bridge: Any) -> Iterator[tuple[str, Any]]:
@@ -65,8 +60,7 @@ def homes(bridge: Any) -> dict[str, tuple[nn.Module, str]]:
             seen.add(id(parameter))
             found[name] = (module, own)
 
-    fused_last = sorted(components(bridge), key=lambda item: item[0].endswith(".qkv"))
-    for path, component in fused_last:
+    for path, component in components(bridge):
         module = _original(component)
         if module is not None:
             for own, parameter in module.named_parameters(recurse=False):
@@ -210,7 +204,8 @@ def _heads(block: str, cfg: Any, at: dict[str, tuple[nn.Module, str]]) -> tuple[
 def _rotary(bridge: Any, d_head: int, shared_gain: bool) -> Rotary:
     """How positions enter attention; a gain that all heads share holds q/k dimensions in place as rotations do.
 
-    The rotated dimensions are a head's first; the frequencies of the rotary module say how many.
+    The rotated dimensions are a head's first; the frequencies of the rotary module say how many. Where it is not known
+    how positions enter, neither dimensions nor heads move.
     """
     found = rotary(bridge.cfg, d_head)
     buffers = [pair for path, c in components(bridge) if path == "rotary_emb" for pair in c.named_buffers()]
@@ -218,6 +213,6 @@ def _rotary(bridge: Any, d_head: int, shared_gain: bool) -> Rotary:
     if rotated:
         found = Rotary(pinned=min(max(rotated), d_head))
     kind = str(getattr(bridge.cfg, "positional_embedding_type", None) or "none").lower()
-    if shared_gain or kind not in ("rotary", "alibi", "standard", "none"):
-        found = found._replace(pinned=d_head)
-    return found._replace(anchored=kind not in ("rotary", "standard", "none"))
+    if kind not in ("rotary", "alibi", "none") and not rotated and "pos_embed" not in bridge.adapter.component_mapping:
+        found = Rotary(pinned=d_head, anchored=True)
+    return found._replace(pinned=d_head) if shared_gain else found

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bimt_tf.adapters.bridge import fused, is_bridge
+from bimt_tf.adapters.bridge import fused, matches
 from bimt_tf.errors import InputError
 
 __all__ = ["plain_model"]
@@ -29,7 +29,7 @@ def plain_model(bridge: nn.Module) -> nn.Module:
     Raises:
         InputError: for a model that is no bridge around a Hugging Face model, or one with processed weights.
     """
-    wrapped: Any = getattr(bridge, "original_model", None) if is_bridge(bridge) else None
+    wrapped: Any = getattr(bridge, "original_model", None) if matches(bridge) else None
     if wrapped is None or not hasattr(wrapped, "save_pretrained"):
         raise InputError(
             f"only a TransformerBridge around a Hugging Face model has a plain model to go back to, found a "
