@@ -1,4 +1,4 @@
-"""The paper's algorithm written plainly, for a RegressionTransformer: what BIMT is measured against.
+"""The paper's algorithm written plainly, for a RegressionTransformer or an MLP: what BIMT is measured against.
 
 Section 2.2, Step 3, to the letter: the k most important neurons of a population (Eq. 5) are each exchanged with every
 other neuron of it. An exchange moves rows and columns in every tensor that they stand in; then the whole connection
@@ -10,17 +10,18 @@ The cost is the notebooks' mean per linear layer, [W_Q, W_K, W_V] being one; neu
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from bimt_tf import RegressionTransformer
+from bimt_tf import MLP, RegressionTransformer
 
 __all__ = ["Relocation", "naive_cost", "naive_relocation", "naive_step"]
 
 Distances = dict[tuple[int, int], Tensor]
+Model = RegressionTransformer | MLP
 
 
 class Neurons(NamedTuple):
@@ -42,8 +43,11 @@ class Relocation(NamedTuple):
     order: dict[str, list[int]]
 
 
-def linear_layers(model: RegressionTransformer) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+def linear_layers(model: Model) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
     """(weight matrices [in, out], biases) of every linear layer."""
+    if isinstance(model, MLP):
+        yield from (([layer.weight.T], [layer.bias]) for layer in model.layers)
+        return
     yield [model.embed.W_E], [model.embed.b_E]
     for block in model.blocks:
         a, mlp = block.attn, block.mlp
@@ -55,14 +59,12 @@ def linear_layers(model: RegressionTransformer) -> Iterator[tuple[list[Tensor], 
     yield [model.unembed.W_U], [model.unembed.b_U]
 
 
-def naive_cost(
-    model: RegressionTransformer, width: float = 2.0, layer_gap: float = 0.5, kept: Distances | None = None
-) -> Tensor:
+def naive_cost(model: Model, width: float = 2.0, layer_gap: float = 0.5, kept: Distances | None = None) -> Tensor:
     """The connection cost (Eqs. 3 and 4), mean per linear layer, of neurons that stand where their index says.
 
     Differentiable. The distances are computed at each call, as in the notebooks, unless a dict to keep them is given.
     """
-    cost = torch.zeros((), dtype=model.embed.W_E.dtype)
+    cost = torch.zeros((), dtype=next(model.parameters()).dtype)
     for weights, biases in linear_layers(model):
         wiring = 0.0
         for w in weights:
@@ -79,8 +81,20 @@ def naive_cost(
     return cost
 
 
-def populations(model: RegressionTransformer) -> list[list[Neurons]]:
+def mlp_populations(model: MLP) -> list[list[Neurons]]:
+    """Inputs, hidden layers, outputs."""
+    layers, sizes = list(model.layers), model.cfg.sizes
+    found = [[Neurons("input", sizes[0], 1, [(layers[0].weight, 1)])]]
+    for i, (before, after) in enumerate(itertools.pairwise(layers)):
+        tensors = [(before.weight, 0), (before.bias, 0), (after.weight, 1)]
+        found.append([Neurons(f"hidden{i}", sizes[i + 1], 1, tensors)])
+    return [*found, [Neurons("output", sizes[-1], 1, [(layers[-1].weight, 0), (layers[-1].bias, 0)])]]
+
+
+def populations(model: Model) -> list[list[Neurons]]:
     """All populations; those of a block's heads (q/k and v/z) together, since heads are exchanged whole."""
+    if isinstance(model, MLP):
+        return mlp_populations(model)
     blocks = [(block.attn, block.mlp) for block in model.blocks]
     cfg = model.cfg
     residual = [(model.embed.W_E, 1), (model.embed.b_E, 0), (model.unembed.W_U, 0)]
@@ -143,7 +157,7 @@ def importance(neurons: Neurons) -> Tensor:
 
 @torch.no_grad()
 def naive_relocation(
-    model: RegressionTransformer,
+    model: Model,
     top_k: int = 30,
     width: float = 2.0,
     layer_gap: float = 0.5,
@@ -214,18 +228,16 @@ def naive_relocation(
 
 
 def naive_step(
-    model: RegressionTransformer,
+    model: Model,
     optimizer: torch.optim.Optimizer,
-    x: Tensor,
-    target: Tensor,
+    loss_of: Callable[[], Tensor],
     lam: float,
     width: float = 2.0,
     layer_gap: float = 0.5,
 ) -> Tensor:
     """One training step as in the notebooks: the cost is a term of the loss, and autograd finds its gradient."""
     optimizer.zero_grad()
-    out = model(x)
-    loss = (out[:, [0, 2], 0] - target).square().mean() + lam * naive_cost(model, width, layer_gap)
+    loss = loss_of() + lam * naive_cost(model, width, layer_gap)
     loss.backward()
     optimizer.step()
     return loss

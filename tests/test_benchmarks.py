@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.naive import exchange, naive_cost, naive_relocation, naive_step  # noqa: E402
 from benchmarks.plain import PlainTransformer  # noqa: E402
-from bimt_tf import BIMT, Geometry, RegressionTransformer  # noqa: E402
+from bimt_tf import BIMT, MLP, Geometry, RegressionTransformer  # noqa: E402
 
 WIDTH, LAYER_GAP = 2.0, 0.5
 
@@ -23,13 +24,20 @@ def tiny(n_heads: int, **sizes: int) -> RegressionTransformer:
     return RegressionTransformer(**given, act_fn="gelu_new", seed=1, dtype=torch.float64)
 
 
-def bimt_of(model: RegressionTransformer) -> BIMT:
+def mlp() -> MLP:
+    return MLP([4, 7, 6, 2], seed=1, dtype=torch.float64)
+
+
+def bimt_of(model: RegressionTransformer | MLP) -> BIMT:
     return BIMT(model, Geometry(WIDTH, LAYER_GAP), reduction="mean")
 
 
-@pytest.mark.parametrize("n_heads", [1, 4])
-def test_naive_cost_is_the_librarys(n_heads):
-    model = tiny(n_heads)
+MODELS = pytest.mark.parametrize("model", [partial(tiny, 1), partial(tiny, 4), mlp], ids=["1 head", "4 heads", "mlp"])
+
+
+@MODELS
+def test_naive_cost_is_the_librarys(model):
+    model = model()
     expected = bimt_of(model).cost()
     assert naive_cost(model, WIDTH, LAYER_GAP).item() == pytest.approx(expected.item(), rel=1e-12)
     kept = {}
@@ -38,9 +46,9 @@ def test_naive_cost_is_the_librarys(n_heads):
     assert kept
 
 
-@pytest.mark.parametrize("n_heads", [1, 4])
-def test_naive_cost_has_the_gradient_the_library_adds(n_heads):
-    model = tiny(n_heads)
+@MODELS
+def test_naive_cost_has_the_gradient_the_library_adds(model):
+    model = model()
     naive_cost(model, WIDTH, LAYER_GAP).backward()
     autograd = {name: p.grad.clone() for name, p in model.named_parameters()}
     model.zero_grad()
@@ -55,9 +63,9 @@ def test_exchange_moves_both_rows():
     assert tensor.tolist() == [[4, 5], [2, 3], [0, 1]]
 
 
-@pytest.mark.parametrize(("n_heads", "top_k"), [(1, 3), (1, 30), (2, 5), (4, 3), (4, 30)])
+@pytest.mark.parametrize(("n_heads", "top_k"), [(1, 3), (1, 30), (2, 5), (4, 3), (4, 30), (None, 3), (None, 30)])
 def test_naive_relocation_ends_where_the_greedy_swap_ends(n_heads, top_k):
-    model = tiny(n_heads, d_head=3)
+    model = tiny(n_heads, d_head=3) if n_heads else mlp()
     bimt = bimt_of(model)
     report = bimt.swap("greedy", top_k=top_k)
     relocated = copy.deepcopy(model)
@@ -96,12 +104,16 @@ def test_naive_step_is_the_librarys_step():
     models = [tiny(1) for _ in range(2)]
     x = torch.randn(4, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     target = x[:, :2, 0]
+
+    def loss(model):
+        return (model(x)[:, [0, 2], 0] - target).square().mean()
+
     plain, ours = (torch.optim.AdamW(m.parameters(), lr=1e-2, weight_decay=0.0) for m in models)
     bimt = bimt_of(models[1])
     for _ in range(5):
-        naive_step(models[0], plain, x, target, 0.1, WIDTH, LAYER_GAP)
+        naive_step(models[0], plain, partial(loss, models[0]), 0.1, WIDTH, LAYER_GAP)
         ours.zero_grad()
-        (models[1](x)[:, [0, 2], 0] - target).square().mean().backward()
+        loss(models[1]).backward()
         bimt.add_cost_grad_(0.1)
         ours.step()
     for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True):
