@@ -28,7 +28,7 @@ def reproduce(
     """
     from bimt_tf.console import pool_watcher, print_report
     from bimt_tf.experiments import reproduce as experiment
-    from bimt_tf.experiments.sweep import parse_seeds
+    from bimt_tf.experiments.grid import parse_seeds
 
     numbers = parse_seeds(seeds) if seeds else (0, 1) if quick and target != "fig2" else ()
     wanted = experiment.plan(target, _words(tasks), _words(methods), numbers, quick)
