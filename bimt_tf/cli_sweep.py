@@ -56,8 +56,9 @@ def sweep(
 
     The same command goes on where it was stopped. The options of bimt train that set a config field hold for all runs.
     """
+    from bimt_tf.experiments.grid import Sweep, parse_axis, parse_seeds
     from bimt_tf.experiments.lambda_search import parse_wish
-    from bimt_tf.experiments.sweep import Sweep, parse_axis, parse_seeds, run_sweep
+    from bimt_tf.experiments.sweep import run_sweep
 
     overrides = {section: values for section, values in overrides_of(task, given).items() if values}
     wanted = Sweep(

@@ -4,6 +4,7 @@ import math
 import os
 import signal
 
+import numpy as np
 import pytest
 import yaml
 
@@ -11,9 +12,11 @@ from bimt_tf.analysis.front import pareto_front
 from bimt_tf.cli import main
 from bimt_tf.errors import InputError
 from bimt_tf.experiments import table_files
+from bimt_tf.experiments.grid import Axis, Sweep, parse_axis, parse_seeds
 from bimt_tf.experiments.lambda_search import Tried, Wish, average, next_factor, parse_wish, scaled, verdict
-from bimt_tf.experiments.sweep import Axis, Sweep, parse_axis, parse_seeds, run_sweep
+from bimt_tf.experiments.sweep import run_sweep
 from bimt_tf.experiments.table_files import write_table
+from bimt_tf.figures.pareto import ParetoPoint, pareto_figure
 from bimt_tf.train.config import make
 
 TINY = ["--samples", "60", "--hidden", "5", "--steps", "30", "--compile", "no", "--log-every", "10"]
@@ -250,8 +253,33 @@ def test_a_wish_is_searched_with_ordinary_runs(tmp_path, capsys):
 
 
 def test_the_front_of_points():
-    import numpy as np
-
     x, y = np.array([1, 2, 2, 3, 4, 1, 5]), np.array([9, 5, 4, 4, 1, 9, 2])
     assert pareto_front(x, y).tolist() == [0, 2, 4]
     assert pareto_front(np.array([3.0]), np.array([1.0])).tolist() == [0]
+
+
+def test_the_figure_of_a_sweep():
+    points = [
+        ParetoPoint("l1", 100, 1e-3, 0.3),
+        ParetoPoint("bimt", 50, 2e-3, 0.6),
+        ParetoPoint("bimt", 80, 5e-3, 0.5),  # on neither front
+        ParetoPoint("bimt", 900, math.inf, 0.5),
+    ]
+    figure = pareto_figure(points, title="a sweep")
+    left, right = figure.axes[:2]
+    (front,) = (line for line in left.lines if line.get_gid() == "front")
+    assert front.get_xdata().tolist() == [50, 100] and front.get_ydata().tolist() == [2e-3, 1e-3]
+    assert front.get_drawstyle() == "steps-post"
+    (front,) = (line for line in right.lines if line.get_gid() == "front")
+    assert front.get_xdata().tolist() == [0.6, 0.3]
+    for axes, xs in ((left, [[100], [50, 80]]), (right, [[0.3], [0.6, 0.5]])):
+        found = [dots.get_offsets()[:, 0].tolist() for dots in axes.collections]
+        assert found == xs  # a collection, and a marker, for each method
+        assert [dots.get_array().tolist() for dots in axes.collections] == [[0.3], [0.6, 0.5]]
+    assert [text.get_text() for text in right.get_legend().get_texts()] == ["l1", "bimt", "Pareto front"]
+    assert right.get_title(loc="left") == "1 run without a finite loss left out"
+    figure.draw_without_rendering()
+    none_left = pareto_figure([ParetoPoint("bimt", 0, 1.0, 0.0)])
+    none_left.draw_without_rendering()  # no weight and one value of Q have a place as well
+    with pytest.raises(InputError, match="found none among 1"):
+        pareto_figure([ParetoPoint("bimt", 5, math.nan, 0.1)])

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from bimt_tf.analysis.front import pareto_front
 from bimt_tf.errors import InputError
@@ -62,14 +63,18 @@ def pareto_figure(points: Sequence[ParetoPoint], *, title: str | None = None) ->
                                     vmin=low, vmax=high, s=26, edgecolor=INK, lw=0.4, zorder=3)  # fmt: skip
         if active.min() > 0 and active.max() > 10 * active.min():
             left.set_xscale("log")
+            _plain_ticks(left.xaxis)
         else:
             left.set_xlim(left=0)
             left.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         left.set(yscale="log", xlabel="active weights", ylabel="test loss")
+        _plain_ticks(left.yaxis)
         right.set_xlabel("modularity Q")
         left.set_title(title or "")
         if len(shown) < len(points):
-            right.set_title(f"{len(points) - len(shown)} runs without a finite loss left out", fontsize=7, color=MUTED)
+            out = len(points) - len(shown)
+            said = f"{out} run{'s' if out > 1 else ''} without a finite loss left out"
+            right.set_title(said, fontsize=7, color=MUTED)
         figure.colorbar(dots, ax=right, label="modularity Q", pad=0.02)
         _legend(right, list(dict.fromkeys(point.method for point in shown)))
     return figure
@@ -79,6 +84,13 @@ def _draw_front(axes: Axes, x: np.ndarray, loss: np.ndarray, front: np.ndarray) 
     """The front's points joined by steps: between two of them the loss is the one already reached."""
     (line,) = axes.step(x[front], loss[front], where="post", color=MUTED, lw=1.1, zorder=2)
     line.set_gid("front")
+
+
+def _plain_ticks(axis: Axis) -> None:
+    """Ticks at 1, 2 and 5 of each decade, without powers of ten."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _legend(axes: Axes, methods: Sequence[str]) -> None:
