@@ -6,6 +6,7 @@ many cores as its run has threads. Ray retries nothing: the pool does.
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
@@ -34,7 +35,7 @@ class RayTasks:
                     address,
                     include_dashboard=False if address == "local" else None,
                     log_to_driver=False,
-                    logging_level="error",
+                    logging_level=logging.ERROR,
                 )
             except Exception as error:  # of many kinds: no such address, another version, no room in shared memory
                 raise InputError(f"no Ray cluster at {address!r}: {' '.join(str(error).split())}") from error
