@@ -82,12 +82,13 @@ def naive_cost(model: Model, width: float = 2.0, layer_gap: float = 0.5, kept: D
 
 
 def mlp_populations(model: MLP) -> list[list[Neurons]]:
-    """Inputs, hidden layers, outputs."""
+    """Hidden layers, inputs after the first of them, outputs: any order would do, this one is the library's."""
     layers, sizes = list(model.layers), model.cfg.sizes
-    found = [[Neurons("input", sizes[0], 1, [(layers[0].weight, 1)])]]
+    found = []
     for i, (before, after) in enumerate(itertools.pairwise(layers)):
         tensors = [(before.weight, 0), (before.bias, 0), (after.weight, 1)]
         found.append([Neurons(f"hidden{i}", sizes[i + 1], 1, tensors)])
+    found.insert(1, [Neurons("input", sizes[0], 1, [(layers[0].weight, 1)])])
     return [*found, [Neurons("output", sizes[-1], 1, [(layers[-1].weight, 0), (layers[-1].bias, 0)])]]
 
 
