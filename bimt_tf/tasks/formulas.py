@@ -100,19 +100,22 @@ def _composed(x: Tensor) -> tuple[Tensor, ...]:
 
 
 _Preset = dict[str, dict[str, Any]]
+_Schedule = tuple[tuple[float, float], ...]
 _RISE_AND_FALL = ((0.0, 0.001), (0.25, 0.01), (0.75, 0.001))
 _MILD = ((0.0, 0.001), (0.25, 0.003))
 
 
-def _presets(
-    lam: tuple[tuple[float, float], ...], hidden: tuple[int, ...], notebook: bool = True
-) -> dict[str, _Preset]:
-    """The presets of a formula: its schedule and hidden layers with what all formulas share."""
+def _presets(hidden: tuple[int, ...], published: _Schedule, best: _Preset, notebook: bool = True) -> dict[str, _Preset]:
+    """The presets of a formula: its published schedule, and the settings of ours, with what all formulas share."""
     model = {"hidden": hidden}
-    training: dict[str, Any] = {"steps": 20_000, "batch_size": 0, "lr": 2e-3, "lam": lam, "reduction": "sum"}
-    plain: dict[str, Any] = {**training, **AS_PUBLISHED}
+    training: dict[str, Any] = {"steps": 20_000, "batch_size": 0, "lr": 2e-3, "reduction": "sum"}
+    plain: dict[str, Any] = {**training, "lam": published, **AS_PUBLISHED}
     presets: dict[str, _Preset] = {
-        "best": {"model": model, "geometry": {"width": 2.0, "layer_gap": 0.1}, "training": training},
+        "best": {
+            "model": model,
+            "geometry": {"layer_gap": 0.1, **best["geometry"]},
+            "training": {**training, "penalty": "subgradient", **best["training"]},
+        },
         "paper": {"model": model, "geometry": {"width": 2.0, "layer_gap": 0.1}, "training": plain},
     }
     if notebook:
@@ -124,11 +127,16 @@ def _presets(
     return presets
 
 
+_WIDE = {"width": 6.0}
+_BEST = {"geometry": _WIDE, "training": {"lam": ((0.0, 0.001), (0.25, 0.01), (0.75, 0.002))}}
+_BEST_SHARED = {"geometry": {"width": 3.0}, "training": {"lam": ((0.0, 0.0007), (0.25, 0.007), (0.75, 0.0007))}}
+_BEST_COMPOSED = {"geometry": _WIDE, "training": {"lam": ((0.0, 0.0001), (0.25, 0.0003)), "finish": 0.5}}
+
 FORMULAS = (
     FormulaTask(
         "products",
         "x1 x4 + x2 x3 and x1 x4 - x2 x3 (paper, Figure 2)",
-        _presets(_RISE_AND_FALL, (20, 20), notebook=False),
+        _presets((20, 20), _RISE_AND_FALL, _BEST, notebook=False),
         inputs=4,
         outputs=("x1x4+x2x3", "x1x4−x2x3"),
         columns=_products,
@@ -136,7 +144,7 @@ FORMULAS = (
     FormulaTask(
         "symbolic-a",
         "independent formulas, x2^2 + sin(pi x4) and (x1 + x3)^3 (paper, Section 3.1)",
-        _presets(_RISE_AND_FALL, (20, 20)),
+        _presets((20, 20), _RISE_AND_FALL, _BEST),
         inputs=4,
         outputs=("x2²+sin πx4", "(x1+x3)³"),
         columns=_independent,
@@ -144,7 +152,7 @@ FORMULAS = (
     FormulaTask(
         "symbolic-b",
         "formulas that share features, x1^2, x1^2 + x2^2, x1^2 + x2^2 + x3^2 (paper, Section 3.1)",
-        _presets(_RISE_AND_FALL, (20, 20)),
+        _presets((20, 20), _RISE_AND_FALL, _BEST_SHARED),
         inputs=3,
         outputs=("x1²", "x1²+x2²", "x1²+x2²+x3²"),
         columns=_shared,
@@ -152,7 +160,7 @@ FORMULAS = (
     FormulaTask(
         "symbolic-c",
         "a formula of formulas, sqrt((x1 - x2)^2 + (x3 - x4)^2) (paper, Section 3.1)",
-        _presets(_MILD, (20, 20, 20, 20)),
+        _presets((20, 20, 20, 20), _MILD, _BEST_COMPOSED),
         inputs=4,
         outputs=("distance",),
         columns=_composed,

@@ -177,12 +177,21 @@ _TRAINING: dict[str, Any] = {"steps": 20_000, "batch_size": 0}
 _PLAIN: dict[str, Any] = {**_TRAINING, **AS_PUBLISHED}
 _RISE_AND_FALL = ((0.0, 0.1), (0.25, 1.0), (0.75, 0.1))
 _CONSTANT = ((0.0, 1.0),)
+_BEST: dict[str, Any] = {
+    **_TRAINING,
+    "lr": 2e-3,
+    "lam": ((0.0, 0.1), (0.25, 1.0)),
+    "penalty": "subgradient",
+    "finish": 0.15,
+    "finish_lr": 1e-3,
+    "cut": 0.05,
+}
 
 MODULAR_ADDITION = ModularAdditionTask(
     "modular-addition",
     "addition modulo 59 from two embedded tokens (paper, Section 3.3)",
     {
-        "best": {"training": {**_TRAINING, "lr": 1e-3, "lam": _RISE_AND_FALL, "finish": 0.2}},
+        "best": {"geometry": {"width": 8.0}, "training": {**_BEST, "steps": 16_000, "batch_size": 512}},
         "paper": {"training": {**_PLAIN, "lr": 1e-3, "lam": _RISE_AND_FALL}},
     },
 )
@@ -190,7 +199,7 @@ S4 = S4Task(
     "s4",
     "composition of permutations of four things from two embedded tokens (paper, Section 3.3)",
     {
-        "best": {"geometry": {"width": 1.0}, "training": {**_TRAINING, "lr": 2e-3, "lam": _CONSTANT, "finish": 0.2}},
+        "best": {"geometry": {"width": 3.0}, "training": _BEST},
         "paper": {"training": {**_PLAIN, "lr": 2e-3, "lam": _RISE_AND_FALL}},
         "notebook": {"geometry": {"width": 1.0}, "training": {**_PLAIN, "lr": 2e-3, "lam": _CONSTANT}},
     },

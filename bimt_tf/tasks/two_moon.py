@@ -76,7 +76,7 @@ TWO_MOON = TwoMoonTask(
     {
         "best": {
             "geometry": {"width": 2.0, "layer_gap": 0.1},
-            "training": {**_TRAINING, "lam": _RISE_AND_FALL},
+            "training": {**_TRAINING, "lam": _RISE_AND_FALL, "penalty": "subgradient", "finish": 0.0},
         },
         "paper": {
             "geometry": {"width": 2.0, "layer_gap": 0.1},
