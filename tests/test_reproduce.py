@@ -63,13 +63,16 @@ def test_tables_are_written_and_runs_shared(tmp_path, capsys):
     assert header[1:3] == ["vanilla, paper", "vanilla, ours"] and first[0].startswith("symbolic (a)")
     losses = [json.loads((tmp_path / f"runs/symbolic-a/bimt-seed{s}/summary.json").read_text()) for s in (0, 1)]
     assert first[-1].startswith(f"{sum(run['test_loss'] for run in losses) / 2:.1e}")
+    assert {path.name for path in (tmp_path / "docs").glob("network-*.png")} == {
+        "network-symbolic-a.png", "network-two-moon.png",
+    }  # fmt: skip
     claims = (tmp_path / "docs" / "claims.md").read_text()
     assert "no path" in claims and "one class" in claims and "of 2" in claims
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("summary.json")}
     assert len(before) == 8
     assert bimt("reproduce", "table2", *words) == 0
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("summary.json")} == before
-    assert "n of" not in (tmp_path / "docs" / "comparison.md").read_text().splitlines()[0]
+    assert "of 2 rows" in (tmp_path / "docs" / "comparison.md").read_text().splitlines()[0]
     assert (tmp_path / "docs" / "table2.md").exists()
     assert bimt("reproduce", "figA1", "--tasks", "symbolic-a", *words[2:]) == 0
     with (tmp_path / "docs" / "figA1.csv").open() as file:

@@ -163,7 +163,7 @@ def _tables(
     claims = _claims(wanted, runs)
     if claims.rows:
         files += _write_table(docs / "claims", f"The paper's qualitative claims, computed ({head}).\n\n", claims)
-    return files, line
+    return files + _networks(wanted, runs, docs), line
 
 
 _LEGEND = {
@@ -185,6 +185,22 @@ def _claims(wanted: Plan, runs: Runs) -> Table:
             numbers = "; ".join(finding.numbers for finding in findings)
             lines.append([claim.row, claim.text, verdict, f"{count} of {len(findings)}", numbers])
     return Table(["task", "claim", "in every seed", "seeds", "by seed"], lines)
+
+
+def _networks(wanted: Plan, runs: Runs, docs: Path) -> list[Path]:
+    """The counted rows' networks, of bimt and the first seed."""
+    from bimt_tf.analysis.graph import connection_graph
+    from bimt_tf.figures.network import network_figure
+
+    files = []
+    for each in wanted.rows:
+        if each.counted and (key := (each.name, "bimt", wanted.seeds[0])) in runs:
+            trainer = _loaded(runs[key])
+            graph, labels = connection_graph(trainer.bimt, "unrolled"), trainer.task.labels(trainer.config.data)
+            title = f"{each.label} · bimt · seed {wanted.seeds[0]}"
+            drawn = network_figure(graph, trainer.bimt.wiring, labels=labels, title=title)
+            files += _write_figure(docs / f"network-{each.name}", drawn)
+    return files
 
 
 def _figure_2(wanted: Plan, runs: Runs, docs: Path) -> tuple[list[Path], str]:
