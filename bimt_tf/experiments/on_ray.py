@@ -13,7 +13,7 @@ from typing import Any
 
 from bimt_tf.errors import InputError
 from bimt_tf.experiments.pool import End, Job
-from bimt_tf.experiments.processes import Said, attempt, log_of
+from bimt_tf.experiments.processes import Said, attempt, log_of, with_log
 
 __all__ = ["RayTasks"]
 
@@ -73,7 +73,7 @@ class RayTasks:
             kind, text = self._ray.get(reference)
         except Exception as error:  # the worker died, its machine is gone, memory ran out, or it was cancelled
             return End(job, "died", f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
-        return End(job, kind, f"{text}; see {log_of(job.path)}" if kind == "died" else text)
+        return End(job, kind, with_log(job.path, text) if kind == "died" else text)
 
 
 def _task(job: Job, draw: bool) -> Said:

@@ -21,9 +21,9 @@ from typing import Any, Literal, NamedTuple
 
 from bimt_tf.errors import InputError
 from bimt_tf.experiments.pool import LEFTOVERS, POLL, End, Job, finished
-from bimt_tf.experiments.stopping import RunFailed
+from bimt_tf.experiments.stopping import Interrupted, RunFailed
 
-__all__ = ["Processes", "attempt", "log_of"]
+__all__ = ["Processes", "attempt", "log_of", "with_log"]
 
 PRELOADED = [  # the last two load on first use: more than a second of every run
     "bimt_tf.experiments.run", "bimt_tf.models.mlp", "bimt_tf.models.transformer", "torch._dynamo", "sklearn.datasets",
@@ -97,17 +97,22 @@ class Processes:
         code = one.process.exitcode
         one.said.close()
         one.process.close()
-        log = log_of(one.job.path)
         if said is None:
             how = f"signal {-code} ({_signal(-code)})" if code is not None and code < 0 else f"exit code {code}"
-            return End(one.job, "died", f"the process ended with {how}; see {log}")
+            return End(one.job, "died", with_log(one.job.path, f"the process ended with {how}"))
         kind, text = said
-        return End(one.job, kind, f"{text}; see {log}" if kind == "died" else text)
+        return End(one.job, kind, with_log(one.job.path, text) if kind == "died" else text)
 
 
 def log_of(run: Path) -> Path:
     """The file beside a run directory that takes what the run's process prints."""
     return run.with_name(f"{run.name}.log")
+
+
+def with_log(run: Path, text: str) -> str:
+    """A sentence that names the run's log, if there is anything in it."""
+    log = log_of(run)
+    return f"{text}; see {log}" if log.exists() and log.stat().st_size else text
 
 
 def attempt(job: Job, draw: bool) -> Said:
@@ -125,6 +130,8 @@ def attempt(job: Job, draw: bool) -> Said:
                 resume_run(job.path, draw=draw)
     except (InputError, RunFailed) as error:
         return "failed", str(error)
+    except Interrupted as error:
+        return "died", str(error)
     except Exception as error:
         traceback.print_exc()
         return "died", f"{type(error).__name__}: {' '.join(str(error).split())}"
