@@ -8,7 +8,7 @@ bimt.bake_()                              # at the end: neurons into slot order
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from bimt_tf import cost
 from bimt_tf.adapters import homes, wire
+from bimt_tf.cost import Charged, Coefficient
 from bimt_tf.errors import InputError
 from bimt_tf.geometry import Geometry
 from bimt_tf.layout import Layout, bake_
@@ -26,7 +27,7 @@ from bimt_tf.wiring import Wiring
 __all__ = ["BIMT"]
 
 CACHED_ENTRIES = 2**22
-"""Coefficients are kept between steps up to this many entries; beyond, they are made from coordinates each time."""
+"""Up to this many entries coefficients are kept as tensors between steps; beyond, coordinates alone are (cost.py)."""
 
 
 class BIMT:
@@ -77,7 +78,8 @@ class BIMT:
 
     def coefficients(self) -> dict[str, Tensor]:
         """Charged parameter -> what each of its entries pays per unit of |w| (cost.py); the parameter's shape."""
-        return dict(zip(self._scales, (c for _, c in self._weights()), strict=True))
+        made = (c if isinstance(c, Tensor) else c.whole() for _, c in self._weights())
+        return dict(zip(self._scales, made, strict=True))
 
     def cost(self) -> Float[Tensor, ""]:
         """The connection cost (Eqs. 3 and 4), differentiable in the weights."""
@@ -137,29 +139,29 @@ class BIMT:
         layout.check(self.wiring)
         self.layout = layout
 
-    def _weights(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def _weights(self) -> Iterator[Charged]:
         """(parameter, coefficient) of everything charged; coefficients are remade when the layout changed."""
         parameters = self.parameters
         like = next(iter(parameters.values()))
         slots = tuple(self.layout.slots.values())
         # an inference tensor counts no versions: its coefficients are made anew each time
         version = (*(object() if s.is_inference() else s._version for s in slots), like.device, like.dtype)
-        if self._cached is not None and self._cached.version == version and _same(self._cached.slots, slots):
-            yield from zip((parameters[name] for name in self._scales), self._cached.coefficients, strict=True)
-            return
-        self.layout.check(self.wiring)
+        if self._cached is None or self._cached.version != version or not _same(self._cached.slots, slots):
+            self.layout.check(self.wiring)
+            with torch.inference_mode(False), torch.no_grad():  # what is kept must serve a later backward pass
+                self._cached = _Cached(slots, version, self._coefficients(parameters))
+        yield from zip((parameters[name] for name in self._scales), self._cached.coefficients, strict=True)
+
+    def _coefficients(self, parameters: Mapping[str, Tensor]) -> Sequence[Tensor | Coefficient]:
+        """Of everything charged: whole for a small model, as coordinates for a large one."""
         places = self.places
         charged = {wired.parameter: wired for wired in self.wiring.wired if wired.parameter in self._scales}
-        keep = sum(wired.numel for wired in charged.values()) <= CACHED_ENTRIES
-        made: list[Tensor] = []
-        for name, scale in self._scales.items():
-            with torch.inference_mode(False), torch.no_grad():  # what is kept must serve a later backward pass
-                c = cost.coefficient(charged[name], self.geometry, places, scale, parameters[name])
-            if keep:
-                made.append(c)
-            yield parameters[name], c
-        if keep:
-            self._cached = _Cached(slots, version, made)
+        made = [
+            Coefficient.of(charged[name], self.geometry, places, scale, parameters[name])
+            for name, scale in self._scales.items()
+        ]
+        small = sum(wired.numel for wired in charged.values()) <= CACHED_ENTRIES
+        return [c.whole() for c in made] if small else made
 
 
 class _Cached(NamedTuple):
@@ -167,7 +169,7 @@ class _Cached(NamedTuple):
 
     slots: tuple[Tensor, ...]
     version: tuple[object, ...]
-    coefficients: list[Tensor]
+    coefficients: Sequence[Tensor | Coefficient]
 
 
 def _same(these: tuple[Tensor, ...], those: tuple[Tensor, ...]) -> bool:

@@ -74,14 +74,18 @@ class Geometry:
 
     def distance(self, source: Float[Tensor, "n dims"], target: Float[Tensor, "m dims"]) -> Float[Tensor, "n m"]:
         """Wire lengths between coordinates of two neighbouring layers."""
+        return self.lengths(source[:, None], target[None])
+
+    def lengths(self, source: Float[Tensor, "... dims"], target: Float[Tensor, "... dims"]) -> Float[Tensor, "..."]:
+        """Wire lengths between coordinates of two neighbouring layers, shape against shape as they broadcast."""
         if self.norm == "l1":
-            lengths = (source[:, None, 0] - target[None, :, 0]).abs_()
-            for dim in range(1, source.shape[1]):
-                lengths += (source[:, None, dim] - target[None, :, dim]).abs_()
+            lengths = (source[..., 0] - target[..., 0]).abs_()
+            for dim in range(1, source.shape[-1]):
+                lengths += (source[..., dim] - target[..., dim]).abs_()
             return lengths.add_(self.layer_gap)
-        squares = (source[:, None, 0] - target[None, :, 0]).square_()
-        for dim in range(1, source.shape[1]):
-            squares += (source[:, None, dim] - target[None, :, dim]).square_()
+        squares = (source[..., 0] - target[..., 0]).square_()
+        for dim in range(1, source.shape[-1]):
+            squares += (source[..., dim] - target[..., dim]).square_()
         return squares.add_(self.layer_gap**2).sqrt_()
 
 

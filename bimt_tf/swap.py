@@ -4,21 +4,22 @@ With every other population fixed, neuron a in slot b costs C[a, b] = sum over i
 No connection joins a population to itself, so a permutation costs sum_a C[a, slot(a)]: a linear assignment.
 
 - assignment: each population solved exactly (SciPy); heads by solving every (head, segment) pair inside and then
-  the assignment of heads to segments; populations swept until none improves.
+  the assignment of heads to segments; populations swept until none improves (a large model's until a sweep gains
+  less than a hundredth of all that was gained).
 - greedy: the paper's. The top k neurons by Eq. 5, each exchanged with the partner that lowers the cost most.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from bimt_tf.assignment import assign
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.geometry import Geometry
 from bimt_tf.layout import Layout
@@ -30,8 +31,9 @@ Method = Literal["assignment", "greedy"]
 Slots = dict[str, np.ndarray]
 
 STRICT = 1e-12  # an improvement below this share of the cost is rounding, not progress
-PRICED = 64  # from so many neurons on, prices pay for themselves
-SHARPNESS, ROUNDS = 200.0, 20  # of the prices; they change the time of the solution, never the solution
+LARGE = 2**22  # beyond so many joined pairs of neurons a search ends before its fixed point:
+SETTLED = 0.01  # once a sweep gains less than this share of all that was gained
+CHUNK = 2**20  # entries of a parameter that are summed at once
 
 
 class SwapReport(NamedTuple):
@@ -73,12 +75,15 @@ class Placement:
         score = {name: np.zeros(p.size) for name, p in wiring.populations.items()}
         constant = 0.0
         for wired in wiring.wired:
-            size = parameters[wired.parameter].detach().abs()
+            parameter = parameters[wired.parameter].detach()
             if not isinstance(wired, Connection):
-                constant += scale.get(wired.parameter, 0.0) * geometry.layer_gap * float(size.sum(dtype=torch.float64))
+                if wired.parameter in scale:
+                    constant += scale[wired.parameter] * geometry.layer_gap * _sum_of_sizes(parameter)
                 continue
             p, q = (stage.population for stage in wired.stages)
-            joined = wired.flatten(size).sum(0, dtype=torch.float64).cpu().numpy()
+            sizes = wired.flatten(parameter.abs())
+            joined = (sizes[0].double() if len(sizes) == 1 else sizes.sum(0, dtype=torch.float64)).cpu().numpy()
+            del sizes
             score[p] += joined.sum(1)
             score[q] += joined.sum(0)
             if not wired.local:  # it counts for who is important (Eq. 5), and pulls nobody anywhere
@@ -86,15 +91,17 @@ class Placement:
                 continue
             if (q, p) in strength:
                 p, q, joined = q, p, joined.T
-            scaled = scale[wired.parameter] * joined
-            strength[p, q] = strength[p, q] + scaled if (p, q) in strength else scaled
-        distance = {(p, q): geometry.distance(coordinates[p], coordinates[q]).numpy() for p, q in strength}
+            joined *= scale[wired.parameter]
+            if (p, q) in strength:
+                strength[p, q] += joined
+            else:
+                strength[p, q] = joined
+        distance = _distances(geometry, coordinates, strength)
         neighbours: dict[str, tuple[str, ...]] = {name: () for name in wiring.populations}
         for p, q in strength:
             neighbours[p] += (q,)
             neighbours[q] += (p,)
-        for both in (strength, distance):
-            both.update({(q, p): matrix.T for (p, q), matrix in tuple(both.items())})
+        strength.update({(q, p): matrix.T for (p, q), matrix in tuple(strength.items())})
         if not all(np.isfinite(s).all() for s in score.values()):
             raise InputError("the weights are not finite: neurons cannot be placed")
         return cls(wiring, strength, distance, score, constant, neighbours)
@@ -110,9 +117,46 @@ class Placement:
     def table(self, name: str, slots: Slots) -> np.ndarray:
         """C[a, b]: what neuron a of a population costs in slot b, the other populations fixed."""
         table = np.zeros((len(slots[name]), len(slots[name])))
+        shared: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # neighbours at equal distances take one product
         for q in self.neighbours[name]:
-            table += self.strength[name, q] @ self.distance[name, q][:, slots[q]].T
+            distance, joined = self.distance[name, q], self.strength[name, q][:, _inverse(slots[q])]
+            if id(distance) in shared:
+                shared[id(distance)][1][:] += joined
+            else:
+                shared[id(distance)] = distance, joined
+        for distance, joined in shared.values():
+            table += joined @ distance.T
         return table
+
+
+def _sum_of_sizes(parameter: Tensor) -> float:
+    """Sum of |w| in float64, a part at a time: a vocabulary's table is large."""
+    rows = max(1, CHUNK // max(1, parameter[:1].numel()))
+    return sum(float(part.abs().sum(dtype=torch.float64)) for part in parameter.split(rows))
+
+
+def _distances(
+    geometry: Geometry, coordinates: Mapping[str, Tensor], pairs: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], np.ndarray]:
+    """[slots, slots] of every pair, both ways; populations on the same coordinates share one matrix."""
+    kinds = {name: (at.shape, at.numpy().tobytes()) for name, at in coordinates.items()}
+    made: dict[tuple[Any, Any], np.ndarray] = {}
+    found = {}
+    for p, q in pairs:
+        a, b = kinds[p], kinds[q]
+        if (a, b) not in made:
+            matrix = geometry.distance(coordinates[p], coordinates[q]).numpy()
+            made[b, a] = matrix.T
+            made[a, b] = matrix  # on the same coordinates distances are symmetric
+        found[p, q], found[q, p] = made[a, b], made[b, a]
+    return found
+
+
+def _inverse(slots: np.ndarray) -> np.ndarray:
+    """Slot -> neuron."""
+    order = np.empty_like(slots)
+    order[slots] = np.arange(len(slots))
+    return order
 
 
 def search(
@@ -138,73 +182,51 @@ def _movable(wiring: Wiring) -> list[tuple[Population, ...]]:
 
 
 def _assign(placement: Placement, slots: Slots, tolerance: float) -> int:
-    """Solve group after group exactly until none improves; returns the sweeps it took."""
+    """Solve group after group exactly until none improves, or not by much; returns the sweeps it took."""
     waiting = _movable(placement.wiring)
     group_of = {p.name: group for group in waiting for p in group}
-    sweeps = 0
+    large = sum(strength.size for (p, q), strength in placement.strength.items() if p < q) > LARGE
+    gained, sweeps = 0.0, 0
     while waiting:
         sweeps += 1
+        gain = 0.0
         dirty: dict[str, tuple[Population, ...]] = {}
         for group in waiting:
             dirty.pop(group[0].group, None)
-            if _solve(placement, slots, group, tolerance):
+            if less := _solve(placement, slots, group, tolerance):
+                gain += less
                 touched = (group_of.get(q) for p in group for q in placement.neighbours[p.name])
                 dirty.update({g[0].group: g for g in touched if g is not None})
-        waiting = list(dirty.values())
+        gained += gain
+        waiting = [] if large and gain < SETTLED * gained else list(dirty.values())
     return sweeps
 
 
-def _solve(placement: Placement, slots: Slots, group: tuple[Population, ...], tolerance: float) -> bool:
-    """Place one population, or the populations of one head axis, optimally; True if that lowered the cost."""
+def _solve(placement: Placement, slots: Slots, group: tuple[Population, ...], tolerance: float) -> float:
+    """Place one population, or the populations of one head axis, optimally; returns what that saved."""
     tables = [placement.table(p.name, slots) for p in group]
     before = sum(t[np.arange(p.size), slots[p.name]].sum() for t, p in zip(tables, group, strict=True))
     inside = [_inside(table, p) for table, p in zip(tables, group, strict=True)]
     price = np.sum([price for _, price in inside], axis=0)
     heads = np.arange(group[0].heads)
-    segments = _assignment(price)
-    if not price[heads, segments].sum() < before - tolerance:
-        return False
+    segments = assign(price)
+    after = price[heads, segments].sum()
+    if not after < before - tolerance:
+        return 0.0
     for p, (places, _) in zip(group, inside, strict=True):
         slots[p.name][:] = (segments[:, None] * p.head_size + places[heads, segments]).reshape(-1)
-    return True
+    return float(before - after)
 
 
 def _inside(table: np.ndarray, p: Population) -> tuple[np.ndarray, np.ndarray]:
     """The best places inside for every (head, segment), [heads, segments, head size], and their price."""
     if p.heads == 1:  # the common case, without the cost of indexing four axes
-        places = _assignment(table)
+        places = assign(table)
         return places[None, None], table[np.arange(p.size), places].sum().reshape(1, 1)
     blocks = table.reshape(p.heads, p.head_size, p.heads, p.head_size).swapaxes(1, 2)
-    places = np.array([[_assignment(block) for block in of_head] for of_head in blocks])
+    places = np.array([[assign(block) for block in of_head] for of_head in blocks])
     head, segment, neuron = np.ogrid[: p.heads, : p.heads, : p.head_size]
     return places, blocks[head, segment, neuron, places].sum(axis=2)
-
-
-def _assignment(cost: np.ndarray) -> np.ndarray:
-    """Row -> column of the exact solution of a linear assignment [n, n].
-
-    A large one is solved at approximate prices of its columns, those of the entropy-smoothed problem (Sinkhorn). A
-    constant added to a column leaves the solution as it is, but at good prices most rows find their column free, and
-    the solver's searches are short. Indifferent rows (dead neurons) come last and find as many columns at one price.
-    """
-    if len(cost) < PRICED:
-        return linear_sum_assignment(cost)[1]
-    spread = np.ptp(cost, axis=1)
-    indifferent = np.count_nonzero(spread == 0)
-    if 2 * indifferent > len(cost):
-        return linear_sum_assignment(cost)[1]
-    regret = cost - cost.min(axis=1, keepdims=True)
-    kernel = np.exp(regret / spread.max() * -SHARPNESS)
-    worth = np.ones(len(cost))  # within exp(+-SHARPNESS) n, far from overflow
-    for _ in range(ROUNDS):
-        worth = 1 / ((1 / (kernel @ worth)) @ kernel)
-    if indifferent:
-        worth = np.minimum(worth, np.sort(worth)[-indifferent])
-    regret -= np.log(worth) * (spread.max() / SHARPNESS)
-    order = np.argsort(-spread, kind="stable")
-    columns = np.empty(len(cost), dtype=np.int64)
-    columns[order] = linear_sum_assignment(regret[order])[1]
-    return columns
 
 
 def _exchange(placement: Placement, slots: Slots, top_k: int, tolerance: float) -> int:

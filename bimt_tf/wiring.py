@@ -77,6 +77,15 @@ class Stage:
     column: int = 0
 
 
+def _groups(pattern: str) -> list[str]:
+    """The dimensions of an einops pattern, "(a0 a1) a2" -> "(a0 a1)" and "a2"."""
+    return re.findall(r"\(.*?\)|\S+", pattern)
+
+
+def _words(dim: str) -> list[str]:
+    return dim.strip("()").split()
+
+
 @dataclass(frozen=True)
 class _Wired:
     """A parameter and the populations its axes spell: ``spelled`` and ``flat`` are einops patterns."""
@@ -99,6 +108,18 @@ class _Wired:
         return einops.rearrange(
             tensor.expand(copies, *tensor.shape[1:]), f"{self.flat} -> {self.spelled}", **dict(self.lengths)
         )
+
+    def spread(self, tensor: Tensor, end: int) -> Tensor:
+        """Lay [neurons of ``stages[end]``, n] along the parameter's own dimensions: [*dimensions, n].
+
+        A dimension that the population has no part in has length 1: what comes back is small, and broadcasts.
+        """
+        neurons = _groups(self.flat)[1 + end]
+        own = set(_words(neurons))
+        kept = [dim if own & set(_words(dim)) else "1" for dim in _groups(self.spelled)]
+        named = {word for dim in kept for word in _words(dim)}
+        lengths = {letter: n for letter, n in self.lengths if letter in named}
+        return einops.repeat(tensor, f"{neurons} n -> {' '.join(kept)} n", **lengths)
 
     @property
     def numel(self) -> int:

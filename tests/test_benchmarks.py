@@ -148,3 +148,22 @@ def test_speed_table_says_whether_a_target_is_met(met, said):
 
     cells = [cell.strip() for cell in line(Row("what", 2.5, "x", ">= 2", met, "how")).split("|")]
     assert cells == ["", "what", "2.50 x", ">= 2", said, "how", ""]
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_wide_tables_have_something_to_gain(sparse):
+    from scipy.optimize import linear_sum_assignment
+
+    from benchmarks.gpt2 import table
+
+    cost = table(64, sparse)
+    rows, best = linear_sum_assignment(cost)
+    assert cost.shape == (64, 64) and cost[rows, best].sum() < 0.999 * cost.trace()
+
+
+def test_the_gpt2_table_says_whether_a_target_is_met():
+    from benchmarks.gpt2 import Row, line
+
+    assert line(Row("a", "1 s")) == "| a | 1 s |  |  |"
+    assert line(Row("a", "1 s", "2 s", True)) == "| a | 1 s | 2 s | yes |"
+    assert line(Row("a", "3 s", "2 s", False)) == "| a | 3 s | 2 s | **no** |"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -12,9 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference import Space, loop_cost, loop_gradient, mlp_wires, transformer_wires
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+import bimt_tf.bimt
 from bimt_tf import BIMT, MLP, Geometry, Layout, RegressionTransformer, wire
 from bimt_tf.errors import InputError
+from bimt_tf.wiring import Wiring
 
 F64 = torch.float64
 
@@ -265,3 +270,126 @@ def test_coefficients_have_the_parameters_shapes_and_give_the_cost():
     assert all(c.shape == parameters[name].shape for name, c in coefficients.items())
     total = sum((c * parameters[name].abs()).sum().item() for name, c in coefficients.items())
     assert bimt.cost().item() == pytest.approx(total, rel=1e-12)
+
+
+class Folded(nn.Module):
+    """Every kind of axis: heads, query heads on a key head, '_' axes in and out of parentheses, a table, a gain."""
+
+    TABLE = {
+        "embed": "_ residual",
+        "queries": "(head _ qk) residual",
+        "keys": "head residual qk",
+        "values": "head ov residual",
+        "tokens": "(residual _) hidden",
+        "positions": "_ hidden _ residual",
+        "bias": "hidden",
+        "gain": "residual",
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        shapes = {
+            "embed": (7, 5), "queries": (12, 5), "keys": (3, 5, 2), "values": (3, 4, 5), "tokens": (10, 6),
+            "positions": (2, 6, 3, 5), "bias": (6,), "gain": (5,),
+        }  # fmt: skip
+        for i, (name, shape) in enumerate(shapes.items()):
+            weights = torch.randn(shape, generator=torch.Generator().manual_seed(i), dtype=F64)
+            setattr(self, name, nn.Parameter(torch.where(weights.abs() < 0.2, 0.0, weights)))
+
+    def bimt(self, space: Space) -> BIMT:
+        heads = {"qk": "head", "ov": "head"}
+        rows = [["residual"], ["qk", "ov", "hidden"]]
+        wiring = Wiring.from_table(self.TABLE, self, heads=heads, rows=rows, uncharged=["gain"]).unlocal(space.unlocal)
+        layout = Layout.random(wiring, torch.Generator().manual_seed(1))
+        return BIMT(self, Geometry(space.width, space.gap, space.norm, space.shapes), wiring, space.reduction, layout)
+
+
+FOLDED = [
+    Space(),
+    Space(1.3, 0.1, "l2", {"residual": "ring", "hidden": (2, 3)}, "sum"),
+    Space(unlocal=("keys", "tokens")),
+]
+
+
+def worked(block: int | None, act: Callable[[], list[torch.Tensor]]) -> list[torch.Tensor]:
+    """What ``act()`` gives with coefficients made for ``block`` entries at a time, with whole ones if it is None."""
+    with pytest.MonkeyPatch.context() as patch:
+        if block is not None:
+            patch.setattr(bimt_tf.bimt, "CACHED_ENTRIES", 0)
+            patch.setattr(bimt_tf.cost, "BLOCK_ENTRIES", block)
+        return act()
+
+
+@pytest.mark.parametrize("space", FOLDED, ids=range(len(FOLDED)))
+@pytest.mark.parametrize("block", [1, 4, 11, 10**6])
+def test_blocks_give_what_whole_coefficients_give(space, block):
+    def cost_and_gradients() -> list[torch.Tensor]:
+        model = Folded()
+        bimt = model.bimt(space)
+        (0.3 * bimt.cost()).backward()
+        by_autograd = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+        model.zero_grad()
+        bimt.add_cost_grad_(0.3)
+        bimt.add_cost_grad_(0.1)
+        found = [p.grad for p in model.parameters() if p.grad is not None]
+        assert len(by_autograd) == len(found) == len(Folded.TABLE) - 1  # the gain pays nothing
+        return [bimt.cost().detach(), *by_autograd, *found]
+
+    for found, expected in zip(worked(block, cost_and_gradients), worked(None, cost_and_gradients), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-13, atol=0)
+        assert found.count_nonzero() == expected.count_nonzero() > 0
+
+
+@pytest.mark.parametrize("make", [OPTIMIZERS["adamw"], OPTIMIZERS["sgd"], OPTIMIZERS["groups"]])
+@pytest.mark.parametrize("block", [1, 7])
+def test_the_proximal_step_in_blocks_is_the_whole_one(make, block):
+    def step() -> list[torch.Tensor]:
+        model = Folded()
+        bimt = model.bimt(FOLDED[1])
+        optimizer = make(list(model.parameters()))
+        for _ in range(2):
+            optimizer.zero_grad()
+            sum(p.square().sum() for p in model.parameters()).backward()
+            optimizer.step()
+            bimt.shrink_(0.2, optimizer)
+        return [p.detach() for p in model.parameters()]
+
+    for found, expected in zip(worked(block, step), worked(None, step), strict=True):
+        assert torch.equal(found, expected)
+
+
+class Largest(TorchDispatchMode):
+    """The largest memory that an operation takes anew, in entries."""
+
+    entries = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        given = {t.untyped_storage().data_ptr() for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)}
+        for tensor in tree_leaves(found):
+            if isinstance(tensor, torch.Tensor) and tensor.untyped_storage().data_ptr() not in given:
+                self.entries = max(self.entries, tensor.untyped_storage().nbytes() // tensor.element_size())
+        return found
+
+
+@pytest.mark.parametrize("act", ["gradient", "proximal", "cost"])
+def test_a_large_models_penalty_takes_no_more_memory_than_a_block(act, monkeypatch):
+    model = MLP([40, 60, 50], seed=1)
+    bimt = BIMT(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    do = {
+        "gradient": lambda: bimt.add_cost_grad_(0.1),
+        "proximal": lambda: bimt.shrink_(0.1, optimizer),
+        "cost": lambda: bimt.cost(),
+    }[act]
+    with Largest() as whole:
+        do()
+    assert whole.entries >= 40 * 60
+    monkeypatch.setattr(bimt_tf.bimt, "CACHED_ENTRIES", 0)
+    monkeypatch.setattr(bimt_tf.cost, "BLOCK_ENTRIES", 128)
+    bimt.layout = Layout.random(bimt.wiring, torch.Generator().manual_seed(0))
+    with Largest() as blocks:
+        do()
+    assert 0 < blocks.entries <= 128

@@ -157,6 +157,14 @@ def test_unflatten_inverts_flatten(data):
     assert list(flat.shape[1:]) == [wiring.populations[s.population].size for s in w.stages]
     assert torch.equal(w.unflatten(flat), shapes["w"])
     assert torch.equal(w.flatten(w.unflatten(flat[:1])), flat[:1].expand_as(flat))
+    for end, size in enumerate(flat.shape[1:]):
+        own = torch.arange(size * 2.0).reshape(size, 2)
+        spread = w.spread(own, end)
+        assert spread.ndim == len(w.shape) + 1 and spread.numel() <= 2 * size * copies
+        alone = own.reshape(*(size if i == end else 1 for i in range(flat.ndim - 1)), 2).expand(*flat.shape[1:], 2)
+        for n in range(2):
+            everywhere = w.unflatten(alone[None, ..., n].expand(len(flat), *flat.shape[1:]))
+            assert torch.equal(spread[..., n].expand(w.shape), everywhere)
 
 
 def refuse(says: str, table: dict[str, str], shapes: dict[str, torch.Tensor], **kwargs: object) -> None:

@@ -1,0 +1,92 @@
+"""Linear assignment, exact at any size: rows to columns at the least sum (the placement of one population).
+
+SciPy's shortest augmenting paths find the optimum. A constant added to a column leaves the optimum as it is, but at
+good prices most rows find their column free, and the paths are short. So large problems are solved at the prices of
+the entropy-smoothed problem (Sinkhorn), and of wide ones these are sharpened in stages, from a coarser problem on.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+__all__ = ["assign", "lower_bound"]
+
+PRICED = 64  # from so many rows on, prices pay for themselves
+SHARPNESS, ROUNDS = 200.0, 20  # of the prices; they change the time of the solution, never the solution
+WIDE = 256  # from so many rows on, several stages of prices pay for themselves
+STAGES = ((30.0, 10), (120.0, 10), (500.0, 10), (2000.0, 15), (8000.0, 15))  # (sharpness, rounds) of a wide problem
+REFINED, COARSENING = 3, 4  # the last stages of a problem whose first ones were those of every fourth row and column
+TINY = np.float32(1e-30)
+
+
+def assign(cost: np.ndarray) -> np.ndarray:
+    """Row -> column of the exact solution of a linear assignment [n, n].
+
+    Indifferent rows (dead neurons) come last and find as many columns at one price.
+    """
+    if len(cost) < PRICED:
+        return linear_sum_assignment(cost)[1]
+    spread = np.ptp(cost, axis=1)
+    indifferent = np.count_nonzero(spread == 0)
+    if 2 * indifferent > len(cost):
+        return linear_sum_assignment(cost)[1]
+    regret = cost - cost.min(axis=1, keepdims=True)
+    price = _prices(regret, spread.max()) if len(cost) < WIDE else _staged_prices(regret)
+    if indifferent:
+        price = np.maximum(price, np.sort(price)[indifferent - 1])
+    regret += price
+    order = np.argsort(-spread, kind="stable")
+    columns = np.empty(len(cost), dtype=np.int64)
+    columns[order] = linear_sum_assignment(regret[order])[1]
+    return columns
+
+
+def lower_bound(cost: np.ndarray) -> float:
+    """No assignment of [n, n] costs less: at prices, every row takes its best column, and the prices are paid back."""
+    price = _staged_prices(cost)
+    return float((cost + price).min(axis=1).sum() - price.sum())
+
+
+def _prices(regret: np.ndarray, spread: float) -> np.ndarray:
+    """Column prices of the smoothed problem; ``spread`` is the largest regret."""
+    kernel = np.exp(regret / spread * -SHARPNESS)
+    worth = np.ones(len(regret))  # within exp(+-SHARPNESS) n, far from overflow
+    for _ in range(ROUNDS):
+        worth = 1 / ((1 / (kernel @ worth)) @ kernel)
+    return -np.log(worth) * (spread / SHARPNESS)
+
+
+def _staged_prices(cost: np.ndarray, stages: int = len(STAGES)) -> np.ndarray:
+    """Column prices of a wide problem: smoothed problems, each sharper and at the prices of the one before.
+
+    They start from the columns' means, which say nothing about rows, or from a coarser problem's prices: neighbouring
+    slots are worth much the same.
+    """
+    n = len(cost)
+    start = -cost.mean(axis=0)
+    if n >= WIDE * COARSENING:
+        coarse = np.arange(0, n, COARSENING)
+        start = np.interp(np.arange(n), coarse, _staged_prices(cost[np.ix_(coarse, coarse)], stages))
+        stages = REFINED
+    regret = cost + start
+    regret -= regret.min(axis=1, keepdims=True)
+    scale = regret.max()
+    if not scale > 0:
+        return start
+    regret /= scale
+    flat = regret.astype(np.float32)  # half the memory to run through, and exact enough for prices
+    del regret
+    price = np.zeros(n, dtype=np.float32)
+    kernel = np.empty_like(flat)
+    for sharpness, rounds in STAGES[-stages:]:
+        np.add(flat, price, out=kernel)
+        kernel -= kernel.min(axis=1, keepdims=True)
+        kernel *= -sharpness
+        np.exp(kernel, out=kernel)
+        worth = np.ones(n, dtype=np.float32)
+        for _ in range(rounds):
+            rows = np.maximum(kernel @ worth, TINY)
+            worth = 1 / np.maximum((1 / rows) @ kernel, TINY)
+        price -= np.log(worth) / np.float32(sharpness)
+    return start + price.astype(np.float64) * scale
