@@ -128,9 +128,12 @@ def _presets(hidden: tuple[int, ...], published: _Schedule, best: _Preset, noteb
 
 
 _WIDE = {"width": 6.0}
-_BEST = {"geometry": _WIDE, "training": {"lam": ((0.0, 0.001), (0.25, 0.01), (0.75, 0.002))}}
-_BEST_SHARED = {"geometry": {"width": 3.0}, "training": {"lam": ((0.0, 0.0007), (0.25, 0.007), (0.75, 0.0007))}}
-_BEST_COMPOSED = {"geometry": _WIDE, "training": {"lam": ((0.0, 0.0001), (0.25, 0.0003)), "finish": 0.5}}
+_BEST: _Preset = {"geometry": _WIDE, "training": {"lam": ((0.0, 0.001), (0.25, 0.01), (0.75, 0.002))}}
+_BEST_SHARED: _Preset = {
+    "geometry": {"width": 3.0},
+    "training": {"lam": ((0.0, 0.0007), (0.25, 0.007), (0.75, 0.0007))},
+}
+_BEST_COMPOSED: _Preset = {"geometry": _WIDE, "training": {"lam": ((0.0, 0.0001), (0.25, 0.0003)), "finish": 0.5}}
 
 FORMULAS = (
     FormulaTask(
