@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bimt_tf import __version__
+from bimt_tf.cli_finetune import finetune
 from bimt_tf.cli_options import config_options, overrides_of
 from bimt_tf.cli_reproduce import reproduce
 from bimt_tf.cli_sweep import sweep
 from bimt_tf.errors import InputError
-from bimt_tf.tasks import TASKS
+from bimt_tf.tasks import TASKS, variant
 from bimt_tf.train import config as configs
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def bimt() -> None:
 
 @bimt.command(epilog="Tasks: " + "; ".join(f"{t.name}: {t.summary}" for t in TASKS.values()) + ".")
 @click.argument("task")
+@click.option("--model", help="what learns it, for tasks with a choice: mlp (default) or transformer")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="a config.yaml to start from")
 @click.option("--preset", help="settings to start from: best (default), paper, notebook")
 @click.option("--out", type=click.Path(path_type=Path), help="run directory [runs/TASK-METHOD-seedN]")
@@ -48,6 +50,7 @@ def bimt() -> None:
 @click.option("--log", "loggers", multiple=True, help="also log to tensorboard or wandb (repeatable)")
 def train(
     task: str,
+    model: str | None,
     config_file: Path | None,
     preset: str | None,
     out: Path | None,
@@ -61,7 +64,7 @@ def train(
 
     Values in brackets are defaults; the task's preset may say otherwise (config.yaml shows what was used).
     """
-    config = _config(task, config_file, preset, seed, method, given)
+    config = _config(task if model is None else variant(task, model), config_file, preset, seed, method, given)
     from bimt_tf.experiments.run import free_directory, train_run
 
     out = out if out is not None else free_directory(config)
@@ -71,6 +74,7 @@ def train(
 
 
 config_options(train)
+bimt.add_command(finetune)
 bimt.add_command(sweep)
 bimt.add_command(reproduce)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -26,14 +27,14 @@ def _kind(annotation: Any) -> Any:
     return {int: click.INT, float: click.FLOAT}.get(plain, click.STRING)
 
 
-def config_options(command: click.Command) -> click.Command:
-    """Give a command one option for every config field of any task, with the field's own sentence.
+def config_options(command: click.Command, tasks: Iterable[str] = tuple(TASKS)) -> click.Command:
+    """Give a command one option for every config field of any of these tasks, with the field's own sentence.
 
     The default is shown where all tasks have the same.
     """
     options: dict[str, click.Option] = {}
     defaults: dict[str, set[Any]] = {}
-    for task in TASKS:
+    for task in tasks:
         for cls in sections_of(task).values():
             hints = typing.get_type_hints(cls)
             for field in dataclasses.fields(cls):

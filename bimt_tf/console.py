@@ -233,9 +233,12 @@ def print_summary(out: Path, summary: dict[str, Any]) -> None:
     rows = [("test loss", f"{summary['test_loss']:.3g}")]
     if "test_accuracy" in summary:
         rows.append(("accuracy", f"{summary['test_accuracy']:.2%} test, {summary['train_accuracy']:.2%} training"))
+    for unit in ("character", "byte", "token"):
+        if (bits := summary.get(f"test_bits_per_{unit}")) is not None:
+            rows.append((f"bits per {unit}", f"{bits:.3f} held-out"))
     rows += [
         ("active weights", f"{summary['active_weights']:,} of {summary['total_weights']:,}"),
-        ("modularity", f"{summary['modularity_shared']:.3f} shared, {summary['modularity_unrolled']:.3f} unrolled"),
+        *_modularity_row(summary),
         ("mean wiring length", f"{summary['wiring_length']:.3f}"),
         ("training took", f"{summary['seconds']:.0f} s"),
     ]
@@ -248,8 +251,15 @@ def print_summary(out: Path, summary: dict[str, Any]) -> None:
     for name, value in rows:
         table.add_row(name, value)
     console.print(table)
+    if (plain := out / "huggingface").is_dir():
+        console.print(f"for transformers: {plain}", soft_wrap=True)
     console.print(f"figures: {out / 'figures'}", soft_wrap=True)
     console.print(f"results: {out}", soft_wrap=True)
+
+
+def _modularity_row(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    shared, unrolled = summary["modularity_shared"], summary["modularity_unrolled"]
+    return [] if shared is None else [("modularity", f"{shared:.3f} shared, {unrolled:.3f} unrolled")]
 
 
 def print_sweep(result: SweepResult) -> None:

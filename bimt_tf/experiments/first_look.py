@@ -28,15 +28,23 @@ from bimt_tf.train.trainer import Trainer
 
 __all__ = ["first_look"]
 
+MOST_EDGES = 150_000  # of a graph that is measured and drawn, which takes minutes then
+MOST_CLASSES = 300  # of a matrix that can be read
+
 
 def first_look(run: RunDirectory, trainer: Trainer, *, draw: bool = True) -> dict[str, Any]:
     """Measure the network, draw its figures into DIR/figures if asked to, write summary.json and return it."""
     config, bimt = trainer.config, trainer.bimt
     parameters = bimt.parameters
     connections = [parameters[c.parameter].detach() for c in bimt.wiring.connections]
-    unrolled = connection_graph(bimt, residual="unrolled")
-    length = wiring_length(bimt)
     probes, notes = _probes(trainer)
+    nonzero = sum(int(w.count_nonzero()) for w in connections)
+    unrolled = None
+    if nonzero <= MOST_EDGES:
+        unrolled = connection_graph(bimt, residual="unrolled")
+    else:
+        notes.append(f"no graph of {nonzero:,} weights: modularity and drawing stop at {MOST_EDGES:,}")
+    length = wiring_length(bimt)
     summary: dict[str, Any] = {
         "task": config.task,
         "preset": config.preset,
@@ -47,11 +55,11 @@ def first_look(run: RunDirectory, trainer: Trainer, *, draw: bool = True) -> dic
         **{f"train_{name}": value for name, value in trainer.evaluate("train").items()},
         "cost": float(bimt.cost().detach()),
         "active_weights": trainer.active(),
-        "nonzero_weights": sum(int(w.count_nonzero()) for w in connections),
+        "nonzero_weights": nonzero,
         "total_weights": sum(w.numel() for w in connections),
         "severed": severed(bimt),
-        "modularity_shared": modularity(connection_graph(bimt, residual="shared")),
-        "modularity_unrolled": modularity(unrolled),
+        "modularity_shared": None if unrolled is None else modularity(connection_graph(bimt, residual="shared")),
+        "modularity_unrolled": None if unrolled is None else modularity(unrolled),
         "wiring_length": length.mean,
         "wiring_length_total": length.total,
         **_best_pair(probes),
@@ -87,7 +95,9 @@ def _best_pair(probes: list[Probed]) -> dict[str, Any]:
     return {"best_pair": [pair.first, pair.second], "best_pair_r2": pair.nonlinear}
 
 
-def _draw(run: RunDirectory, trainer: Trainer, graph: nx.Graph, probes: list[Probed], summary: dict[str, Any]) -> None:
+def _draw(
+    run: RunDirectory, trainer: Trainer, graph: nx.Graph | None, probes: list[Probed], summary: dict[str, Any]
+) -> None:
     config, task = trainer.config, trainer.task
     result = f"test loss {summary['test_loss']:.2g}"
     if task.kind == "classification":
@@ -96,17 +106,17 @@ def _draw(run: RunDirectory, trainer: Trainer, graph: nx.Graph, probes: list[Pro
         f"{config.task} · {config.method} · seed {config.seed}: {result}, "
         f"{summary['active_weights']} of {summary['total_weights']:,} weights"
     )
-    figures = {
-        "network": network_figure(graph, trainer.bimt.wiring, labels=task.labels(config.data), title=title),
-        "curves": curves_figure(run.records()),
-    }
+    figures = {"curves": curves_figure(run.records())}
+    if graph is not None:
+        labels = task.labels(config.data)
+        figures["network"] = network_figure(graph, trainer.bimt.wiring, labels=labels, title=title)
     with torch.no_grad():
         outputs = trainer.model(trainer.held_out.inputs).cpu()
     true, predicted = task.reported(config.data, outputs, trainer.data.test.targets)
-    if task.kind == "classification":
-        classes = task.labels(config.data)["output"]
+    classes = task.classes(config.data) if task.kind == "classification" else []
+    if 0 < len(classes) <= MOST_CLASSES:
         figures["confusion"] = confusion_figure(true.numpy(), predicted.numpy(), classes)
-    else:
+    elif not classes:
         figures["prediction"] = prediction_figure(true.numpy(), predicted.numpy(), name="y", r2=_r2(true, predicted))
     wanted, probed = probes[0] if probes else (None, None)
     if wanted and probed and (pair := probed.best_pair) is not None:

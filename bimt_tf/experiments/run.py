@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import torch
 
+from bimt_tf.experiments.finetune import save_plain
 from bimt_tf.experiments.first_look import first_look
 from bimt_tf.experiments.stopping import Interrupted, RunFailed, caught_signals
 from bimt_tf.train.config import Config
@@ -133,4 +134,6 @@ def _go(run: RunDirectory, trainer: Trainer, loggers: Sequence[str], watcher: Wa
             raise Interrupted(caught[0], f"stopped at step {trainer.step}; 'bimt resume {run.path}' goes on")
         watcher.stage("measuring and drawing" if draw else "measuring")
         run.save_result(trainer)
+        if trainer.task.pretrained:
+            save_plain(trainer, run.path)
         return first_look(run, trainer, draw=draw)

@@ -175,7 +175,7 @@ def _plot(sweep: Sweep, out: Path, outcomes: Sequence[Outcome]) -> Path | None:
     points = [
         ParetoPoint(o.job.config.method, s["active_weights"], s["test_loss"], s["modularity_shared"])
         for o in outcomes
-        if (s := o.summary) is not None
+        if (s := o.summary) is not None and s["modularity_shared"] is not None  # too large for a graph
     ]
     if not any(drawable(point) for point in points):
         return None

@@ -52,6 +52,8 @@ class Task(ABC):
     """
 
     kind: ClassVar[Literal["regression", "classification"]] = "regression"
+    pretrained: ClassVar[bool] = False
+    """whether the model is one of Hugging Face's, which a run then gives back as such"""
 
     name: str
     summary: str
@@ -82,6 +84,14 @@ class Task(ABC):
     @abstractmethod
     def labels(self, options: Any) -> Mapping[str, list[str]]:
         """Population -> what its neurons are called; ``input`` and ``output`` if anything."""
+
+    def classes(self, options: Any) -> list[str]:
+        """What the classes of a classification are called, by number; the output's neurons unless the task says."""
+        return self.labels(options)["output"]
+
+    def measure(self, options: Any, model: nn.Module, examples: Data) -> dict[str, float]:
+        """The metrics of a model on examples, called without gradients; a task may choose among many examples."""
+        return self.metrics(options, model(examples.inputs), examples.targets)
 
     def probes(self, options: Any) -> tuple[Probe, ...]:
         """What the first look probes; nothing unless the task says."""

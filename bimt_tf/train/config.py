@@ -88,12 +88,16 @@ class TrainingConfig:
     """examples a step; 0 for the full batch"""
     lr: float = 1e-3
     """Adam's learning rate before the finish phase"""
+    weight_decay: float = 0.0
+    """AdamW's decay: each step takes off lr times this share of every parameter"""
     lam: Schedule = ((0.0, 0.001), (0.12, 0.01), (0.33, 0.1), (0.6, 0.25))
     """lambda of the connection cost: a number, or START:LAMBDA pairs, START a share of the steps before the finish"""
     reduction: Literal["mean", "sum"] = "mean"
     """connection cost averaged over each linear layer (mean) or summed (Eq. 3)"""
     penalty: Literal["proximal", "subgradient"] = "proximal"
     """how the penalty acts: a soft threshold after each step (exact zeros), or its gradient"""
+    norms: Literal["as-is", "effective"] = "as-is"
+    """what pays behind a norm: weights as they are, or effective ones, times the norm's gain (docs/norms.md)"""
     swap_every: int = 200
     """steps between swaps (the paper's S)"""
     swap_method: Literal["assignment", "greedy"] = "assignment"
@@ -128,7 +132,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for name in ("steps", "lr", "finish_lr", "swap_every", "top_k", "threads", "log_every", "checkpoint_every"):
             require_positive(name, getattr(self, name))
-        for name in ("batch_size", "cut", "active"):
+        for name in ("batch_size", "weight_decay", "cut", "active"):
             require_non_negative(name, getattr(self, name))
         for name in ("finish", "bias_free"):
             if not 0 <= getattr(self, name) < 1:
@@ -249,7 +253,14 @@ def spell(schedule: Schedule) -> str:
 
 @functools.cache
 def sentences(cls: type) -> dict[str, str]:
-    """Field -> the sentence that stands under it in the class body."""
+    """Field -> the sentence that stands under it in the class body, or in that of a class it inherits from."""
+    found: dict[str, str] = {}
+    for base in reversed([c for c in cls.__mro__ if dataclasses.is_dataclass(c)]):
+        found |= _own_sentences(base)
+    return found
+
+
+def _own_sentences(cls: type) -> dict[str, str]:
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
     assert isinstance(body, ast.ClassDef)
     found = {}

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bimt_tf.adapters import parameters
+from bimt_tf.errors import InputError
 
 __all__ = ["FlatParameters"]
 
@@ -46,3 +47,23 @@ class FlatParameters:
         filled = [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, self.named.values(), strict=True)]
         assert self.vector.grad is not None
         torch.cat([g.reshape(-1) for g in filled], out=self.vector.grad)
+
+    def state(self) -> dict[str, Tensor]:
+        """Copies of the parameters on the CPU, by name."""
+        return {name: p.detach().cpu().clone() for name, p in self.named.items()}
+
+    def load_(self, state: Mapping[str, Tensor], what: str) -> None:
+        """Overwrite the parameters by :meth:`state`'s.
+
+        Raises:
+            InputError: if they are not of these names and shapes; ``what`` says where they come from.
+        """
+        shapes = {name: list(p.shape) for name, p in self.named.items()}
+        found = {name: list(value.shape) for name, value in state.items()}
+        for name in {**shapes, **found}:
+            if shapes.get(name) != found.get(name):
+                raise InputError(
+                    f"{what} is of another model: {name} is {found.get(name)} in it, {shapes.get(name)} by the config"
+                )
+        for name, p in self.named.items():
+            p.data.copy_(state[name])

@@ -21,7 +21,10 @@ from bimt_tf.train.trainer import Record, Trainer
 
 __all__ = ["RunDirectory"]
 
-OWNED = ("config.yaml", "metrics.jsonl", "checkpoints", "model.safetensors", "layout.json", "summary.json", "figures")
+OWNED = (
+    "config.yaml", "metrics.jsonl", "checkpoints", "model.safetensors", "layout.json", "summary.json", "figures",
+    "huggingface",
+)  # fmt: skip
 _LOCK = ".lock"
 
 
@@ -135,9 +138,8 @@ class RunDirectory:
         """Write model.safetensors and layout.json: weights in the neurons' own order, and each neuron's slot."""
         from safetensors.torch import save
 
-        state = {name: value.detach().cpu().clone() for name, value in trainer.model.state_dict().items()}
         layout = {"slots": {name: slots.tolist() for name, slots in trainer.bimt.layout.slots.items()}}
-        write_atomically(self.path / "model.safetensors", save(state))
+        write_atomically(self.path / "model.safetensors", save(trainer.weights()))
         write_atomically(self.path / "layout.json", json.dumps(layout).encode())
 
     def load_result(self) -> Trainer:
@@ -148,10 +150,7 @@ class RunDirectory:
         """
         trainer = Trainer(self.config)
         state, slots = self._read_model(), self._read_layout()
-        shapes = {name: value.shape for name, value in trainer.model.state_dict().items()}
-        if {name: value.shape for name, value in state.items()} != shapes:
-            raise InputError(f"{self.path / 'model.safetensors'} is of another model than config.yaml")
-        trainer.model.load_state_dict(state)
+        trainer.load_weights(state, str(self.path / "model.safetensors"))
         trainer.bimt.load_state_dict({f"slots.{name}": torch.tensor(value) for name, value in slots.items()})
         trainer.step = trainer.config.training.steps
         return trainer

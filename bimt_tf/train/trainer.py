@@ -9,6 +9,8 @@ One step, with the weights w as one vector:
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -16,10 +18,11 @@ from dataclasses import replace
 from typing import Literal, NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bimt_tf import cost
 from bimt_tf.adapters import wire
+from bimt_tf.adapters.norms import norms
 from bimt_tf.bimt import BIMT
 from bimt_tf.errors import InputError
 from bimt_tf.geometry import Geometry, Shape
@@ -29,6 +32,7 @@ from bimt_tf.train.checkpoint import Checkpoint
 from bimt_tf.train.config import METHODS, Config
 from bimt_tf.train.engine import engine
 from bimt_tf.train.flat import FlatParameters
+from bimt_tf.train.norms import EffectiveWeights
 from bimt_tf.train.schedule import bias_step, finish_step, lam_at, lr_at
 
 __all__ = ["Trainer", "Record", "NonFiniteLoss"]
@@ -73,28 +77,32 @@ class Trainer:
         self.task = find_task(config.task)
         device, dtype = _device(training.device), DTYPES[training.dtype]
         self.data = self.task.data(config.data, config.seed, dtype)
-        self.model = self.task.model(config.model, config.data, config.seed, dtype).to(device)
+        self.model = _on(self.task.model(config.model, config.data, config.seed, dtype), device)
         self.step = 0
         self.seconds = 0.0
-        self._inputs, self._targets = self.data.train.inputs.to(device), self.data.train.targets.to(device)
-        self.held_out = Data(
-            self.data.test.inputs.to(device), self.data.test.targets.to(device), self.data.test.latents
+        self._trained, self.held_out = (
+            Data(_moved(part.inputs, device), _moved(part.targets, device), part.latents) for part in self.data
         )
+        self._inputs, self._targets = self._trained.inputs, self._trained.targets
         self._generator = torch.Generator().manual_seed(config.seed + SEED_OF_BATCHES)
         self._method = METHODS[config.method]
         where = config.geometry
         geometry = Geometry(where.width, where.layer_gap, where.norm, cast(Mapping[str, Shape], where.shapes))
         wiring = wire(self.model, training.fixed).unlocal(where.unlocal)
-        if checkpoint is not None:
-            _require_same(self.model, checkpoint)
-            self.model.load_state_dict(checkpoint.model)
         self._flat = FlatParameters(self.model)
+        self._effective: EffectiveWeights | None = None
+        if training.norms == "effective":  # of the first weights: a resumed run pins the same scale
+            self._effective = EffectiveWeights(self._flat, wiring, norms(self.model, wiring))
+        if checkpoint is not None:
+            self._flat.load_(checkpoint.model, "the checkpoint")
         self.bimt = BIMT(self.model, geometry, wiring, training.reduction)
         self._penalty = BIMT(
             self.model, geometry if self._method.local else replace(geometry, width=0.0), wiring, training.reduction
         )
         self._vector = self._flat.vector
-        self.optimizer = torch.optim.Adam([self._vector], lr=training.lr, fused=True)
+        self.optimizer = torch.optim.AdamW(
+            [self._vector], lr=training.lr, weight_decay=training.weight_decay, fused=True
+        )
         self._kept: Tensor | None = None
         self._compiled: bool | None = None
         if checkpoint is not None:
@@ -154,11 +162,9 @@ class Trainer:
 
     def evaluate(self, examples: Literal["test", "train"] = "test") -> dict[str, float]:
         """The task's metrics on the held-out examples, or on those it trains on."""
-        test = examples == "test"
-        inputs = self.held_out.inputs if test else self._inputs
         with torch.no_grad():
-            outputs = self.model(inputs)
-        return self.task.metrics(self.config.data, outputs, self.held_out.targets if test else self._targets)
+            chosen = self.held_out if examples == "test" else self._trained
+            return self.task.measure(self.config.data, self.model, chosen)
 
     def active(self) -> int:
         """Weights of connections above ``training.active`` in magnitude (biases and tables not counted)."""
@@ -168,6 +174,14 @@ class Trainer:
             for c in self.bimt.wiring.connections
         )
 
+    def weights(self) -> dict[str, Tensor]:
+        """Copies of the trained parameters, by the wiring's names."""
+        return self._flat.state()
+
+    def load_weights(self, weights: Mapping[str, Tensor], what: str) -> None:
+        """Overwrite the parameters; raises InputError, naming ``what``, if they are another model's."""
+        self._flat.load_(weights, what)
+
     def checkpoint(self) -> Checkpoint:
         """Everything :class:`Trainer` needs to go on from here."""
         names = list(self._flat.named)
@@ -176,7 +190,7 @@ class Trainer:
             step=self.step,
             seconds=self.seconds,
             compiled=bool(self._compiled),
-            model={name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()},
+            model=self.weights(),
             layout=self.bimt.state_dict(),
             moments={
                 moment: {n: t.cpu().clone() for n, t in zip(names, self._flat.split(state[moment]), strict=True)}
@@ -209,13 +223,18 @@ class Trainer:
         training = self.config.training
         lam = lam_at(self.config, self.step)
         self._flat.set_grad_(gradients)
-        charged = [(self._vector, self._charge)]
+        charge = self._charge
+        if lam and self._effective is not None:
+            charge = self._effective.charge(charge)
+        charged = [(self._vector, charge)]
         if lam and training.penalty == "subgradient":
             cost.add_gradient_(charged, lam)
         self.optimizer.param_groups[0]["lr"] = lr_at(self.config, self.step)
         self.optimizer.step()
         if lam and training.penalty == "proximal":
             cost.shrink_(charged, lam, self.optimizer)
+        if lam and self._effective is not None:
+            self._effective.pin_()
         if self._kept is not None:
             self._vector.data.mul_(self._kept)
         done = self.step + 1
@@ -223,8 +242,14 @@ class Trainer:
             self.swap()
 
     def swap(self) -> None:
-        """Move neurons by the config's search; the penalty follows."""
+        """Move neurons by the config's search, which sees the weights that pay; the penalty follows."""
+        weights = self._vector.data
+        kept = weights.clone() if self._effective is not None else None
+        if self._effective is not None:
+            weights.mul_(self._effective.gains())
         self.bimt.swap(self.config.training.swap_method, self.config.training.top_k)
+        if kept is not None:
+            weights.copy_(kept)
         self._recharge()
 
     def _recharge(self) -> None:
@@ -239,14 +264,19 @@ class Trainer:
         """Cut what is below ``cut``, place the neurons a last time, and freeze the zeros."""
         if self._method.penalised:
             weights = self._vector.data
-            self._kept = (weights.abs() > self.config.training.cut).to(weights.dtype)
+            self._kept = (self._sizes() > self.config.training.cut).to(weights.dtype)
             weights.mul_(self._kept)
         if self._method.swaps:
             self.swap()
 
+    def _sizes(self) -> Tensor:
+        """What pays of each parameter: |w|, times the gain of its norm if weights pay as they act."""
+        sizes = self._vector.detach().abs()
+        return sizes if self._effective is None else sizes * self._effective.gains()
+
     def _record(self, loss: float) -> Record:
         with torch.no_grad():
-            charge = float((self._charge * self._vector.abs()).sum())
+            charge = float((self._charge * self._sizes()).sum())
         done = self.step - 1
         return Record(
             self.step, loss, self.evaluate()["loss"], charge, lam_at(self.config, done), lr_at(self.config, done),
@@ -273,11 +303,17 @@ def _device(name: str) -> torch.device:
         raise InputError(f"device {name!r} is not available here") from error
 
 
-def _require_same(model: torch.nn.Module, checkpoint: Checkpoint) -> None:
-    shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
-    found = {name: list(value.shape) for name, value in checkpoint.model.items()}
-    if shapes != found:
-        name = next(n for n in {**shapes, **found} if shapes.get(n) != found.get(n))
-        raise InputError(
-            f"the checkpoint is of another model: {name} is {found.get(name)} in it, {shapes.get(name)} by the config"
-        )
+def _on(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model on a device; a bridge says on stdout what it does, which is not for the command line's reader."""
+    if all(p.device == device for p in model.parameters()):
+        return model
+    with contextlib.redirect_stdout(io.StringIO()):
+        return model.to(device)
+
+
+def _moved(values: Tensor, device: torch.device) -> Tensor:
+    """A tensor on a device; the windows of a text stay views of the one row they overlap in."""
+    base = values._base
+    if values.device == device or base is None or base.numel() >= values.numel():
+        return values.to(device)
+    return base.to(device).as_strided(values.size(), values.stride(), values.storage_offset())

@@ -1,0 +1,144 @@
+"""Tasks on tokens by a transformer: the sizes of its model, and the groups' products read after an "=".
+
+``bimt train modular-addition --model transformer`` is the task ``modular-addition-transformer``: data and model make a
+task, so that each has settings, presets and saved configs of its own.
+
+An example is a, b, "="; the logits at "=" are read. One block without norm, as is usual for this problem. There is no
+weight decay unless ``--weight-decay`` gives one: the connection cost presses every weight as decay does. So ``vanilla``
+has neither, and shows what the model does without any pressure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from bimt_tf.tasks.base import Data, Split
+from bimt_tf.tasks.groups import MODULAR_ADDITION, S4, GroupTask
+from bimt_tf.tasks.parts import Classification
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+__all__ = ["MODULAR_ADDITION_TRANSFORMER", "S4_TRANSFORMER", "GroupTransformer", "TokenTransformerOptions"]
+
+
+@dataclass(frozen=True)
+class TokenTransformerOptions:
+    """The sizes of a transformer on tokens; vocabulary and context follow from the data."""
+
+    d_model: int = 64
+    """width of the residual stream"""
+    n_layers: int = 1
+    """transformer blocks"""
+    n_heads: int = 4
+    """attention heads of a block"""
+    d_head: int | None = None
+    """neurons of a head; d_model // n_heads unless given"""
+    d_mlp: int | None = None
+    """hidden neurons of a block's MLP; 4 d_model unless given"""
+    act_fn: str = "relu"
+    """activation: gelu_new, gelu, relu or silu"""
+    normalization: Literal["none", "layer", "rms"] = "none"
+    """norm of the residual stream: none (the paper), LayerNorm or RMSNorm (docs/norms.md)"""
+    positions: Literal["standard", "rotary"] = "standard"
+    """positions of tokens: a trained table, or rotations of q and k"""
+
+    def build(self, vocabulary: int, n_ctx: int, seed: int, dtype: torch.dtype) -> nn.Module:
+        """The untrained model."""
+        from bimt_tf.models.token_transformer import token_transformer
+
+        return token_transformer(
+            vocabulary,
+            n_ctx,
+            d_model=self.d_model,
+            n_layers=self.n_layers,
+            n_heads=self.n_heads,
+            d_head=self.d_head,
+            d_mlp=self.d_mlp,
+            act_fn=self.act_fn,
+            normalization=self.normalization,
+            positions=self.positions,
+            seed=seed,
+            dtype=dtype,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupTransformer(Classification):
+    """The product of two elements of a finite group, by a transformer."""
+
+    group: GroupTask
+    """where the data come from"""
+    Model: type[TokenTransformerOptions] = TokenTransformerOptions
+
+    def data(self, options: Any, seed: int, dtype: torch.dtype) -> Split:
+        """The group's pairs, each with "=" (the token after the last element) behind it: [pairs, 3]."""
+        import torch
+
+        equals = len(self.group.elements(options))
+
+        def read(part: Data) -> Data:
+            behind = torch.full((len(part.inputs), 1), equals)
+            return part._replace(inputs=torch.cat([part.inputs, behind], dim=1))
+
+        return Split(*map(read, self.group.data(options, seed, dtype)))
+
+    def model(self, model: TokenTransformerOptions, options: Any, seed: int, dtype: torch.dtype) -> nn.Module:
+        """The untrained transformer."""
+        return model.build(len(self.group.elements(options)) + 1, 3, seed, dtype)
+
+    def _logits(self, options: Any, outputs: Tensor) -> Tensor:
+        """The elements' logits at "="."""
+        return outputs[:, -1, : len(self.group.elements(options))]
+
+    def loss(self, options: Any, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross-entropy of the logits at "="."""
+        return super().loss(options, self._logits(options, outputs), targets)
+
+    def metrics(self, options: Any, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+        """``loss`` and ``accuracy`` at "="."""
+        from torch.nn.functional import cross_entropy
+
+        logits = self._logits(options, outputs)
+        right = (logits.argmax(-1) == targets).double().mean()
+        return {"loss": float(cross_entropy(logits, targets)), "accuracy": float(right)}
+
+    def reported(self, options: Any, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """True and predicted products."""
+        return super().reported(options, self._logits(options, outputs), targets)
+
+    def labels(self, options: Any) -> Mapping[str, list[str]]:
+        """Nothing: a vocabulary is no population."""
+        return {}
+
+    def classes(self, options: Any) -> list[str]:
+        """The elements."""
+        return self.group.elements(options)
+
+
+_TRAINING: dict[str, Any] = {
+    "steps": 10_000,
+    "batch_size": 512,
+    "lr": 1e-3,
+    "lam": ((0.0, 0.1), (0.25, 1.0)),
+    "finish": 0.2,
+    "compile": "no",
+}
+
+MODULAR_ADDITION_TRANSFORMER = GroupTransformer(
+    name="modular-addition-transformer",
+    summary="addition modulo 59 by a transformer of one block (modular-addition --model transformer)",
+    presets={"best": {"training": _TRAINING}},
+    Options=MODULAR_ADDITION.Options,
+    group=MODULAR_ADDITION,
+)
+S4_TRANSFORMER = GroupTransformer(
+    name="s4-transformer",
+    summary="composition of permutations by a transformer of one block (s4 --model transformer)",
+    presets={"best": {"training": _TRAINING}},
+    Options=S4.Options,
+    group=S4,
+)
