@@ -73,6 +73,8 @@ def test_one_class():
     assert not CHECKS["two-moon"](made).holds
     join(made, 1, (0, 1), (1, 1))
     assert CHECKS["two-moon"](made) == (True, "weights lead to 1 of 2 classes")
+    join(made, 1, (0, 0), weight=made.config.training.active)  # not above it: no active weight
+    assert CHECKS["two-moon"](made).holds
     join(made, 1, (0, 0))
     assert not CHECKS["two-moon"](made).holds
 

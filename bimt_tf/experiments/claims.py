@@ -1,6 +1,7 @@
 """The paper's qualitative claims that weights alone can show, computed: true or false, with its number, per network.
 
-Neurons count when they are live (analysis/paths.py). Everything is measured on held-out examples.
+Weights count when they are active (above ``training.active`` in size, as in the tables), neurons when they are live on
+active weights (analysis/paths.py). Everything is measured on held-out examples.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Claim(NamedTuple):
 
 
 def _unrolled(trainer: Trainer) -> nx.Graph:
-    return connection_graph(trainer.bimt, residual="unrolled")
+    return connection_graph(trainer.bimt, residual="unrolled", threshold=trainer.config.training.active)
 
 
 def _hidden(trainer: Trainer) -> list[str]:

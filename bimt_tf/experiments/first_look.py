@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from typing import Any
 
-import networkx as nx
 import torch
 
 import bimt_tf
@@ -69,7 +68,7 @@ def first_look(run: RunDirectory, trainer: Trainer, *, draw: bool = True) -> dic
         "versions": {"bimt_tf": bimt_tf.__version__, "torch": torch.__version__, "python": platform.python_version()},
     }
     if draw:
-        _draw(run, trainer, unrolled, probes, summary)
+        _draw(run, trainer, unrolled is not None, probes, summary)
     run.write_summary(summary)
     return summary
 
@@ -95,9 +94,8 @@ def _best_pair(probes: list[Probed]) -> dict[str, Any]:
     return {"best_pair": [pair.first, pair.second], "best_pair_r2": pair.nonlinear}
 
 
-def _draw(
-    run: RunDirectory, trainer: Trainer, graph: nx.Graph | None, probes: list[Probed], summary: dict[str, Any]
-) -> None:
+def _draw(run: RunDirectory, trainer: Trainer, drawable: bool, probes: list[Probed], summary: dict[str, Any]) -> None:
+    """Write the figures; ``drawable``: whether the network is small enough. Its active weights are drawn."""
     config, task = trainer.config, trainer.task
     result = f"test loss {summary['test_loss']:.2g}"
     if task.kind == "classification":
@@ -107,7 +105,8 @@ def _draw(
         f"{summary['active_weights']} of {summary['total_weights']:,} weights"
     )
     figures = {"curves": curves_figure(run.records())}
-    if graph is not None:
+    if drawable:
+        graph = connection_graph(trainer.bimt, residual="unrolled", threshold=config.training.active)
         labels = task.labels(config.data)
         figures["network"] = network_figure(graph, trainer.bimt.wiring, labels=labels, title=title)
     with torch.no_grad():

@@ -188,7 +188,7 @@ def _claims(wanted: Plan, runs: Runs) -> Table:
 
 
 def _networks(wanted: Plan, runs: Runs, docs: Path) -> list[Path]:
-    """The counted rows' networks, of bimt and the first seed."""
+    """The counted rows' networks, of bimt and the first seed, without weights that are not active."""
     from bimt_tf.analysis.graph import connection_graph
     from bimt_tf.figures.network import network_figure
 
@@ -196,7 +196,8 @@ def _networks(wanted: Plan, runs: Runs, docs: Path) -> list[Path]:
     for each in wanted.rows:
         if each.counted and (key := (each.name, "bimt", wanted.seeds[0])) in runs:
             trainer = _loaded(runs[key])
-            graph, labels = connection_graph(trainer.bimt, "unrolled"), trainer.task.labels(trainer.config.data)
+            graph = connection_graph(trainer.bimt, "unrolled", trainer.config.training.active)
+            labels = trainer.task.labels(trainer.config.data)
             title = f"{each.label} · bimt · seed {wanted.seeds[0]}"
             drawn = network_figure(graph, trainer.bimt.wiring, labels=labels, title=title)
             files += _write_figure(docs / f"network-{each.name}", drawn)
