@@ -87,9 +87,9 @@ ROWS = (
         _figures(Figure(0.291, 0.032), Figure(0.289, 0.016), Figure(0.338, 0.039)),
     ),
     Row(
-        "s4-local", "permutation group S4, A / y_star = 20", "s4", "accuracy", _ALL_RIGHT,
+        "s4-held-out", "permutation group S4, A / y_star = 3", "s4", "accuracy", _ALL_RIGHT,
         _figures(Figure(0.129, 0.012), Figure(0.371, 0.031), Figure(0.634, 0.043)),
-        {"geometry": {"width": 4.0, "layer_gap": 0.2}}, counted=False, compared="train",
+        {"geometry": {"width": 3.0, "layer_gap": 1.0}, "training": {"steps": 20_000}}, counted=False, compared="train",
     ),
     Row("symbolic-a-1000", "symbolic (a), 1,000 samples", "symbolic-a", "loss", _A, _A_Q, _MORE, counted=False),
     Row("symbolic-b-1000", "symbolic (b), 1,000 samples", "symbolic-b", "loss", _B, _B_Q, _MORE, counted=False),
