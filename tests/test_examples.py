@@ -38,6 +38,14 @@ def test_own_training_loop(tmp_path):
     assert length("own_training_loop.py") < 30
 
 
+def test_hugging_face_model(tmp_path):
+    out = run("hugging_face_model.py", "--steps", "200", "--out", "g", cwd=tmp_path)
+    costs = re.findall(r"cost ([\d.]+) -> ([\d.]+)", out)
+    assert len(costs) == 2 and float(costs[0][1]) < float(costs[0][0])
+    assert float(out.split()[-1]) < 1e-4
+    assert (tmp_path / "g" / "model.safetensors").is_file()
+
+
 def test_readme_example():
     readme = (ROOT / "README.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
