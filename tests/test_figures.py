@@ -399,6 +399,10 @@ def test_frontiers():
     assert {text.get_text() for text in axes.get_legend().get_texts()} == {"l1", "bimt"}
     thick = [line for line in axes.lines if line.get_linewidth() > 1]
     assert [list(line.get_xdata()) for line in thick] == [[30, 10, 0]] * 2
+    assert [line.is_dashed() for line in thick] == [False, True]  # the second would hide the first
+    assert axes.get_xlim()[0] == 0
+    (axes,) = frontier_figure({"l1": [points[:2]], "bimt": [points[1:2] * 2]}).axes
+    assert not any(line.is_dashed() for line in axes.lines) and 5 < axes.get_xlim()[0] < 10
     for bad in ({}, {"l1": []}, {"l1": [[]]}):
         with pytest.raises(InputError, match="at least one"):
             frontier_figure(bad)

@@ -18,7 +18,8 @@ __all__ = ["frontier_figure"]
 def frontier_figure(curves: Mapping[str, Sequence[Sequence[PrunePoint]]], *, title: str | None = None) -> Figure:
     """Draw test loss against weights left: a thin line a run, a thick one through the median run of each method.
 
-    Points whose cut leaves no path from input to output are open circles.
+    Points whose cut leaves no path from input to output are open circles. A method whose line would cover another's
+    (l1-swap's networks are l1's, placed) is dashed.
 
     Args:
         curves: method -> one list of points a seed, from ``prune``, thresholds the same in all of a method's.
@@ -31,6 +32,7 @@ def frontier_figure(curves: Mapping[str, Sequence[Sequence[PrunePoint]]], *, tit
     with rc_context(STYLE):
         figure = Figure(figsize=(4.6, 3.3), layout="constrained")
         axes = figure.add_subplot()
+        drawn: list[np.ndarray] = []
         for number, (method, runs) in enumerate(curves.items()):
             colour = METHOD_COLOURS.get(method, f"C{number}")
             for points in runs:
@@ -39,10 +41,13 @@ def frontier_figure(curves: Mapping[str, Sequence[Sequence[PrunePoint]]], *, tit
                 cut = [point.severed for point in points]
                 axes.scatter(left[cut], loss[cut], s=9, facecolor="white", edgecolor=colour, lw=0.6, zorder=3)
             middle = np.median([_xy(points) for points in runs], axis=0)
-            axes.plot(*middle, color=colour, lw=1.8, label=method, zorder=4)
-        axes.set(xscale="symlog", yscale="log", xlabel="weights left", ylabel="test loss")
+            covers = any(np.array_equal(middle, other) for other in drawn)
+            axes.plot(*middle, color=colour, lw=1.8, ls=(0, (2, 2)) if covers else "-", label=method, zorder=4)
+            drawn.append(middle)
+        fewest = min(point.active_weights for runs in curves.values() for points in runs for point in points)
+        axes.set(yscale="log", xlabel="weights left", ylabel="test loss")
         axes.set_xscale("symlog", linthresh=1)
-        axes.set_xlim(left=0)
+        axes.set_xlim(left=0.8 * fewest)
         axes.set_title(title or "")
         axes.legend(title="median of seeds", title_fontsize=7)
         axes.text(1, 1.01, "open circles: no path from input to output", transform=axes.transAxes, ha="right",
