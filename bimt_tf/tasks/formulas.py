@@ -128,7 +128,9 @@ def _presets(hidden: tuple[int, ...], published: _Schedule, best: _Preset, noteb
 
 
 _WIDE = {"width": 6.0}
-_BEST: _Preset = {"geometry": _WIDE, "training": {"lam": ((0.0, 0.001), (0.25, 0.01), (0.75, 0.002))}}
+_PRESSED = {"lam": ((0.0, 0.001), (0.25, 0.01), (0.75, 0.002))}
+_BEST_PRODUCTS: _Preset = {"geometry": {"width": 2.0}, "training": _PRESSED}
+_BEST: _Preset = {"geometry": _WIDE, "training": _PRESSED}
 _BEST_SHARED: _Preset = {
     "geometry": {"width": 3.0},
     "training": {"lam": ((0.0, 0.0007), (0.25, 0.007), (0.75, 0.0007))},
@@ -139,7 +141,7 @@ FORMULAS = (
     FormulaTask(
         "products",
         "x1 x4 + x2 x3 and x1 x4 - x2 x3 (paper, Figure 2)",
-        _presets((20, 20), _RISE_AND_FALL, _BEST, notebook=False),
+        _presets((20, 20), _RISE_AND_FALL, _BEST_PRODUCTS, notebook=False),
         inputs=4,
         outputs=("x1x4+x2x3", "x1x4−x2x3"),
         columns=_products,
