@@ -9,7 +9,7 @@ import pytest
 
 from bimt_tf.errors import InputError
 from bimt_tf.experiments.paper import ROWS, row
-from bimt_tf.experiments.tables import figure, table, verdict, verdicts
+from bimt_tf.experiments.tables import Table, figure, table, verdict, verdicts
 from bimt_tf.tasks import TASKS
 from bimt_tf.train.config import METHODS, make
 
@@ -53,6 +53,7 @@ def test_a_table_sets_the_papers_beside_ours():
     assert line[1:] == ["5.2e-03 ± 1.0e-03", "–", "1.0e+00 ± 0.0e+00", "7.4e-03 ± 1.0e-03", "2.0e-03 ± 1.4e-03"]
     assert list(csv.reader(io.StringIO(made.csv()))) == [made.header, line]
     assert made.markdown().splitlines()[2] == f"| {' | '.join(line)} |"
+    assert Table(["|r|"], [["a|b"]]).markdown().splitlines() == [r"| \|r\| |", "| --- |", r"| a\|b |"]
     q = table("table2", [row("symbolic-a")], ["bimt"], found)
     assert q.rows[0][1:] == ["0.581 ± 0.042", "0.550 ± 0.071", "15 ± 7 of 500"]
 

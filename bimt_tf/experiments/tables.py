@@ -28,9 +28,10 @@ class Table(NamedTuple):
     rows: list[list[str]]
 
     def markdown(self) -> str:
-        """As a Markdown table."""
+        """As a Markdown table; a bar inside a cell is escaped."""
         lines = [self.header, ["---"] * len(self.header), *self.rows]
-        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        escaped = ([cell.replace("|", r"\|") for cell in line] for line in lines)
+        return "".join(f"| {' | '.join(line)} |\n" for line in escaped)
 
     def csv(self) -> str:
         """As CSV."""
