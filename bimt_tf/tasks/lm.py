@@ -132,7 +132,7 @@ LM = LanguageModel(
                 "batch_size": 16,
                 "lr": 2e-3,
                 "finish_lr": 2e-3,
-                "lam": ((0.0, 0.1), (0.2, 1.0)),
+                "lam": ((0.0, 0.05), (0.2, 0.5)),
                 "finish": 0.3,
                 "cut": 1e-3,
                 "compile": "no",
