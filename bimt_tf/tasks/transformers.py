@@ -124,7 +124,9 @@ _TRAINING: dict[str, Any] = {
     "batch_size": 512,
     "lr": 1e-3,
     "lam": ((0.0, 0.1), (0.25, 1.0)),
-    "finish": 0.2,
+    "penalty": "subgradient",
+    "finish": 0.15,
+    "cut": 0.03,
     "compile": "no",
 }
 
