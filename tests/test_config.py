@@ -6,7 +6,8 @@ import pytest
 from bimt_tf.errors import InputError
 from bimt_tf.tasks import TASKS
 from bimt_tf.train import config as configs
-from bimt_tf.train.schedule import bias_step, finish_step, lam_at, lr_at
+from bimt_tf.train.config import make
+from bimt_tf.train.schedule import bias_step, finish_step, lam_at, lr_at, polish_step
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -132,3 +133,12 @@ def test_schedules():
     assert bias_step(free) == 60
     no_finish = dataclasses.replace(config, training=dataclasses.replace(config.training, finish=0.0))
     assert finish_step(no_finish) == 100 and lr_at(no_finish, 99) == 1
+
+
+def test_a_polish_comes_behind_adam():
+    config = make("in-context", overrides={"training": {"steps": 100, "finish": 0.25, "finish_lr": 4.0, "polish": 0.2}})
+    assert (polish_step(config), finish_step(config)) == (80, 60)
+    assert lr_at(config, 70) == pytest.approx(2) and lr_at(config, 80) == 0 and lam_at(config, 80) == 0
+    assert polish_step(make("in-context", overrides={"training": {"steps": 100}})) == 100
+    with pytest.raises(InputError, match="polish must be at least 0 and below 1"):
+        make("in-context", overrides={"training": {"polish": 1.0}})

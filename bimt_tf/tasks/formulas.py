@@ -114,7 +114,7 @@ def _presets(hidden: tuple[int, ...], published: _Schedule, best: _Preset, noteb
         "best": {
             "model": model,
             "geometry": {"layer_gap": 0.1, **best["geometry"]},
-            "training": {**training, "penalty": "subgradient", **best["training"]},
+            "training": {**training, "penalty": "subgradient", "dtype": "float64", "polish": 0.15, **best["training"]},
         },
         "paper": {"model": model, "geometry": {"width": 2.0, "layer_gap": 0.1}, "training": plain},
     }

@@ -83,7 +83,7 @@ class TrainingConfig:
     """How the network is trained."""
 
     steps: int = 40_000
-    """optimizer steps, the finish phase included"""
+    """optimizer steps, the finish phase and the polish included"""
     batch_size: int = 64
     """examples a step; 0 for the full batch"""
     lr: float = 1e-3
@@ -111,7 +111,9 @@ class TrainingConfig:
     finish_lr: float = 4e-3
     """Adam's learning rate where the finish phase begins; it falls from there to 0"""
     finish: float = 0.4
-    """share of the steps that ends the run: weights below cut are zero for good, lambda is 0, the rate falls to 0"""
+    """share of Adam's steps that ends them: weights below cut are zero for good, lambda is 0, the rate falls to 0"""
+    polish: float = 0.0
+    """share of the steps, behind Adam's, that are iterations of L-BFGS on all training examples at once"""
     cut: float = 1e-2
     """|w| below which a weight is cut when the finish phase begins"""
     active: float = 1e-2
@@ -134,7 +136,7 @@ class TrainingConfig:
             require_positive(name, getattr(self, name))
         for name in ("batch_size", "weight_decay", "cut", "active"):
             require_non_negative(name, getattr(self, name))
-        for name in ("finish", "bias_free"):
+        for name in ("finish", "polish", "bias_free"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 0 and below 1, found {getattr(self, name)!r}")
         starts = [start for start, _ in self.lam]

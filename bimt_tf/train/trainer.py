@@ -1,10 +1,12 @@
-"""The training loop: pressed phase (penalty and swaps), then finish phase (zeros frozen, rate to 0).
+"""The training loop: pressed phase (penalty and swaps), finish phase (zeros frozen, rate to 0), perhaps a polish.
 
 One step, with the weights w as one vector:
 
     g = gradient of the task's loss        (+ lambda * coefficient * sign(w), if the penalty acts by its gradient)
     w = Adam(w, g); w = soft threshold of w, if the penalty is proximal; frozen zeros stay 0
     every S steps neurons move to shorten the wiring (swap.py), and the coefficients follow
+
+A polish is no loop of such steps but one search (polish.py): stopped, it begins again where Adam ended.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ from bimt_tf.train.config import METHODS, Config
 from bimt_tf.train.engine import engine
 from bimt_tf.train.flat import FlatParameters
 from bimt_tf.train.norms import EffectiveWeights
-from bimt_tf.train.schedule import bias_step, finish_step, lam_at, lr_at
+from bimt_tf.train.polish import minimise_
+from bimt_tf.train.schedule import bias_step, finish_step, lam_at, lr_at, polish_step
 
 __all__ = ["Trainer", "Record", "NonFiniteLoss"]
 
@@ -119,8 +122,9 @@ class Trainer:
     ) -> bool:
         """Train to the end, or until ``stop()``; True if the end was reached.
 
-        ``on_record`` is called every ``log_every`` steps and after the last, ``on_checkpoint`` every
-        ``checkpoint_every`` steps, on stopping and after the last; ``on_note`` with what was decided on the way.
+        ``on_record`` is called every ``log_every`` steps and where Adam and the run end, ``on_checkpoint`` every
+        ``checkpoint_every`` of Adam's steps, on stopping and at these ends; ``on_note`` with what was decided on
+        the way.
 
         Raises:
             NonFiniteLoss: before the step is taken.
@@ -135,8 +139,8 @@ class Trainer:
         self._compiled = compute.compiled
         on_note(compute.note)
         parameters = list(self._flat.named.values())
-        summed, counted = 0.0, 0
-        while self.step < training.steps:
+        summed, counted, adam = 0.0, 0, polish_step(self.config)
+        while self.step < adam:
             if self.step == finish_step(self.config):
                 self._begin_finish()
             if self.step == bias_step(self.config):
@@ -149,16 +153,22 @@ class Trainer:
             summed, counted = summed + value, counted + 1
             self.step += 1
             stopping = stop()
-            last = self.step == training.steps
+            last = self.step == adam
             self.seconds = time.perf_counter() - begun
             if self.step % training.log_every == 0 or last:
                 on_record(self._record(summed / counted))
                 summed, counted = 0.0, 0
             if self.step % training.checkpoint_every == 0 or last or stopping:
                 on_checkpoint(self.checkpoint())
-            if stopping and not last:
+            if stopping and self.step < training.steps:
                 return False
-        return True
+        if adam == training.steps:
+            return True
+        ended = self._polish(on_record, stop)
+        self.seconds = time.perf_counter() - begun
+        if ended:
+            on_checkpoint(self.checkpoint())
+        return ended
 
     def evaluate(self, examples: Literal["test", "train"] = "test") -> dict[str, float]:
         """The task's metrics on the held-out examples, or on those it trains on."""
@@ -268,6 +278,35 @@ class Trainer:
             weights.mul_(self._kept)
         if self._method.swaps:
             self.swap()
+
+    def _polish(self, on_record: Callable[[Record], None], stop: Callable[[], bool]) -> bool:
+        """Take the steps behind Adam's; False if stopped, and then all is as it was where Adam ended."""
+        training, begun = self.config.training, self.step
+        if finish_step(self.config) == begun:  # without a finish phase it is the polish that must keep the zeros
+            self._begin_finish()
+        parameters = list(self._flat.named.values())
+        free = torch.ones_like(self._vector) if self._kept is None else self._kept
+        losses: list[float] = []
+
+        def loss_and_gradient() -> tuple[float, Tensor]:
+            loss = self._loss(self.model(self._inputs), self._targets)
+            self._flat.set_grad_(torch.autograd.grad(loss, parameters, allow_unused=True))
+            assert self._vector.grad is not None
+            return loss.item(), self._vector.grad
+
+        def on_iteration(loss: float) -> bool:
+            self.step += 1
+            losses.append(loss)
+            if self.step % training.log_every == 0 and self.step < training.steps:
+                on_record(self._record(sum(losses) / len(losses)))
+                losses.clear()
+            return stop()
+
+        ended = minimise_(self._vector, free, loss_and_gradient, training.steps - begun, on_iteration)
+        self.step = training.steps if ended else begun
+        if ended:
+            on_record(self._record(sum(losses) / len(losses) if losses else loss_and_gradient()[0]))
+        return ended
 
     def _sizes(self) -> Tensor:
         """What pays of each parameter: |w|, times the gain of its norm if weights pay as they act."""
