@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bimt_tf.tasks.base import Split
-from bimt_tf.tasks.images import GEOMETRY, LAM, NOTEBOOK, PAPER, TRAINING, DigitImages
+from bimt_tf.tasks.images import BEST, NOTEBOOK, PAPER, DigitImages
 from bimt_tf.tasks.parts import require_split, shuffled, split
 
 if TYPE_CHECKING:
@@ -56,10 +56,6 @@ class DigitsTask(DigitImages):
 DIGITS = DigitsTask(
     "digits",
     "handwritten digits of 8 x 8 pixels, neurons in three dimensions (the paper's MNIST in small)",
-    {
-        "best": {"geometry": GEOMETRY, "training": {**TRAINING, "lam": LAM}},
-        "paper": PAPER,
-        "notebook": NOTEBOOK,
-    },
+    {"best": BEST, "paper": PAPER, "notebook": NOTEBOOK},
     pixels=PIXELS,
 )

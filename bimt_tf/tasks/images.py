@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from bimt_tf.models.mlp import MLP
 
-__all__ = ["GEOMETRY", "LAM", "NOTEBOOK", "PAPER", "TRAINING", "DigitImages", "ImageMLPOptions"]
+__all__ = ["BEST", "NOTEBOOK", "PAPER", "DigitImages", "ImageMLPOptions"]
 
 CLASSES = 10
 
@@ -58,26 +58,31 @@ class DigitImages(Classification):
         return {"output": [str(i) for i in range(CLASSES)]}
 
 
-GEOMETRY: Mapping[str, Any] = {
+_GEOMETRY: Mapping[str, Any] = {
     "width": 2.0,
     "layer_gap": 0.5,
     "shapes": {"input": "grid", "hidden*": "grid", "output": "ring"},
 }
 """Of the config's section ``geometry``, for any number of hidden layers."""
 
-TRAINING: Mapping[str, Any] = {"steps": 20_000, "batch_size": 100, "lr": 1e-3, "fixed": ("input",)}
+_TRAINING: Mapping[str, Any] = {"steps": 20_000, "batch_size": 100, "lr": 1e-3, "fixed": ("input",)}
 """Of the config's section ``training``, in every preset."""
 
-LAM = ((0.0, 0.001), (0.25, 0.01), (0.5, 0.1), (0.75, 0.3))
+_LAM = ((0.0, 0.001), (0.25, 0.01), (0.5, 0.1), (0.75, 0.3))
 """The text's phases of lambda."""
 
-PAPER: Mapping[str, Mapping[str, Any]] = {"geometry": GEOMETRY, "training": {**TRAINING, **AS_PUBLISHED, "lam": LAM}}
+BEST: Mapping[str, Mapping[str, Any]] = {
+    "geometry": _GEOMETRY, "training": {**_TRAINING, "lam": (*_LAM[:3], (0.75, 0.2))}
+}  # fmt: skip
+"""Ours: a last phase that presses less than the text's, for the accuracy of its vanilla network."""
+
+PAPER: Mapping[str, Mapping[str, Any]] = {"geometry": _GEOMETRY, "training": {**_TRAINING, **AS_PUBLISHED, "lam": _LAM}}
 """The text's settings."""
 
 NOTEBOOK: Mapping[str, Mapping[str, Any]] = {
-    "geometry": {**GEOMETRY, "unlocal": ("output",)},
+    "geometry": {**_GEOMETRY, "unlocal": ("output",)},
     "training": {
-        **TRAINING, **AS_PUBLISHED, "lam": ((0.0, 0.01), (0.25, 0.1), (0.5, 1.0)), "swap_every": 500
+        **_TRAINING, **AS_PUBLISHED, "lam": ((0.0, 0.01), (0.25, 0.1), (0.5, 1.0)), "swap_every": 500
     },
 }  # fmt: skip
 """The notebook's: another schedule, rarer swaps, and a last layer whose weights pay by size only."""

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from bimt_tf.errors import InputError, require_non_negative
 from bimt_tf.tasks.base import Data, Split
-from bimt_tf.tasks.digits import DIGITS
-from bimt_tf.tasks.images import NOTEBOOK, PAPER, DigitImages
+from bimt_tf.tasks.images import BEST, NOTEBOOK, PAPER, DigitImages
 from bimt_tf.tasks.parts import shuffled
 
 if TYPE_CHECKING:
@@ -77,6 +76,6 @@ def _drawn(part: Images, option: str, count: int, seed: int, dtype: torch.dtype)
 MNIST = MNISTTask(
     "mnist",
     "handwritten digits of 28 x 28 pixels, neurons in three dimensions (paper, Section 3.5)",
-    {"best": DIGITS.presets["best"], "paper": PAPER, "notebook": NOTEBOOK},  # digits stand for MNIST in choosing 'best'
+    {"best": BEST, "paper": PAPER, "notebook": NOTEBOOK},  # digits stand for MNIST in choosing BEST
     pixels=PIXELS,
 )
