@@ -37,14 +37,28 @@ def rosenbrock(vector):
 def test_a_valley_is_followed_to_its_end(dtype, close):
     vector = torch.tensor([-1.2, 1.0, 0.5, -0.3], dtype=dtype)
     losses = []
-    assert minimise_(vector, torch.ones(4, dtype=dtype), rosenbrock(vector), 500, lambda loss: losses.append(loss))
+    assert minimise_(vector, torch.ones(4, dtype=dtype), rosenbrock(vector), 0.0, 500, lambda loss: losses.append(loss))
     assert losses == sorted(losses, reverse=True) and losses[-1] < close
     torch.testing.assert_close(vector, torch.ones(4, dtype=dtype), rtol=0, atol=10 * close)
 
 
+def test_a_pull_keeps_the_weights_near():
+    start = torch.tensor([-1.2, 1.0, 0.5], dtype=torch.float64)
+    moved = []
+    for pull in (0.1, 10.0, 1e6):
+        vector, losses = start.clone(), []
+        minimise_(vector, torch.ones(3), rosenbrock(vector), pull, 500, losses.append)
+        assert losses[-1] == pytest.approx(rosenbrock(vector)()[0])  # the loss alone, without the pull
+        reference = vector.clone().requires_grad_()
+        gradient = rosenbrock(reference)()[1] + 2 * pull * (vector - start)
+        assert float(gradient.abs().max()) < 1e-3 * max(pull, 1)
+        moved.append(float((vector - start).norm()))
+    assert moved == sorted(moved, reverse=True) and moved[-1] < 1e-2 < moved[0]
+
+
 def test_entries_that_are_not_free_stay():
     vector = torch.tensor([-1.2, 0.0, 0.5, 0.0])
-    minimise_(vector, torch.tensor([True, False, True, False]), rosenbrock(vector), 50, lambda loss: False)
+    minimise_(vector, torch.tensor([True, False, True, False]), rosenbrock(vector), 0.0, 50, lambda loss: False)
     assert vector[[1, 3]].tolist() == [0, 0] and vector[0] != -1.2
 
 
@@ -52,7 +66,7 @@ def test_a_stopped_search_leaves_the_weights():
     start = torch.tensor([-1.2, 1.0, 0.5])
     vector, seen = start.clone(), []
     assert not minimise_(
-        vector, torch.ones(3), rosenbrock(vector), 50, lambda loss: len(seen.append(loss) or seen) == 3
+        vector, torch.ones(3), rosenbrock(vector), 0.0, 50, lambda loss: len(seen.append(loss) or seen) == 3
     )
     assert len(seen) == 3 and torch.equal(vector, start)
 
@@ -65,7 +79,7 @@ def test_a_loss_that_is_no_number_anywhere_else_leaves_the_weights():
         inside = torch.equal(vector, start)
         return (1.0 if inside else float("nan")), torch.ones(2, dtype=torch.float64)
 
-    assert minimise_(vector, torch.ones(2), cliff, 50, lambda loss: False)
+    assert minimise_(vector, torch.ones(2), cliff, 0.0, 50, lambda loss: False)
     assert torch.equal(vector, start)
 
 

@@ -114,6 +114,8 @@ class TrainingConfig:
     """share of Adam's steps that ends them: weights below cut are zero for good, lambda is 0, the rate falls to 0"""
     polish: float = 0.0
     """share of the steps, behind Adam's, that are iterations of L-BFGS on all training examples at once"""
+    polish_pull: float = 1e-6
+    """weight, in the polish, of the squared distance from the weights before it: less lowers the loss, more keeps Q"""
     cut: float = 1e-2
     """|w| below which a weight is cut when the finish phase begins"""
     active: float = 1e-2
@@ -134,7 +136,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for name in ("steps", "lr", "finish_lr", "swap_every", "top_k", "threads", "log_every", "checkpoint_every"):
             require_positive(name, getattr(self, name))
-        for name in ("batch_size", "weight_decay", "cut", "active"):
+        for name in ("batch_size", "weight_decay", "cut", "active", "polish_pull"):
             require_non_negative(name, getattr(self, name))
         for name in ("finish", "polish", "bias_free"):
             if not 0 <= getattr(self, name) < 1:

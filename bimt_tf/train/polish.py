@@ -1,8 +1,12 @@
 """The polish that may end a run: L-BFGS on all training examples at once, the zeros frozen.
 
 A sparse network is a small, badly scaled problem without noise: Adam with a falling rate stops far above its minimum,
-and a quasi-Newton method goes on from there (docs/results.md has what it gives). The method is SciPy's L-BFGS-B, which
-works in float64; what it gains ends at the rounding of the weights' own number type.
+and a quasi-Newton method goes on from there (docs/results.md has what it gives). What it minimises is
+
+    loss(w) + pull * |w - w0|^2        w0: the weights before
+
+for without a pull it goes down the flattest valleys to weights so uneven that no module is left to be seen. The method
+is SciPy's L-BFGS-B, which works in float64; what it gains ends at the rounding of the weights' own number type.
 """
 
 from __future__ import annotations
@@ -23,16 +27,18 @@ def minimise_(
     vector: Float[Tensor, " entries"],
     free: Float[Tensor, " entries"],
     loss_and_gradient: Callable[[], tuple[float, Float[Tensor, " entries"]]],
+    pull: float,
     iterations: int,
     on_iteration: Callable[[float], bool],
 ) -> bool:
-    """Lower the loss in the entries of ``vector`` where ``free`` is true, in place.
+    """Lower the loss and the pull in the entries of ``vector`` where ``free`` is true, in place.
 
     Args:
         vector: the weights, of any float type and device.
         free: bool; the other entries keep their values.
         loss_and_gradient: the loss of the weights as they are in ``vector``, and its gradient [entries].
-        iterations: of L-BFGS, at most; it ends earlier where no step lowers the loss.
+        pull: weight of the squared distance from the weights as they are, at least 0.
+        iterations: of L-BFGS, at most; it ends earlier where no step gains anything.
         on_iteration: called with the loss after each, the weights in place; stops the search by giving True.
 
     Returns:
@@ -42,7 +48,8 @@ def minimise_(
 
     before = vector.detach().clone()
     where = free.nonzero().squeeze(1)
-    best: list[tuple[float, Tensor]] = []
+    start = vector.detach()[where].double().cpu().numpy()
+    best: list[Tensor] = []
     stopped = False
 
     def put(values: Any) -> None:
@@ -51,19 +58,20 @@ def minimise_(
     def evaluate(values: Any) -> tuple[float, Any]:
         put(values)
         loss, gradient = loss_and_gradient()
-        return loss, gradient[where].double().cpu().numpy()
+        moved = values - start
+        return loss + pull * moved @ moved, gradient[where].double().cpu().numpy() + 2 * pull * moved
 
     def after(intermediate_result: Any) -> None:
         nonlocal stopped
         put(intermediate_result.x)
-        loss = float(intermediate_result.fun)
-        best[:] = [(loss, vector.detach().clone())]
+        moved = intermediate_result.x - start
+        loss = float(intermediate_result.fun - pull * moved @ moved)
+        best[:] = [vector.detach().clone()]
         stopped = on_iteration(loss)
         if stopped:
             raise StopIteration
 
-    start = vector.detach()[where].double().cpu().numpy()
     options = {"maxiter": iterations, "maxfun": 20 * iterations, "maxcor": MEMORY, "ftol": 0.0, "gtol": 0.0}
     minimize(evaluate, start, jac=True, method="L-BFGS-B", callback=after, options=options)
-    vector.data.copy_(before if stopped or not best else best[0][1])  # not what a failed line search left
+    vector.data.copy_(before if stopped or not best else best[0])  # not what a failed line search left
     return not stopped

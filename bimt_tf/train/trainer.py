@@ -302,7 +302,9 @@ class Trainer:
                 losses.clear()
             return stop()
 
-        ended = minimise_(self._vector, free, loss_and_gradient, training.steps - begun, on_iteration)
+        ended = minimise_(
+            self._vector, free, loss_and_gradient, training.polish_pull, training.steps - begun, on_iteration
+        )
         self.step = training.steps if ended else begun
         if ended:
             on_record(self._record(sum(losses) / len(losses) if losses else loss_and_gradient()[0]))
