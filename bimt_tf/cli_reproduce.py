@@ -16,11 +16,20 @@ __all__ = ["reproduce"]
 @click.option("--tasks", default="", help="rows, e.g. symbolic-a,s4 [of the tables: all; of figA1: symbolic-a]")
 @click.option("--methods", default="", help="e.g. vanilla,l1,bimt [all five]")
 @click.option("--quick", is_flag=True, help="a twentieth of the steps, seeds 0 and 1: a trial, kept apart")
+@click.option("--no-train", is_flag=True, help="run nothing: write what the finished runs give")
 @click.option("--workers", default=0, help="runs at once [as many as there are cores]")
 @click.option("--out", type=click.Path(path_type=Path), help="where the runs go [runs/reproduce]")
 @click.option("--docs", type=click.Path(path_type=Path), help="where tables and figures go [docs/results]")
 def reproduce(
-    target: str, seeds: str, tasks: str, methods: str, quick: bool, workers: int, out: Path | None, docs: Path | None
+    target: str,
+    seeds: str,
+    tasks: str,
+    methods: str,
+    quick: bool,
+    no_train: bool,
+    workers: int,
+    out: Path | None,
+    docs: Path | None,
 ) -> None:
     """Make TARGET (table1, table2, fig2 or figA1 of the paper), running what is missing on all cores.
 
@@ -35,7 +44,9 @@ def reproduce(
     out = out or Path("runs") / ("reproduce-quick" if quick else "reproduce")
     docs = docs or (out / "results" if quick else Path("docs/results"))
     with pool_watcher() as watcher:
-        report = experiment.reproduce(wanted, out, docs, workers=workers, watcher=watcher, stage=watcher.stage)
+        report = experiment.reproduce(
+            wanted, out, docs, train=not no_train, workers=workers, watcher=watcher, stage=watcher.stage
+        )
     print_report(report.line, report.files, [(str(each.job.path), each.error or "") for each in report.failed])
     if report.failed:
         sys.exit(1)

@@ -81,6 +81,19 @@ def test_tables_are_written_and_runs_shared(tmp_path, capsys):
     assert (tmp_path / "docs" / "figA1.png").stat().st_size > 10_000
 
 
+def test_finished_runs_are_written_without_training(tmp_path, capsys):
+    places = ["--out", tmp_path / "runs", "--docs", tmp_path / "docs"]
+    words = ["reproduce", "table2", "--tasks", "two-moon", *places, "--no-train", "--methods"]
+    assert bimt(*words, "l1,bimt") == 2
+    assert "nothing to write" in capsys.readouterr().err and not (tmp_path / "docs").exists()
+    assert bimt("reproduce", "table2", "--tasks", "two-moon", *places, "--methods", "bimt", "--seeds", "1") == 0
+    runs = list((tmp_path / "runs" / "two-moon").iterdir())
+    assert bimt(*words, "l1,bimt", "--seeds", "0-2") == 0
+    assert list((tmp_path / "runs" / "two-moon").iterdir()) == runs
+    page = (tmp_path / "docs" / "table2.md").read_text()
+    assert "1 of 6 runs, the others have not ended" in page and "(1 of 3 seeds)" in page and "| – |" in page
+
+
 def test_figure_2_draws_every_method(tmp_path, capsys):
     places = ["--out", tmp_path / "runs", "--docs", tmp_path / "docs"]
     assert bimt("reproduce", "fig2", *places) == 0

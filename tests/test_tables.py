@@ -47,20 +47,20 @@ def test_mean_and_spread():
 
 def test_a_table_sets_the_papers_beside_ours():
     found = {("symbolic-a", "bimt"): runs(test_loss=(1e-3, 3e-3)), ("symbolic-a", "l1-swap"): runs(test_loss=(1, 1))}
-    made = table("table1", [row("symbolic-a")], ["vanilla", "l1-swap", "bimt"], found)
+    made = table("table1", [row("symbolic-a")], ["vanilla", "l1-swap", "bimt"], found, 2)
     assert made.header == ["task", "vanilla, paper", "vanilla, ours", "l1-swap, ours", "bimt, paper", "bimt, ours"]
     (line,) = made.rows
     assert line[1:] == ["5.2e-03 ± 1.0e-03", "–", "1.0e+00 ± 0.0e+00", "7.4e-03 ± 1.0e-03", "2.0e-03 ± 1.4e-03"]
     assert list(csv.reader(io.StringIO(made.csv()))) == [made.header, line]
     assert made.markdown().splitlines()[2] == f"| {' | '.join(line)} |"
     assert Table(["|r|"], [["a|b"]]).markdown().splitlines() == [r"| \|r\| |", "| --- |", r"| a\|b |"]
-    q = table("table2", [row("symbolic-a")], ["bimt"], found)
+    q = table("table2", [row("symbolic-a")], ["bimt"], found, 2)
     assert q.rows[0][1:] == ["0.581 ± 0.042", "0.550 ± 0.071", "15 ± 7 of 500"]
 
 
 def test_accuracies_are_given_held_out_and_in_training():
     found = {("s4", "bimt"): runs(test_accuracy=(0.9, 1.0), train_accuracy=(1.0, 1.0))}
-    made = table("table1", [row("s4")], ["bimt"], found)
+    made = table("table1", [row("s4")], ["bimt"], found, 2)
     assert made.rows[0][1:] == ["100.00 %", "95.00 ± 7.07 % / 100.00 ± 0.00 %"]
 
 

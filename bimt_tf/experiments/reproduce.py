@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.experiments.paper import ROWS, Row, row
-from bimt_tf.experiments.pool import Job, Outcome, PoolWatcher, run_jobs
+from bimt_tf.experiments.pool import Job, Outcome, PoolWatcher, finished, run_jobs
 from bimt_tf.experiments.tables import Table, table, verdict, verdicts
 from bimt_tf.train.checkpoint import write_atomically
 from bimt_tf.train.config import METHODS, Config, make
@@ -87,11 +87,14 @@ def reproduce(
     out: Path,
     docs: Path,
     *,
+    train: bool = True,
     workers: int = 0,
     watcher: PoolWatcher | None = None,
     stage: Callable[[str], None] = lambda text: None,
 ) -> Report:
     """Make the runs that are missing in ``out``, then write the target's tables or figures into ``docs``.
+
+    Unless ``train``, nothing is run: what is written is of the finished runs, and says how many those are.
 
     Raises:
         InputError: for a directory that cannot be used, or runs of other settings in it.
@@ -103,8 +106,14 @@ def reproduce(
         for seed in wanted.seeds
         for method in wanted.methods
     }
-    outcomes = dict(zip(jobs, run_jobs(list(jobs.values()), workers=workers, draw=False, watcher=watcher), strict=True))
-    failed = [outcome for outcome in outcomes.values() if outcome.summary is None]
+    if train:
+        ended = run_jobs(list(jobs.values()), workers=workers, draw=False, watcher=watcher)
+    else:
+        ended = [Outcome(job, finished(job), None) for job in jobs.values()]
+        if not any(outcome.summary for outcome in ended):
+            raise InputError(f"no run of {wanted.target} in {out} has ended: there is nothing to write")
+    outcomes = dict(zip(jobs, ended, strict=True))
+    failed = [outcome for outcome in ended if outcome.error is not None]
     runs = {key: outcome.job.path for key, outcome in outcomes.items() if outcome.summary is not None}
     try:
         docs.mkdir(parents=True, exist_ok=True)
@@ -147,7 +156,7 @@ def _tables(
     wanted: Plan, summaries: Mapping[tuple[str, str], list[Mapping[str, Any]]], runs: Runs, docs: Path
 ) -> tuple[list[Path], str]:
     which: Literal["table1", "table2"] = "table1" if wanted.target == "table1" else "table2"
-    made = table(which, wanted.rows, wanted.methods, summaries)
+    made = table(which, wanted.rows, wanted.methods, summaries, len(wanted.seeds))
     judged = [verdict(r, summaries[r.name, "bimt"]) for r in wanted.rows if (r.name, "bimt") in summaries]
     counted = [one for one in judged if one.row.counted]
     count, moon = sum(one.holds for one in counted), sum(one.beats_vanilla for one in counted)
@@ -157,6 +166,8 @@ def _tables(
     )
     head = f"bimt reproduce {wanted.target}: seeds {', '.join(map(str, wanted.seeds))}; mean ± standard deviation"
     head += f"; QUICK, 1/{QUICK} of the steps: a trial, no result" if wanted.quick else ""
+    done, all_ = len(runs), len(wanted.rows) * len(wanted.methods) * len(wanted.seeds)
+    head += f"; {done} of {all_} runs, the others have not ended" if done < all_ else ""
     files = _write_table(docs / wanted.target, f"{head}.\n\n{_LEGEND[which]}\n\n", made)
     if judged:
         files += _write_table(docs / "comparison", f"**{line}.**\n\n({head}.)\n\n", verdicts(judged))

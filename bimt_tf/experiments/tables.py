@@ -66,10 +66,12 @@ def figure(values: Sequence[float]) -> Figure:
     return Figure(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
 
 
-def table(which: Literal["table1", "table2"], rows: Sequence[Row], methods: Sequence[str], found: Summaries) -> Table:
+def table(
+    which: Literal["table1", "table2"], rows: Sequence[Row], methods: Sequence[str], found: Summaries, seeds: int
+) -> Table:
     """Table 1 (loss or accuracy) or Table 2 (modularity, with active weights): a column of the paper, one of ours.
 
-    Accuracies of ours are held out / on the training examples.
+    Accuracies of ours are held out / on the training examples. A cell of fewer than ``seeds`` runs says so.
     """
     header = ["task"]
     for method in methods:
@@ -84,7 +86,8 @@ def table(which: Literal["table1", "table2"], rows: Sequence[Row], methods: Sequ
             if theirs is not None:
                 line.append(_spell(row, theirs) if which == "table1" else _spell_q(theirs))
             runs = found.get((row.name, method), ())
-            line.append(_ours(which, row, runs) if runs else "–")
+            few = f" ({len(runs)} of {seeds} seeds)" if len(runs) < seeds else ""
+            line.append(_ours(which, row, runs) + few if runs else "–")
         if which == "table2":
             runs = found.get((row.name, "bimt"), ())
             line.append(_counts(runs) if runs else "–")
