@@ -114,7 +114,7 @@ def _presets(hidden: tuple[int, ...], published: _Schedule, best: _Preset, noteb
         "best": {
             "model": model,
             "geometry": {"layer_gap": 0.1, **best["geometry"]},
-            "training": {**training, "penalty": "subgradient", "dtype": "float64", "polish": 0.15, **best["training"]},
+            "training": {**training, **_POLISHED, "penalty": "subgradient", **best["training"]},
         },
         "paper": {"model": model, "geometry": {"width": 2.0, "layer_gap": 0.1}, "training": plain},
     }
@@ -127,15 +127,19 @@ def _presets(hidden: tuple[int, ...], published: _Schedule, best: _Preset, noteb
     return presets
 
 
+_POLISHED = {"dtype": "float64", "polish": 0.15, "polish_pull": 1e-5}
 _WIDE = {"width": 6.0}
 _PRESSED = {"lam": ((0.0, 0.001), (0.25, 0.01), (0.75, 0.002))}
-_BEST_PRODUCTS: _Preset = {"geometry": {"width": 2.0}, "training": _PRESSED}
+_BEST_PRODUCTS: _Preset = {"geometry": {"width": 2.0}, "training": {**_PRESSED, "polish_pull": 1e-6}}
 _BEST: _Preset = {"geometry": _WIDE, "training": _PRESSED}
 _BEST_SHARED: _Preset = {
     "geometry": {"width": 3.0},
     "training": {"lam": ((0.0, 0.0007), (0.25, 0.007), (0.75, 0.0007))},
 }
-_BEST_COMPOSED: _Preset = {"geometry": _WIDE, "training": {"lam": ((0.0, 0.0001), (0.25, 0.0003)), "finish": 0.5}}
+_BEST_COMPOSED: _Preset = {
+    "geometry": {"width": 4.0},
+    "training": {"lam": ((0.0, 0.0001), (0.25, 0.00015)), "finish": 0.5, "polish_pull": 1e-7},
+}
 
 FORMULAS = (
     FormulaTask(
