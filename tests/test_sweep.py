@@ -278,6 +278,8 @@ def test_the_figure_of_a_sweep():
         assert [dots.get_array().tolist() for dots in axes.collections] == [[0.3], [0.6, 0.5]]
     assert [text.get_text() for text in right.get_legend().get_texts()] == ["l1", "bimt", "Pareto front"]
     assert right.get_title(loc="left") == "1 run without a finite loss left out"
+    low, high = left.get_xlim()
+    assert low == 0 and high > 101  # the mark at the edge is seen whole
     figure.draw_without_rendering()
     none_left = pareto_figure([ParetoPoint("bimt", 0, 1.0, 0.0)])
     none_left.draw_without_rendering()  # no weight and one value of Q have a place as well

@@ -65,7 +65,7 @@ def pareto_figure(points: Sequence[ParetoPoint], *, title: str | None = None) ->
             left.set_xscale("log")
             _plain_ticks(left.xaxis)
         else:
-            left.set_xlim(left=0)
+            left.set_xlim(0, 1.05 * max(float(active.max()), 1.0))  # a mark at the edge is seen whole
             left.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         left.set(yscale="log", xlabel="active weights", ylabel="test loss")
         _plain_ticks(left.yaxis)
