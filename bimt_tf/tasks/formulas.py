@@ -134,7 +134,7 @@ _BEST_PRODUCTS: _Preset = {"geometry": {"width": 2.0}, "training": {**_PRESSED, 
 _BEST: _Preset = {"geometry": _WIDE, "training": _PRESSED}
 _BEST_SHARED: _Preset = {
     "geometry": {"width": 3.0},
-    "training": {"lam": ((0.0, 0.001), (0.25, 0.01), (0.75, 0.001)), "polish_pull": 2e-6},
+    "training": {"lam": ((0.0, 0.0007), (0.25, 0.007), (0.75, 0.0007)), "polish_pull": 4e-6},
 }
 _BEST_COMPOSED: _Preset = {
     "geometry": {"width": 4.0},
