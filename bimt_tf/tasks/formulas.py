@@ -138,7 +138,7 @@ _BEST_SHARED: _Preset = {
 }
 _BEST_COMPOSED: _Preset = {
     "geometry": {"width": 4.0},
-    "training": {"lam": ((0.0, 0.0001), (0.25, 0.00015)), "finish": 0.5, "polish_pull": 1e-7},
+    "training": {"lam": ((0.0, 0.0001), (0.25, 0.00015)), "finish": 0.5, "polish_pull": 1e-6},
 }
 
 FORMULAS = (
