@@ -122,8 +122,8 @@ class GroupTransformer(Classification):
 _TRAINING: dict[str, Any] = {
     "steps": 10_000,
     "batch_size": 512,
-    "lr": 1e-3,
-    "lam": ((0.0, 0.1), (0.25, 1.0)),
+    "lr": 2e-3,
+    "lam": ((0.0, 0.1), (0.1, 1.0), (0.4, 2.0)),
     "penalty": "subgradient",
     "finish": 0.15,
     "cut": 0.03,
