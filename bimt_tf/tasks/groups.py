@@ -200,7 +200,7 @@ S4 = S4Task(
     "composition of permutations of four things from two embedded tokens (paper, Section 3.3)",
     {
         "best": {
-            "geometry": {"width": 6.0, "layer_gap": 0.25},
+            "geometry": {"width": 6.0, "layer_gap": 0.28},
             "training": {**_BEST, "steps": 40_000, "weight_decay": 0.1},
         },
         "paper": {"training": {**_PLAIN, "lr": 2e-3, "lam": _RISE_AND_FALL}},
