@@ -94,7 +94,7 @@ def reproduce(
 ) -> Report:
     """Make the runs that are missing in ``out``, then write the target's tables or figures into ``docs``.
 
-    Unless ``train``, nothing is run: what is written is of the finished runs, and says how many those are.
+    Unless ``train``, nothing is run: what is written is of the finished runs, and tables say how many those are.
 
     Raises:
         InputError: for a directory that cannot be used, or runs of other settings in it.

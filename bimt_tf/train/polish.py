@@ -31,11 +31,11 @@ def minimise_(
     iterations: int,
     on_iteration: Callable[[float], bool],
 ) -> bool:
-    """Lower the loss and the pull in the entries of ``vector`` where ``free`` is true, in place.
+    """Lower the loss and the pull in the entries of ``vector`` where ``free`` is not 0, in place.
 
     Args:
         vector: the weights, of any float type and device.
-        free: bool; the other entries keep their values.
+        free: 0 for entries that keep their values.
         loss_and_gradient: the loss of the weights as they are in ``vector``, and its gradient [entries].
         pull: weight of the squared distance from the weights as they are, at least 0.
         iterations: of L-BFGS, at most; it ends earlier where no step gains anything.
@@ -46,10 +46,8 @@ def minimise_(
     """
     from scipy.optimize import minimize
 
-    before = vector.detach().clone()
     where = free.nonzero().squeeze(1)
     start = vector.detach()[where].double().cpu().numpy()
-    best: list[Tensor] = []
     stopped = False
 
     def put(values: Any) -> None:
@@ -66,12 +64,11 @@ def minimise_(
         put(intermediate_result.x)
         moved = intermediate_result.x - start
         loss = float(intermediate_result.fun - pull * moved @ moved)
-        best[:] = [vector.detach().clone()]
         stopped = on_iteration(loss)
         if stopped:
             raise StopIteration
 
     options = {"maxiter": iterations, "maxfun": 20 * iterations, "maxcor": MEMORY, "ftol": 0.0, "gtol": 0.0}
-    minimize(evaluate, start, jac=True, method="L-BFGS-B", callback=after, options=options)
-    vector.data.copy_(before if stopped or not best else best[0])  # not what a failed line search left
+    found = minimize(evaluate, start, jac=True, method="L-BFGS-B", callback=after, options=options)
+    put(start if stopped else found.x)  # not what a failed line search tried last
     return not stopped
