@@ -11,8 +11,6 @@ A polish is no loop of such steps but one search (polish.py): stopped, it begins
 
 from __future__ import annotations
 
-import contextlib
-import io
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -20,18 +18,18 @@ from dataclasses import replace
 from typing import Literal, NamedTuple, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bimt_tf import cost
 from bimt_tf.adapters import wire
 from bimt_tf.adapters.norms import norms
 from bimt_tf.bimt import BIMT
-from bimt_tf.errors import InputError
 from bimt_tf.geometry import Geometry, Shape
-from bimt_tf.tasks import Data
 from bimt_tf.tasks import task as find_task
+from bimt_tf.train.batches import Batches
 from bimt_tf.train.checkpoint import Checkpoint
 from bimt_tf.train.config import METHODS, Config
+from bimt_tf.train.device import data_on, find_device, model_on
 from bimt_tf.train.engine import engine
 from bimt_tf.train.flat import FlatParameters
 from bimt_tf.train.norms import EffectiveWeights
@@ -41,7 +39,6 @@ from bimt_tf.train.schedule import bias_step, finish_step, lam_at, lr_at, polish
 __all__ = ["Trainer", "Record", "NonFiniteLoss"]
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-SEED_OF_BATCHES = 1  # added to the seed, so that batches and data come from streams of their own
 
 
 class NonFiniteLoss(RuntimeError):
@@ -78,16 +75,13 @@ class Trainer:
     def __init__(self, config: Config, checkpoint: Checkpoint | None = None) -> None:
         training, self.config = config.training, config
         self.task = find_task(config.task)
-        device, dtype = _device(training.device), DTYPES[training.dtype]
+        device, dtype = find_device(training.device), DTYPES[training.dtype]
         self.data = self.task.data(config.data, config.seed, dtype)
-        self.model = _on(self.task.model(config.model, config.data, config.seed, dtype), device)
+        self.model = model_on(self.task.model(config.model, config.data, config.seed, dtype), device)
         self.step = 0
         self.seconds = 0.0
-        self._trained, self.held_out = (
-            Data(_moved(part.inputs, device), _moved(part.targets, device), part.latents) for part in self.data
-        )
-        self._inputs, self._targets = self._trained.inputs, self._trained.targets
-        self._generator = torch.Generator().manual_seed(config.seed + SEED_OF_BATCHES)
+        self._trained, self.held_out = (data_on(part, device) for part in self.data)
+        self._batches = Batches(self._trained, training.batch_size, config.seed)
         self._method = METHODS[config.method]
         where = config.geometry
         geometry = Geometry(where.width, where.layer_gap, where.norm, cast(Mapping[str, Shape], where.shapes))
@@ -133,9 +127,8 @@ class Trainer:
         if self.step == training.steps:
             return True
         begun = time.perf_counter() - self.seconds
-        compute = engine(
-            self.model, self._loss, training.compile, training.steps - self.step, self._example(), self._compiled
-        )
+        example, left = self._batches.specimen(), training.steps - self.step
+        compute = engine(self.model, self._loss, training.compile, left, example, self._compiled)
         self._compiled = compute.compiled
         on_note(compute.note)
         parameters = list(self._flat.named.values())
@@ -145,7 +138,7 @@ class Trainer:
                 self._begin_finish()
             if self.step == bias_step(self.config):
                 self._recharge()
-            loss = compute.loss(*self._batch())
+            loss = compute.loss(*self._batches.draw())
             value = loss.item()
             if not math.isfinite(value):
                 raise NonFiniteLoss(self.step, value)
@@ -207,7 +200,7 @@ class Trainer:
                 for moment in ("exp_avg", "exp_avg_sq")
             },
             updates=float(state["step"]),
-            generator=self._generator.get_state(),
+            generator=self._batches.state(),
             kept={}
             if self._kept is None
             else {n: t.cpu().clone() for n, t in zip(names, self._flat.split(self._kept), strict=True)},
@@ -215,18 +208,6 @@ class Trainer:
 
     def _loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return self.task.loss(self.config.data, outputs, targets)
-
-    def _example(self) -> tuple[Tensor, Tensor]:
-        size = self.config.training.batch_size or len(self._inputs)
-        indices = torch.arange(size, device=self._inputs.device) % len(self._inputs)
-        return self._inputs[indices], self._targets[indices]
-
-    def _batch(self) -> tuple[Tensor, Tensor]:
-        size = self.config.training.batch_size
-        if not size:
-            return self._inputs, self._targets
-        chosen = torch.randint(len(self._inputs), (size,), generator=self._generator).to(self._inputs.device)
-        return self._inputs[chosen], self._targets[chosen]
 
     def _update(self, gradients: tuple[Tensor | None, ...]) -> None:
         """One optimizer step, the penalty's part in it, and a swap if it is due."""
@@ -289,7 +270,7 @@ class Trainer:
         losses: list[float] = []
 
         def loss_and_gradient() -> tuple[float, Tensor]:
-            loss = self._loss(self.model(self._inputs), self._targets)
+            loss = self._loss(self.model(self._trained.inputs), self._trained.targets)
             self._flat.set_grad_(torch.autograd.grad(loss, parameters, allow_unused=True))
             assert self._vector.grad is not None
             return loss.item(), self._vector.grad
@@ -327,34 +308,9 @@ class Trainer:
     def _restore(self, checkpoint: Checkpoint) -> None:
         self.step, self.seconds, self._compiled = checkpoint.step, checkpoint.seconds, checkpoint.compiled
         self.bimt.load_state_dict(checkpoint.layout)
-        self._generator.set_state(checkpoint.generator)
+        self._batches.restore(checkpoint.generator)
         vector = self._vector
         moments = {name: self._flat.concatenate(tensors).to(vector) for name, tensors in checkpoint.moments.items()}
         self.optimizer.state[vector] = {"step": torch.tensor(checkpoint.updates, dtype=torch.float32), **moments}
         if checkpoint.kept:
             self._kept = self._flat.concatenate(checkpoint.kept).to(vector)
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-        return device
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {name!r} is not available here") from error
-
-
-def _on(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model on a device; a bridge says on stdout what it does, which is not for the command line's reader."""
-    if all(p.device == device for p in model.parameters()):
-        return model
-    with contextlib.redirect_stdout(io.StringIO()):
-        return model.to(device)
-
-
-def _moved(values: Tensor, device: torch.device) -> Tensor:
-    """A tensor on a device; the windows of a text stay views of the one row they overlap in."""
-    base = values._base
-    if values.device == device or base is None or base.numel() >= values.numel():
-        return values.to(device)
-    return base.to(device).as_strided(values.size(), values.stride(), values.storage_offset())

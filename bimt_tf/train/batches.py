@@ -1,0 +1,42 @@
+"""The batches of a run: drawn with replacement from the training examples, or all of them at each step."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bimt_tf.tasks import Data
+
+__all__ = ["Batches"]
+
+SEED_OF_BATCHES = 1  # added to the run's seed, so that batches and data come from streams of their own
+
+
+class Batches:
+    """Batches of ``size`` examples, or of all if it is 0; the stream depends on ``seed`` alone."""
+
+    def __init__(self, examples: Data, size: int, seed: int) -> None:
+        self.examples, self.size = examples, size
+        self._generator = torch.Generator().manual_seed(seed + SEED_OF_BATCHES)
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of the next batch."""
+        inputs, targets, _ = self.examples
+        if not self.size:
+            return inputs, targets
+        chosen = torch.randint(len(inputs), (self.size,), generator=self._generator).to(inputs.device)
+        return inputs[chosen], targets[chosen]
+
+    def specimen(self) -> tuple[Tensor, Tensor]:
+        """A batch to try a computation on; takes nothing from the stream."""
+        inputs, targets, _ = self.examples
+        indices = torch.arange(self.size or len(inputs), device=inputs.device) % len(inputs)
+        return inputs[indices], targets[indices]
+
+    def state(self) -> Tensor:
+        """Where the stream is, for a checkpoint."""
+        return self._generator.get_state()
+
+    def restore(self, state: Tensor) -> None:
+        """Go on where :meth:`state` was taken."""
+        self._generator.set_state(state)
