@@ -1,0 +1,160 @@
+"""What a config holds: every field carries its own sentence, which the command line and the docs repeat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from bimt_tf.errors import InputError, require_non_negative, require_positive, unknown
+
+__all__ = ["METHODS", "Config", "GeometryConfig", "Method", "Schedule", "TrainingConfig", "parse_schedule", "spell"]
+
+Schedule = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the paper's comparison: whether weights pay, whether by length, whether neurons move."""
+
+    penalised: bool
+    local: bool
+    swaps: bool
+
+
+METHODS = {
+    "vanilla": Method(penalised=False, local=False, swaps=False),
+    "l1": Method(penalised=True, local=False, swaps=False),
+    "l1-local": Method(penalised=True, local=True, swaps=False),
+    "l1-swap": Method(penalised=True, local=False, swaps=True),
+    "bimt": Method(penalised=True, local=True, swaps=True),
+}
+
+
+@dataclass(frozen=True)
+class GeometryConfig:
+    """Where the neurons are."""
+
+    width: float = 2.0
+    """extent A of every population; 0 makes the penalty a plain L1"""
+    layer_gap: float = 0.5
+    """distance y_star between neighbouring layers, and what a bias pays"""
+    norm: Literal["l1", "l2"] = "l1"
+    """norm of the distance"""
+    shapes: dict[str, str] = field(default_factory=dict)
+    """population -> line, grid or ring, e.g. hidden*=grid,output=ring; those not named lie on a line"""
+    unlocal: tuple[str, ...] = ()
+    """weights that pay by size only, not by length: parameters, or populations for all theirs, e.g. output"""
+
+    def __post_init__(self) -> None:
+        require_non_negative("width", self.width)
+        require_non_negative("layer_gap", self.layer_gap)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How the network is trained."""
+
+    steps: int = 40_000
+    """optimizer steps, the finish phase and the polish included"""
+    batch_size: int = 64
+    """examples a step; 0 for the full batch"""
+    lr: float = 1e-3
+    """Adam's learning rate before the finish phase"""
+    weight_decay: float = 0.0
+    """AdamW's decay: each step takes off lr times this share of every parameter"""
+    lam: Schedule = ((0.0, 0.001), (0.12, 0.01), (0.33, 0.1), (0.6, 0.25))
+    """lambda of the connection cost: a number, or START:LAMBDA pairs, START a share of the steps before the finish"""
+    reduction: Literal["mean", "sum"] = "mean"
+    """connection cost averaged over each linear layer (mean) or summed (Eq. 3)"""
+    penalty: Literal["proximal", "subgradient"] = "proximal"
+    """how the penalty acts: a soft threshold after each step (exact zeros), or its gradient"""
+    norms: Literal["as-is", "effective"] = "as-is"
+    """what pays behind a norm: weights as they are, or effective ones, times the norm's gain (docs/norms.md)"""
+    swap_every: int = 200
+    """steps between swaps (the paper's S)"""
+    swap_method: Literal["assignment", "greedy"] = "assignment"
+    """search for a better layout: exact assignment, or the paper's greedy exchanges"""
+    top_k: int = 30
+    """neurons a population that the greedy search tries (the paper's k)"""
+    bias_free: float = 0.0
+    """share of the steps before the finish during which biases pay nothing"""
+    fixed: tuple[str, ...] = ()
+    """populations whose neurons keep their slots, e.g. input,output"""
+    finish_lr: float = 4e-3
+    """Adam's learning rate where the finish phase begins; it falls from there to 0"""
+    finish: float = 0.4
+    """share of Adam's steps that ends them: weights below cut are zero for good, lambda is 0, the rate falls to 0"""
+    polish: float = 0.0
+    """share of the steps, behind Adam's, that are iterations of L-BFGS on all training examples at once"""
+    polish_pull: float = 1e-6
+    """weight, in the polish, of the squared distance from the weights before it: less lowers the loss, more keeps Q"""
+    cut: float = 1e-2
+    """|w| below which a weight is cut when the finish phase begins"""
+    active: float = 1e-2
+    """|w| above which a weight counts as active"""
+    dtype: Literal["float32", "float64"] = "float32"
+    """number type of weights and data"""
+    device: str = "cpu"
+    """where to train: cpu, cuda, cuda:1, mps"""
+    compile: Literal["auto", "yes", "no"] = "auto"
+    """torch.compile: auto when the run is long enough to earn it back and a C++ compiler is there"""
+    threads: int = 1
+    """CPU threads of torch; at these sizes one is fastest"""
+    log_every: int = 200
+    """steps between lines of metrics.jsonl"""
+    checkpoint_every: int = 2_000
+    """steps between checkpoints"""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "lr", "finish_lr", "swap_every", "top_k", "threads", "log_every", "checkpoint_every"):
+            require_positive(name, getattr(self, name))
+        for name in ("batch_size", "weight_decay", "cut", "active", "polish_pull"):
+            require_non_negative(name, getattr(self, name))
+        for name in ("finish", "polish", "bias_free"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 0 and below 1, found {getattr(self, name)!r}")
+        starts = [start for start, _ in self.lam]
+        if not starts or starts[0] != 0 or starts != sorted(set(starts)) or not all(0 <= s < 1 for s in starts):
+            raise InputError(f"lam must start at 0 and its starts must rise below 1, found {spell(self.lam)}")
+        for start, lam in self.lam:
+            require_non_negative(f"lam from {start:g} on", lam)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything a run depends on. ``data`` and ``model`` are the task's dataclasses."""
+
+    task: str
+    """what is learned"""
+    preset: str
+    """the settings this config started from"""
+    method: Literal["vanilla", "l1", "l1-local", "l1-swap", "bimt"]
+    """row of the paper's comparison"""
+    seed: int
+    """of the weights, the data and the batches"""
+    data: Any
+    model: Any
+    geometry: GeometryConfig
+    training: TrainingConfig
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise unknown("method", str(self.method), METHODS)
+        require_non_negative("seed", self.seed)
+
+
+def parse_schedule(text: str) -> Schedule:
+    """``0.01`` or ``0:0.001,0.5:0.1`` (START:LAMBDA pairs) as a schedule."""
+    try:
+        if ":" not in text:
+            return ((0.0, float(text)),)
+        pairs = [part.split(":") for part in text.split(",")]
+        return tuple((float(start), float(value)) for start, value in pairs)
+    except ValueError as error:
+        expected = "a number or START:LAMBDA pairs such as 0:0.001,0.5:0.1"
+        raise InputError(f"lam must be {expected}, found {text!r}") from error
+
+
+def spell(schedule: Schedule) -> str:
+    """A schedule as :func:`parse_schedule` reads it."""
+    return ",".join(f"{start:g}:{value:g}" for start, value in schedule)
