@@ -80,8 +80,8 @@ class Trainer:
         self.model = model_on(self.task.model(config.model, config.data, config.seed, dtype), device)
         self.step = 0
         self.seconds = 0.0
-        self._trained, self.held_out = (data_on(part, device) for part in self.data)
-        self._batches = Batches(self._trained, training.batch_size, config.seed)
+        trained, self.held_out = (data_on(part, device) for part in self.data)
+        self._batches = Batches(trained, training.batch_size, config.seed)
         self._method = METHODS[config.method]
         where = config.geometry
         geometry = Geometry(where.width, where.layer_gap, where.norm, cast(Mapping[str, Shape], where.shapes))
@@ -166,7 +166,7 @@ class Trainer:
     def evaluate(self, examples: Literal["test", "train"] = "test") -> dict[str, float]:
         """The task's metrics on the held-out examples, or on those it trains on."""
         with torch.no_grad():
-            chosen = self.held_out if examples == "test" else self._trained
+            chosen = self.held_out if examples == "test" else self._batches.examples
             return self.task.measure(self.config.data, self.model, chosen)
 
     def active(self) -> int:
@@ -265,12 +265,12 @@ class Trainer:
         training, begun = self.config.training, self.step
         if finish_step(self.config) == begun:  # without a finish phase it is the polish that must keep the zeros
             self._begin_finish()
-        parameters = list(self._flat.named.values())
+        parameters, examples = list(self._flat.named.values()), self._batches.examples
         free = torch.ones_like(self._vector) if self._kept is None else self._kept
         losses: list[float] = []
 
         def loss_and_gradient() -> tuple[float, Tensor]:
-            loss = self._loss(self.model(self._trained.inputs), self._trained.targets)
+            loss = self._loss(self.model(examples.inputs), examples.targets)
             self._flat.set_grad_(torch.autograd.grad(loss, parameters, allow_unused=True))
             assert self._vector.grad is not None
             return loss.item(), self._vector.grad
