@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from bimt_tf.experiments.run import train_run
-from bimt_tf.train.config import make
+from bimt_tf.config.reading import make
+from bimt_tf.runs.execute import train_run
 
 BYTES = 256
 

@@ -27,7 +27,7 @@ from torch import nn
 from benchmarks.architectures import quiet
 from benchmarks.speed import take_turns
 from bimt_tf import BIMT, MLP, Layout, wire
-from bimt_tf.assignment import assign, lower_bound
+from bimt_tf.core.linear_assignment import assign, lower_bound
 
 BATCH, TOKENS, TURNS, LAM = 8, 128, 3, 1e-3
 WIDTHS, WIDEST = (512, 768, 1024), 3072

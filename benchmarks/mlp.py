@@ -22,8 +22,9 @@ from torch import Tensor
 
 from benchmarks.naive import naive_relocation, naive_step
 from benchmarks.speed import LAM, LEARNING_RATE, TOP_K, Row, line, step_row, take_turns
-from bimt_tf import BIMT, MLP, Geometry, Layout, cost
-from bimt_tf.train.flat import FlatParameters
+from bimt_tf import BIMT, MLP, Geometry, Layout
+from bimt_tf.core import cost
+from bimt_tf.training.flat import FlatParameters
 
 WIDTH, LAYER_GAP = 2.0, 0.5
 
@@ -84,7 +85,7 @@ def swaps(case: Case, quick: bool) -> Iterator[Row]:
 
 
 def trainer_step(case: Case, method: str, compiled: bool) -> Callable[[], None]:
-    """A step as bimt_tf.train takes it: all parameters one vector for the optimizer and the cost."""
+    """A step as bimt_tf.training takes it: all parameters one vector for the optimizer and the cost."""
     model = net(case)
     loss = loss_of(model, case, compiled)
     flat = FlatParameters(model)

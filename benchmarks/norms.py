@@ -20,8 +20,8 @@ from typing import NamedTuple
 import torch
 
 from bimt_tf.analysis.wiring_length import wiring_length
-from bimt_tf.train.config import make
-from bimt_tf.train.trainer import Trainer
+from bimt_tf.config.reading import make
+from bimt_tf.training.trainer import Trainer
 
 CHOICES = {
     "removed": ("none", "as-is"),

@@ -29,8 +29,9 @@ from torch import Tensor, nn
 
 from benchmarks.naive import Distances, naive_cost, naive_relocation, naive_step
 from benchmarks.plain import PlainTransformer
-from bimt_tf import BIMT, Geometry, Layout, RegressionTransformer, cost
-from bimt_tf.train.flat import FlatParameters
+from bimt_tf import BIMT, Geometry, Layout, RegressionTransformer
+from bimt_tf.core import cost
+from bimt_tf.training.flat import FlatParameters
 
 WIDTH, LAYER_GAP, TOP_K = 2.0, 0.5, 30
 STEPS, SWAP_EVERY = 40_000, 200
@@ -212,7 +213,7 @@ def library_step(net: nn.Module, forward: Forward, method: Method) -> Callable[[
 
 
 def trainer_step(net: nn.Module, forward: Forward, method: Method) -> Callable[[], None]:
-    """The same as bimt_tf.train does it: all parameters are one vector for the optimizer and the cost."""
+    """The same as bimt_tf.training does it: all parameters are one vector for the optimizer and the cost."""
     flat = FlatParameters(net)
     charged = [(flat.vector, flat.concatenate(BIMT(net, geometry()).coefficients()))]
     optimizer = torch.optim.Adam([flat.vector], lr=LEARNING_RATE, fused=True)
@@ -302,7 +303,7 @@ def train() -> float | None:
     """Wall seconds of the command, or None (and the command's own words) if it failed."""
     with tempfile.TemporaryDirectory() as directory:
         out = os.path.join(directory, "run")
-        command = [sys.executable, "-m", "bimt_tf.cli", "train", "in-context", "--out", out, "--seed", "0"]
+        command = [sys.executable, "-m", "bimt_tf.cli.main", "train", "in-context", "--out", out, "--seed", "0"]
         begin = time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:

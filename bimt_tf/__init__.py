@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from bimt_tf.analysis.probe import probe as probe
     from bimt_tf.analysis.prune import prune as prune
     from bimt_tf.bimt import BIMT as BIMT
-    from bimt_tf.geometry import Geometry as Geometry
-    from bimt_tf.layout import Layout as Layout
+    from bimt_tf.core.geometry import Geometry as Geometry
+    from bimt_tf.core.layout import Layout as Layout
+    from bimt_tf.core.search import SwapReport as SwapReport
+    from bimt_tf.core.wiring import Wiring as Wiring
     from bimt_tf.models.mlp import MLP as MLP
     from bimt_tf.models.token_mlp import TokenMLP as TokenMLP
     from bimt_tf.models.transformer import RegressionTransformer as RegressionTransformer
-    from bimt_tf.swap import SwapReport as SwapReport
-    from bimt_tf.wiring import Wiring as Wiring
 
 _HOMES = {
     "BIMT": "bimt",
-    "Geometry": "geometry",
-    "Layout": "layout",
+    "Geometry": "core.geometry",
+    "Layout": "core.layout",
     "MLP": "models.mlp",
     "RegressionTransformer": "models.transformer",
-    "SwapReport": "swap",
+    "SwapReport": "core.search",
     "TokenMLP": "models.token_mlp",
-    "Wiring": "wiring",
+    "Wiring": "core.wiring",
     "ablate": "analysis.ablate",
     "connection_graph": "analysis.graph",
     "modularity": "analysis.modularity",

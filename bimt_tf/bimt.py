@@ -15,14 +15,14 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from bimt_tf import cost
 from bimt_tf.adapters import homes, wire
-from bimt_tf.cost import Charged, Coefficient
+from bimt_tf.core import cost
+from bimt_tf.core.cost import Charged, Coefficient
+from bimt_tf.core.geometry import Geometry
+from bimt_tf.core.layout import Layout, bake_
+from bimt_tf.core.search import Method, Placement, SwapReport, search
+from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
-from bimt_tf.geometry import Geometry
-from bimt_tf.layout import Layout, bake_
-from bimt_tf.swap import Method, Placement, SwapReport, search
-from bimt_tf.wiring import Wiring
 
 __all__ = ["BIMT"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from bimt_tf.assignment import WIDE, assign, lower_bound
+from bimt_tf.core.linear_assignment import WIDE, assign, lower_bound
 
 KINDS = ("dense", "heavy tails", "dead rows", "ties", "one strong row", "constant", "tiny", "sparse", "nearly dead")
 
@@ -48,7 +48,7 @@ def test_the_assignment_at_prices_is_exact(kind, n):
 
 @pytest.mark.parametrize("kind", ["dense", "sparse", "dead rows"])
 def test_prices_from_a_coarser_problem_leave_the_assignment_exact(kind, monkeypatch):
-    monkeypatch.setattr("bimt_tf.assignment.WIDE", 64)
+    monkeypatch.setattr("bimt_tf.core.linear_assignment.WIDE", 64)
     cost = table(kind, 301)  # coarser once: 76 rows are wide, and too few for another time
     columns = assign(cost)
     rows, best = linear_sum_assignment(cost)

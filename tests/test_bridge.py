@@ -36,7 +36,7 @@ from bimt_tf import BIMT, Geometry, Layout, Wiring, wire  # noqa: E402
 from bimt_tf.adapters import parameters, plain_model  # noqa: E402
 from bimt_tf.analysis.activations import activations, flat_neurons  # noqa: E402
 from bimt_tf.errors import InputError  # noqa: E402
-from bimt_tf.train.flat import FlatParameters  # noqa: E402
+from bimt_tf.training.flat import FlatParameters  # noqa: E402
 
 BY_NAME = {a.name: a for a in ARCHITECTURES}
 UNWIRED = ("Mixtral", "Mamba")

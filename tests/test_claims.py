@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from bimt_tf.analysis.prune import PrunePoint
-from bimt_tf.experiments.claims import CLAIMS, frontier_left_of, module_knockouts
-from bimt_tf.train.config import make
-from bimt_tf.train.trainer import Trainer
+from bimt_tf.config.reading import make
+from bimt_tf.paper.claims import CLAIMS, frontier_left_of, module_knockouts
+from bimt_tf.training.trainer import Trainer
 
 CHECKS = {claim.row: claim.check for claim in CLAIMS}
 

@@ -10,9 +10,9 @@ import networkx as nx
 import pytest
 import yaml
 
-from bimt_tf.cli import main
-from bimt_tf.train.checkpoint import load
-from bimt_tf.train.rundir import RunDirectory
+from bimt_tf.cli.main import main
+from bimt_tf.runs.directory import RunDirectory
+from bimt_tf.training.checkpoint import load
 
 TINY = ["--samples", "200", "--d-model", "8", "--n-layers", "1", "--n-heads", "2", "--batch-size", "16"]
 TINY += ["--log-every", "10", "--checkpoint-every", "10", "--swap-every", "7", "--lam", "0.3", "--lr", "0.01"]
@@ -28,7 +28,7 @@ def bimt(*arguments):
 def start(*arguments):
     """``bimt`` in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "bimt_tf.cli", *map(str, arguments)],
+        [sys.executable, "-m", "bimt_tf.cli.main", *map(str, arguments)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 
@@ -295,9 +295,8 @@ def test_tensorboard(tmp_path):
 
 
 def test_help_needs_no_torch():
-    code = (
-        "import sys, bimt_tf.cli; sys.exit(any(m in sys.modules for m in ('torch', 'transformer_lens', 'matplotlib')))"
-    )
+    heavy = ("torch", "transformer_lens", "matplotlib")
+    code = f"import sys, bimt_tf.cli.main; sys.exit(any(m in sys.modules for m in {heavy}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

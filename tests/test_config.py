@@ -3,42 +3,42 @@ import math
 
 import pytest
 
+from bimt_tf.config import reading, settings
+from bimt_tf.config.reading import make
 from bimt_tf.errors import InputError
 from bimt_tf.tasks import TASKS
-from bimt_tf.train import config as configs
-from bimt_tf.train.config import make
-from bimt_tf.train.schedule import bias_step, finish_step, lam_at, lr_at, polish_step
+from bimt_tf.training.schedule import bias_step, finish_step, lam_at, lr_at, polish_step
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("method", configs.METHODS)
+@pytest.mark.parametrize("method", settings.METHODS)
 def test_every_preset_survives_yaml(task, method, tmp_path):
     for preset in TASKS[task].presets:
-        config = configs.make(task, preset, method, seed=3)
+        config = reading.make(task, preset, method, seed=3)
         path = tmp_path / f"{preset}.yaml"
-        path.write_text(configs.dump(config))
-        assert configs.load(path) == config
+        path.write_text(reading.dump(config))
+        assert reading.load(path) == config
 
 
 def test_presets_differ_where_the_paper_and_its_notebooks_do():
-    paper = configs.make("in-context", "paper").training
-    notebook = configs.make("in-context", "notebook").training
+    paper = reading.make("in-context", "paper").training
+    notebook = reading.make("in-context", "notebook").training
     assert paper.lam == ((0.0, 0.001), (0.25, 0.01), (0.5, 0.1), (0.75, 0.3))
     assert (paper.top_k, paper.swap_every, paper.swap_method) == (30, 200, "greedy")
     assert notebook.lam == ((0.0, 0.001), (0.25, 0.01), (0.75, 0.1))
     assert notebook.swap_every > notebook.steps
-    singular = configs.make("in-context-singular", "paper").data
+    singular = reading.make("in-context-singular", "paper").data
     assert (singular.x_low, singular.x_high, singular.w_low, singular.w_high) == (-1, 1, 1, 3)
 
 
 def test_every_field_has_its_sentence():
-    classes = [configs.Config, configs.GeometryConfig, configs.TrainingConfig]
+    classes = [settings.Config, settings.GeometryConfig, settings.TrainingConfig]
     classes += [cls for task in TASKS.values() for cls in (task.Options, task.Model)]
     for cls in classes:
         named = {field.name for field in dataclasses.fields(cls)}
-        if cls is configs.Config:
+        if cls is settings.Config:
             named -= {"data", "model", "geometry", "training"}
-        assert named <= set(configs.sentences(cls)), cls
+        assert named <= set(reading.sentences(cls)), cls
 
 
 @pytest.mark.parametrize(
@@ -72,17 +72,17 @@ def test_every_field_has_its_sentence():
 )
 def test_bad_values_are_named(section, key, value, expected):
     with pytest.raises(InputError, match=expected) as caught:
-        configs.make("in-context", overrides={section: {key: value}})
+        reading.make("in-context", overrides={section: {key: value}})
     assert "\n" not in str(caught.value)
 
 
 def test_unknown_task_method_preset():
     with pytest.raises(InputError, match="did you mean 'in-context'"):
-        configs.make("in-contxt")
+        reading.make("in-contxt")
     with pytest.raises(InputError, match="unknown method"):
-        configs.make("in-context", method="bmit")
+        reading.make("in-context", method="bmit")
     with pytest.raises(InputError, match="unknown preset"):
-        configs.make("in-context", "papr")
+        reading.make("in-context", "papr")
 
 
 @pytest.mark.parametrize(
@@ -100,24 +100,24 @@ def test_bad_files(text, expected, tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text(text)
     with pytest.raises(InputError, match=expected) as caught:
-        configs.load(path)
+        reading.load(path)
     assert "\n" not in str(caught.value)
 
 
 def test_missing_file(tmp_path):
     with pytest.raises(InputError, match="cannot read config"):
-        configs.load(tmp_path / "none.yaml")
+        reading.load(tmp_path / "none.yaml")
 
 
 def test_numbers_that_yaml_reads_as_text(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("task: in-context\ntraining: {lr: 1e-3, lam: 0.5}")
-    config = configs.load(path)
+    config = reading.load(path)
     assert config.training.lr == 1e-3 and config.training.lam == ((0.0, 0.5),)
 
 
 def test_schedules():
-    config = configs.make(
+    config = reading.make(
         "in-context",
         overrides={"training": {"steps": 100, "finish": 0.2, "lr": 1.0, "finish_lr": 4.0, "lam": "0:1,0.5:2"}},
     )

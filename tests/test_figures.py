@@ -18,6 +18,8 @@ from torch import nn
 from bimt_tf.analysis.graph import connection_graph
 from bimt_tf.analysis.prune import PrunePoint
 from bimt_tf.bimt import BIMT
+from bimt_tf.core.geometry import Geometry
+from bimt_tf.core.layout import Layout
 from bimt_tf.errors import InputError
 from bimt_tf.figures.comparison import Panel, comparison_figure
 from bimt_tf.figures.confusion import confusion_figure
@@ -27,8 +29,6 @@ from bimt_tf.figures.network import network_figure
 from bimt_tf.figures.pair import pair_figure
 from bimt_tf.figures.prediction import prediction_figure
 from bimt_tf.figures.style import NEGATIVE, POSITIVE
-from bimt_tf.geometry import Geometry
-from bimt_tf.layout import Layout
 from bimt_tf.models.mlp import MLP
 from bimt_tf.models.transformer import RegressionTransformer
 

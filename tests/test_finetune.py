@@ -12,16 +12,16 @@ import torch
 from click.testing import CliRunner
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from bimt_tf.cli_finetune import finetune
+from bimt_tf.cli.finetune import finetune
+from bimt_tf.config.reading import make
 from bimt_tf.errors import InputError
-from bimt_tf.experiments.run import Interrupted, resume_run, train_run
 from bimt_tf.models.pretrained import pretrained
+from bimt_tf.runs.directory import RunDirectory
+from bimt_tf.runs.execute import Interrupted, resume_run, train_run
 from bimt_tf.tasks import finetune as finetuning
 from bimt_tf.tasks import task
 from bimt_tf.tasks.finetune import FinetuneOptions
-from bimt_tf.train.config import make
-from bimt_tf.train.rundir import RunDirectory
-from bimt_tf.train.trainer import Trainer
+from bimt_tf.training.trainer import Trainer
 
 TEXT = b"the cat sat on the mat; the dog sat on the cat. " * 12
 KINDS = ("gpt2", "llama")

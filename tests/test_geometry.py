@@ -8,9 +8,9 @@ import pytest
 import torch
 from reference import unit_coordinates, wire_length
 
+from bimt_tf.core.geometry import Geometry
+from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
-from bimt_tf.geometry import Geometry
-from bimt_tf.wiring import Wiring
 
 
 def wiring(**sizes: int) -> Wiring:

@@ -15,12 +15,12 @@ from bimt_tf.adapters import wire
 from bimt_tf.analysis.graph import NO_HEAD, connection_graph
 from bimt_tf.analysis.wiring_length import wiring_length
 from bimt_tf.bimt import BIMT
+from bimt_tf.core.geometry import Geometry
+from bimt_tf.core.layout import Layout
+from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
-from bimt_tf.geometry import Geometry
-from bimt_tf.layout import Layout
 from bimt_tf.models.mlp import MLP
 from bimt_tf.models.transformer import RegressionTransformer
-from bimt_tf.wiring import Wiring
 
 READINGS = ("shared", "unrolled")
 

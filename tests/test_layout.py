@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bimt_tf.core.layout import Layout, bake_
+from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
-from bimt_tf.layout import Layout, bake_
-from bimt_tf.wiring import Wiring
 
 
 def wiring(heads: int = 3, q: int = 2, v: int = 4, m: int = 5, fixed: tuple[str, ...] = ()) -> Wiring:

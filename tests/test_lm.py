@@ -9,15 +9,15 @@ import torch
 
 from bimt_tf import wire
 from bimt_tf.adapters import parameters
+from bimt_tf.config.reading import dump, load, make
 from bimt_tf.errors import InputError
-from bimt_tf.experiments.run import train_run
 from bimt_tf.models.token_transformer import token_transformer
+from bimt_tf.runs.directory import RunDirectory
+from bimt_tf.runs.execute import train_run
 from bimt_tf.tasks import task, variant
 from bimt_tf.tasks.groups import ModularAdditionOptions
 from bimt_tf.tasks.lm import LMOptions
-from bimt_tf.train.config import dump, load, make
-from bimt_tf.train.rundir import RunDirectory
-from bimt_tf.train.trainer import Trainer
+from bimt_tf.training.trainer import Trainer
 
 SMALL = {"d_model": 8, "n_layers": 1, "n_heads": 2, "d_mlp": 6}
 SHORT = {"steps": 12, "batch_size": 4, "log_every": 6, "checkpoint_every": 6, "swap_every": 4, "compile": "no"}
@@ -146,7 +146,7 @@ def test_a_stopped_run_goes_on_bit_for_bit():
 
 
 def test_a_graph_too_large_is_left_out_with_a_note(tmp_path, monkeypatch):
-    monkeypatch.setattr("bimt_tf.experiments.first_look.MOST_EDGES", 10)
+    monkeypatch.setattr("bimt_tf.runs.summary.MOST_EDGES", 10)
     summary = train_run(lm(), tmp_path / "run")
     assert summary["modularity_shared"] is None and "no graph of" in summary["notes"][0]
     assert not (tmp_path / "run" / "figures" / "network.png").exists()

@@ -14,13 +14,13 @@ import torch
 from mnist_files import TEST, TRAIN, arrays, idx, name_of, write_idx
 from PIL import Image
 
-from bimt_tf import cli
+from bimt_tf.cli.main import main as cli
+from bimt_tf.config.reading import make
 from bimt_tf.errors import InputError
 from bimt_tf.tasks import task
 from bimt_tf.tasks.mnist import MNISTOptions
 from bimt_tf.tasks.mnist_data import Images, read_directory, read_hub
-from bimt_tf.train.config import make
-from bimt_tf.train.trainer import Trainer
+from bimt_tf.training.trainer import Trainer
 
 MNIST = task("mnist")
 IMAGES, LABELS = name_of("x_train"), name_of("y_train")

@@ -13,8 +13,8 @@ import torch
 from bimt_tf.analysis.graph import connection_graph
 from bimt_tf.analysis.modularity import communities, modularity
 from bimt_tf.bimt import BIMT
+from bimt_tf.core.layout import Layout
 from bimt_tf.errors import InputError
-from bimt_tf.layout import Layout
 from bimt_tf.models.transformer import RegressionTransformer
 
 

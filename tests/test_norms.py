@@ -8,12 +8,12 @@ import torch
 from bimt_tf import BIMT, MLP, wire
 from bimt_tf.adapters import parameters
 from bimt_tf.adapters.norms import norms
+from bimt_tf.config.reading import make
 from bimt_tf.errors import InputError
 from bimt_tf.models.token_transformer import token_transformer
-from bimt_tf.train.config import make
-from bimt_tf.train.flat import FlatParameters
-from bimt_tf.train.norms import EffectiveWeights
-from bimt_tf.train.trainer import Trainer
+from bimt_tf.training.effective_norms import EffectiveWeights
+from bimt_tf.training.flat import FlatParameters
+from bimt_tf.training.trainer import Trainer
 
 X = torch.arange(12).reshape(2, 6) % 5
 SIZES = {"d_model": 8, "n_layers": 2, "n_heads": 2, "d_mlp": 6}

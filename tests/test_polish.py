@@ -3,9 +3,9 @@ import dataclasses
 import pytest
 import torch
 
-from bimt_tf.train.config import make
-from bimt_tf.train.polish import minimise_
-from bimt_tf.train.trainer import Trainer
+from bimt_tf.config.reading import make
+from bimt_tf.training.polish import minimise_
+from bimt_tf.training.trainer import Trainer
 
 TRAINING = {
     "steps": 100, "swap_every": 10, "log_every": 10, "checkpoint_every": 50, "lam": 0.02, "finish": 0.3, "cut": 0.05,

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from bimt_tf.console import PoolBar, PoolLines
+from bimt_tf.cli.console.pool_watch import PoolBar, PoolLines
+from bimt_tf.config.reading import dump, make
 from bimt_tf.errors import InputError
-from bimt_tf.experiments import timing
-from bimt_tf.experiments.pool import Job, Outcome, PoolInterrupted, finished, run_jobs
-from bimt_tf.experiments.processes import log_of
-from bimt_tf.experiments.timing import Timing, logged_step
-from bimt_tf.train.config import dump, make
-from bimt_tf.train.rundir import RunDirectory
+from bimt_tf.pool import time_left as timing
+from bimt_tf.pool.pool import Job, Outcome, PoolInterrupted, finished, run_jobs
+from bimt_tf.pool.processes import log_of
+from bimt_tf.pool.time_left import Timing, logged_step
+from bimt_tf.runs.directory import RunDirectory
 
 
 def job(path, seed=0, steps=30, **training):
@@ -141,8 +141,8 @@ def test_runs_do_not_outlive_a_killed_pool(tmp_path):
     orphan = job(tmp_path / "orphan", steps=10_000_000, log_every=1000, checkpoint_every=10_000_000)
     (tmp_path / "config.yaml").write_text(dump(orphan.config))
     program = (
-        "import sys\nfrom pathlib import Path\nfrom bimt_tf.experiments.pool import Job, run_jobs\n"
-        "from bimt_tf.train.config import load\n"
+        "import sys\nfrom pathlib import Path\nfrom bimt_tf.pool.pool import Job, run_jobs\n"
+        "from bimt_tf.config.reading import load\n"
         "if __name__ == '__main__':\n"
         "    run_jobs([Job(Path(sys.argv[2]), load(Path(sys.argv[1])))])\n"
     )

@@ -5,9 +5,9 @@ import signal
 
 import pytest
 
-from bimt_tf.experiments.pool import Job, PoolInterrupted, finished, run_jobs
-from bimt_tf.experiments.timing import logged_step
-from bimt_tf.train.config import make
+from bimt_tf.config.reading import make
+from bimt_tf.pool.pool import Job, PoolInterrupted, finished, run_jobs
+from bimt_tf.pool.time_left import logged_step
 
 pytest.importorskip("ray")
 

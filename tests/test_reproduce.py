@@ -7,10 +7,11 @@ import json
 
 import pytest
 
-from bimt_tf import cli
+from bimt_tf.cli.main import main as cli
+from bimt_tf.config.settings import METHODS
 from bimt_tf.errors import InputError
-from bimt_tf.experiments import paper, reproduce
-from bimt_tf.train.config import METHODS
+from bimt_tf.paper import reproduce
+from bimt_tf.paper import tables_of_the_paper as paper
 
 
 @pytest.fixture(autouse=True)

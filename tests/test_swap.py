@@ -14,8 +14,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import nn
 
 from bimt_tf import BIMT, MLP, Geometry, Layout, RegressionTransformer, wire
+from bimt_tf.core.search import SwapReport
 from bimt_tf.errors import InputError
-from bimt_tf.swap import SwapReport
 
 F64 = torch.float64
 
@@ -59,7 +59,7 @@ def test_assignment_of_one_population_equals_brute_force(outside, size, norm, re
 @pytest.mark.parametrize("priced", [False, True])
 def test_assignment_of_heads_equals_brute_force(heads, d_head, priced, monkeypatch):
     if priced:
-        monkeypatch.setattr("bimt_tf.assignment.PRICED", 2)
+        monkeypatch.setattr("bimt_tf.core.linear_assignment.PRICED", 2)
     model = transformer(n_heads=heads, d_head=d_head, d_model=2, d_mlp=1, d_in=1, d_out=1, seed=heads)
     populations = wire(model).populations
     fixed = tuple(name for name, p in populations.items() if p.head_axis is None)
@@ -77,7 +77,7 @@ def test_assignment_of_heads_equals_brute_force(heads, d_head, priced, monkeypat
 @pytest.mark.parametrize("size", [60, 130])
 def test_large_populations_are_placed_exactly(live, size, monkeypatch):
     """Large problems are solved at approximate prices; the solution is SciPy's optimum all the same."""
-    monkeypatch.setattr("bimt_tf.assignment.PRICED", 2)
+    monkeypatch.setattr("bimt_tf.core.linear_assignment.PRICED", 2)
     model = MLP([9, size, 7], seed=live, dtype=F64)
     with torch.no_grad():  # the dead neurons of a sparse network, some of them still with a bias
         model.layers[0].weight[live:] = 0.0
@@ -170,8 +170,8 @@ def test_a_large_models_search_ends_once_a_sweep_gains_little(monkeypatch):
         return bimt.swap(), bimt
 
     to_rest, _ = swapped()
-    monkeypatch.setattr("bimt_tf.swap.LARGE", 100)
-    monkeypatch.setattr("bimt_tf.swap.SETTLED", 0.2)
+    monkeypatch.setattr("bimt_tf.core.search.LARGE", 100)
+    monkeypatch.setattr("bimt_tf.core.search.SETTLED", 0.2)
     settled, bimt = swapped()
     assert settled.cost_before == to_rest.cost_before and 1 < settled.sweeps < to_rest.sweeps
     assert bimt.cost().item() == pytest.approx(settled.cost_after, rel=1e-12)

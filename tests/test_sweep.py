@@ -9,15 +9,15 @@ import pytest
 import yaml
 
 from bimt_tf.analysis.front import pareto_front
-from bimt_tf.cli import main
+from bimt_tf.cli.main import main
+from bimt_tf.config.reading import make
 from bimt_tf.errors import InputError
-from bimt_tf.experiments import table_files
-from bimt_tf.experiments.grid import Axis, Sweep, parse_axis, parse_seeds
-from bimt_tf.experiments.lambda_search import Tried, Wish, average, next_factor, parse_wish, scaled, verdict
-from bimt_tf.experiments.sweep import run_sweep
-from bimt_tf.experiments.table_files import write_table
 from bimt_tf.figures.pareto import ParetoPoint, pareto_figure
-from bimt_tf.train.config import make
+from bimt_tf.sweeps import table_files
+from bimt_tf.sweeps.grid import Axis, Sweep, parse_axis, parse_seeds
+from bimt_tf.sweeps.lambda_search import Tried, Wish, average, next_factor, parse_wish, scaled, verdict
+from bimt_tf.sweeps.sweep import run_sweep
+from bimt_tf.sweeps.table_files import write_table
 
 TINY = ["--samples", "60", "--hidden", "5", "--steps", "30", "--compile", "no", "--log-every", "10"]
 

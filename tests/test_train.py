@@ -7,16 +7,16 @@ import types
 import pytest
 import torch
 
+from bimt_tf.config.reading import make
 from bimt_tf.errors import InputError
+from bimt_tf.runs import loggers
+from bimt_tf.runs.directory import RunDirectory
 from bimt_tf.tasks import TASKS
-from bimt_tf.train import checkpoint as checkpoints
-from bimt_tf.train import loggers
-from bimt_tf.train.config import make
-from bimt_tf.train.engine import engine
-from bimt_tf.train.flat import FlatParameters
-from bimt_tf.train.rundir import RunDirectory
-from bimt_tf.train.schedule import polish_step
-from bimt_tf.train.trainer import NonFiniteLoss, Record, Trainer
+from bimt_tf.training import checkpoint as checkpoints
+from bimt_tf.training.batch_gradient import engine
+from bimt_tf.training.flat import FlatParameters
+from bimt_tf.training.schedule import polish_step
+from bimt_tf.training.trainer import NonFiniteLoss, Record, Trainer
 
 SMALL = {
     "data": {"samples": 200},

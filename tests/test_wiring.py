@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bimt_tf import BIMT, Geometry
+from bimt_tf.core.population import Attachment, Connection
+from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
-from bimt_tf.wiring import Attachment, Connection, Wiring
 
 
 def tensors(**shapes: tuple[int, ...]) -> dict[str, torch.Tensor]:

@@ -12,8 +12,8 @@ from torch import nn
 
 from bimt_tf.adapters import bridge, mlp, token_mlp, transformer_lens
 from bimt_tf.adapters.hugging_face import plain_model
+from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
-from bimt_tf.wiring import Wiring
 
 __all__ = ["homes", "parameters", "plain_model", "wire"]
 

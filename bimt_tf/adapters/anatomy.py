@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from bimt_tf.core.axes import ANY
+from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
-from bimt_tf.wiring import ANY, Wiring
 
 __all__ = ["Block", "Rotary", "Stack", "gain", "heads_of", "stack", "wired"]
 

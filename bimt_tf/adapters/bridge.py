@@ -17,8 +17,9 @@ from torch import nn
 
 from bimt_tf.adapters.anatomy import Block, Rotary, gain, heads_of, stack, wired
 from bimt_tf.adapters.transformer_lens import rotary
+from bimt_tf.core.axes import ANY
+from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
-from bimt_tf.wiring import ANY, Wiring
 
 __all__ = ["components", "fused", "homes", "matches", "wiring"]
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from bimt_tf.wiring import Wiring
+from bimt_tf.core.wiring import Wiring
 
 __all__ = ["chain", "hidden", "matches", "wiring"]
 

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from bimt_tf.core.population import Connection
+from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
-from bimt_tf.wiring import Connection, Wiring
 
 __all__ = ["RESIDUAL", "Norms", "norms"]
 

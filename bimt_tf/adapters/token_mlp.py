@@ -9,7 +9,8 @@ from __future__ import annotations
 from torch import nn
 
 from bimt_tf.adapters.mlp import chain, hidden
-from bimt_tf.wiring import ANY, Wiring
+from bimt_tf.core.axes import ANY
+from bimt_tf.core.wiring import Wiring
 
 __all__ = ["matches", "wiring"]
 

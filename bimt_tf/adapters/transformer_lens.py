@@ -14,8 +14,9 @@ from typing import Any
 from torch import nn
 
 from bimt_tf.adapters.anatomy import Rotary, gain, heads_of, stack, wired
+from bimt_tf.core.axes import ANY
+from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
-from bimt_tf.wiring import ANY, Wiring
 
 __all__ = ["matches", "rotary", "wiring"]
 

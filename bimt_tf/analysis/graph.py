@@ -20,8 +20,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bimt_tf.bimt import BIMT
+from bimt_tf.core.population import Connection, Stage
+from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError, require_non_negative, unknown
-from bimt_tf.wiring import Connection, Stage, Wiring
 
 __all__ = ["connection_graph", "Residual", "NO_HEAD"]
 

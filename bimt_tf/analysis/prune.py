@@ -21,8 +21,8 @@ from jaxtyping import Float64
 from torch import Tensor, nn
 
 from bimt_tf.bimt import BIMT
+from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError, require_non_negative
-from bimt_tf.wiring import Wiring
 
 __all__ = ["CutReport", "PrunePoint", "THRESHOLDS", "cut_", "prune", "severed", "widest_path"]
 

@@ -10,10 +10,10 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
 from bimt_tf.figures.network import draw_network
 from bimt_tf.figures.style import MUTED, NEGATIVE, POSITIVE, STYLE
-from bimt_tf.wiring import Wiring
 
 __all__ = ["Panel", "comparison_figure"]
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import networkx as nx
 import numpy as np
 
-from bimt_tf.wiring import Stage, Wiring
+from bimt_tf.core.population import Stage
+from bimt_tf.core.wiring import Wiring
 
 __all__ = ["Scene", "Node", "GUTTER"]
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
 
 from bimt_tf.errors import InputError
-from bimt_tf.models.parts import HookedModel, layer_sizes, linear_layers, normal_, whole
+from bimt_tf.models.layers import HookedModel, layer_sizes, linear_layers, normal_, whole
 
 __all__ = ["TokenMLP", "TokenMLPConfig"]
 

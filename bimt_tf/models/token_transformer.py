@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from bimt_tf.errors import InputError, unknown
-from bimt_tf.models.parts import whole
+from bimt_tf.models.layers import whole
 
 __all__ = ["ACTIVATIONS", "NORMALIZATIONS", "POSITIONS", "token_transformer"]
 

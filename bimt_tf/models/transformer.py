@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
 
 from bimt_tf.errors import InputError
-from bimt_tf.models.parts import HookedModel, activation, uniform_, whole
+from bimt_tf.models.layers import HookedModel, activation, uniform_, whole
 
 __all__ = ["RegressionTransformer", "RegressionTransformerConfig"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bimt_tf.tasks.base import Split
 from bimt_tf.tasks.images import BEST, NOTEBOOK, PAPER, DigitImages
-from bimt_tf.tasks.parts import require_split, shuffled, split
+from bimt_tf.tasks.kinds import require_split, shuffled, split
 
 if TYPE_CHECKING:
     import torch

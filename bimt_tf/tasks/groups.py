@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from bimt_tf.errors import InputError
 from bimt_tf.tasks.base import Probe, Split
-from bimt_tf.tasks.parts import AS_PUBLISHED, Classification, require_split, shuffled, split
+from bimt_tf.tasks.kinds import AS_PUBLISHED, Classification, require_split, shuffled, split
 
 if TYPE_CHECKING:
     import torch

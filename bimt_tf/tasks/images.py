@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bimt_tf.tasks.parts import AS_PUBLISHED, Classification
+from bimt_tf.tasks.kinds import AS_PUBLISHED, Classification
 
 if TYPE_CHECKING:
     import torch

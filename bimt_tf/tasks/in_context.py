@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bimt_tf.errors import InputError, require_positive
 from bimt_tf.tasks.base import Probe, Split, Task
-from bimt_tf.tasks.parts import AS_PUBLISHED, require_split, split
+from bimt_tf.tasks.kinds import AS_PUBLISHED, require_split, split
 
 if TYPE_CHECKING:
     import torch

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from bimt_tf.tasks.base import Data, Split
-from bimt_tf.tasks.parts import Classification
+from bimt_tf.tasks.kinds import Classification
 from bimt_tf.tasks.text import STDLIB, Corpus, corpus, require_text_options, spaced, windows
 from bimt_tf.tasks.transformers import TokenTransformerOptions
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bimt_tf.errors import InputError, require_non_negative
 from bimt_tf.tasks.base import Data, Split
 from bimt_tf.tasks.images import BEST, NOTEBOOK, PAPER, DigitImages
-from bimt_tf.tasks.parts import shuffled
+from bimt_tf.tasks.kinds import shuffled
 
 if TYPE_CHECKING:
     import torch

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bimt_tf.tasks.base import Data, Split
 from bimt_tf.tasks.groups import MODULAR_ADDITION, S4, GroupTask
-from bimt_tf.tasks.parts import Classification
+from bimt_tf.tasks.kinds import Classification
 
 if TYPE_CHECKING:
     import torch

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bimt_tf.errors import require_non_negative, require_positive
 from bimt_tf.tasks.base import Split
-from bimt_tf.tasks.parts import AS_PUBLISHED, Classification, MLPOptions, require_split, split
+from bimt_tf.tasks.kinds import AS_PUBLISHED, Classification, MLPOptions, require_split, split
 
 if TYPE_CHECKING:
     import torch

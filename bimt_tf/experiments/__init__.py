@@ -1,1 +1,0 @@
-"""Whole jobs: train or resume into a run directory, then measure and draw what came out."""

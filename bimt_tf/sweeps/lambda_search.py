@@ -1,0 +1,144 @@
+"""Which factor on the whole lambda schedule gives a wished number of active weights, or a wished test loss.
+
+Active weights fall with lambda and the loss rises with it, on the whole: single runs are noisy. The factor is first
+bracketed, in steps of four from 1, then bisected in its logarithm. What is tried next follows from what was tried, so
+a search goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from bimt_tf.config.settings import METHODS, Config
+from bimt_tf.errors import InputError, require_positive, unknown
+
+__all__ = ["Found", "Tried", "Wish", "average", "next_factor", "parse_wish", "scaled", "verdict"]
+
+QUANTITIES = {"active": "active_weights", "loss": "test_loss"}  # wish -> key of summary.json
+STRIDE = 4.0  # between factors while bracketing
+FARTHEST = STRIDE**5  # a factor beyond this, or below its inverse, is not tried
+CLOSE = 1.02  # two factors so close differ by noise
+TINY = 1e-300
+
+
+class Wish(NamedTuple):
+    """What is wished of a run; ``tolerance`` is the relative distance that will do."""
+
+    quantity: Literal["active", "loss"]
+    target: float
+    tolerance: float
+    tries: int
+
+
+class Tried(NamedTuple):
+    """A factor and what its runs gave on average; None if they failed."""
+
+    factor: float
+    value: float | None
+
+
+class Found(NamedTuple):
+    """The factor that came nearest (None if every run failed), what it gives, and whether that will do."""
+
+    factor: float | None
+    value: float | None
+    reached: bool
+    text: str
+
+
+def parse_wish(text: str, tolerance: float, tries: int) -> Wish:
+    """A wish such as ``active=300`` or ``loss=1e-4``."""
+    quantity, _, number = text.partition("=")
+    if quantity not in QUANTITIES:
+        raise unknown("wish of --lam-for", quantity, QUANTITIES)
+    try:
+        target = float(number)
+    except ValueError as error:
+        raise InputError(f"--lam-for takes a number such as active=300 or loss=1e-4, found {text!r}") from error
+    require_positive(f"--lam-for {quantity}", target)
+    require_positive("--tolerance", tolerance)
+    require_positive("--tries", tries)
+    return Wish(quantity, target, tolerance, tries)  # type: ignore[arg-type]  # looked up above
+
+
+def scaled(config: Config, factor: float) -> Config:
+    """The config with its whole lambda schedule times ``factor``; InputError if it has no penalty to scale."""
+    if not METHODS[config.method].penalised or not any(lam for _, lam in config.training.lam):
+        raise InputError(f"--lam-for needs a penalty: method {config.method!r} of {config.task} has none")
+    lam = tuple((start, lam * factor) for start, lam in config.training.lam)
+    return dataclasses.replace(config, training=dataclasses.replace(config.training, lam=lam))
+
+
+def average(wish: Wish, summaries: Sequence[dict[str, Any]]) -> float | None:
+    """What runs that differ in their seed give: the mean of active weights, the geometric mean of losses."""
+    values = [float(summary[QUANTITIES[wish.quantity]]) for summary in summaries]
+    values = [value for value in values if math.isfinite(value)]
+    if not values:
+        return None
+    if wish.quantity == "loss":
+        return math.exp(statistics.fmean(math.log(max(value, TINY)) for value in values))
+    return statistics.fmean(values)
+
+
+def next_factor(wish: Wish, tried: Sequence[Tried]) -> float | None:
+    """The factor to try next; None when one will do, none is left to try, or runs failed."""
+    if not tried:
+        return 1.0
+    if len(tried) >= wish.tries or any(one.value is None for one in tried) or _reached(wish, _best(wish, tried)):
+        return None
+    ordered = sorted(tried)
+    brackets = [
+        (upper.factor / lower.factor, lower.factor)
+        for lower, upper in zip(ordered, ordered[1:], strict=False)
+        if _wants_more(wish, lower) and not _wants_more(wish, upper)
+    ]
+    if brackets:
+        ratio, lower_factor = min(brackets)
+        return lower_factor * math.sqrt(ratio) if ratio > CLOSE else None
+    upwards = _wants_more(wish, ordered[-1])
+    factor = ordered[-1].factor * STRIDE if upwards else ordered[0].factor / STRIDE
+    return factor if 1 / FARTHEST <= factor <= FARTHEST else None
+
+
+def verdict(wish: Wish, tried: Sequence[Tried]) -> Found:
+    """What the search found, in a sentence."""
+    wanted = f"{wish.quantity} = {wish.target:g}"
+    failed = [one.factor for one in tried if one.value is None]
+    if len(failed) == len(tried):
+        return Found(None, None, False, f"{wanted}: the runs failed")
+    best = _best(wish, tried)
+    gives = f"lambda x {best.factor:.4g} gives {wish.quantity} = {best.value:.4g}"
+    if _reached(wish, best):
+        return Found(best.factor, best.value, True, f"{wanted}: {gives}")
+    if failed:
+        why = f"the runs at lambda x {failed[0]:.4g} failed"
+    elif len({_wants_more(wish, one) for one in tried}) == 1:
+        least, most = min(tried).factor, max(tried).factor
+        why = f"it could not be bracketed between lambda x {least:.4g} and x {most:.4g}"
+    else:
+        why = f"none of {len(tried)} factors came within {wish.tolerance:.0%}"
+    return Found(best.factor, best.value, False, f"{wanted} not reached, {why}; the best: {gives}")
+
+
+def _best(wish: Wish, tried: Sequence[Tried]) -> Tried:
+    return min((one for one in tried if one.value is not None), key=lambda one: _distance(wish, one))
+
+
+def _distance(wish: Wish, one: Tried) -> float:
+    assert one.value is not None
+    return abs(math.log(max(one.value, TINY) / wish.target))
+
+
+def _reached(wish: Wish, one: Tried) -> bool:
+    assert one.value is not None
+    return abs(one.value / wish.target - 1) <= wish.tolerance
+
+
+def _wants_more(wish: Wish, one: Tried) -> bool:
+    """Whether lambda must grow for the wish."""
+    assert one.value is not None
+    return one.value > wish.target if wish.quantity == "active" else one.value < wish.target

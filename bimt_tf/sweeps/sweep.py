@@ -1,0 +1,193 @@
+"""A sweep: one task over a grid of config fields, methods and seeds, as one directory with one table and one plot.
+
+    DIR/sweep.yaml   what is swept, complete
+    DIR/runs/NAME/   one run directory each, NAME such as bimt-lr0.001-width2.0-seed0
+    DIR/table.csv    one row a run, failed ones with their error; table.parquet beside it where pyarrow is there
+    DIR/pareto.png, .pdf
+
+No torch at import.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import yaml
+
+from bimt_tf.config.reading import dump
+from bimt_tf.errors import InputError
+from bimt_tf.pool.pool import Job, Outcome, PoolWatcher, check_engine, differences, finished, run_jobs
+from bimt_tf.sweeps.grid import Cell, Sweep, parse_seeds, spelled
+from bimt_tf.sweeps.lambda_search import Found, Tried, Wish, average, next_factor, scaled, verdict
+from bimt_tf.sweeps.table_files import require_parquet, write_table
+
+__all__ = ["Sweep", "SweepResult", "parse_seeds", "run_sweep"]
+
+LONGEST = 120  # characters of a run's name
+HEADS = ("task", "preset", "method", "seed", "steps")  # of summary.json, which the table has from the config
+
+
+class SweepResult(NamedTuple):
+    """What a sweep left: its outcomes, what its searches found, and the files."""
+
+    outcomes: list[Outcome]
+    found: dict[str, Found]
+    table: Path
+    plot: Path | None
+
+
+def run_sweep(
+    sweep: Sweep,
+    out: Path,
+    *,
+    workers: int = 0,
+    engine: Literal["processes", "ray"] = "processes",
+    parquet: bool = False,
+    watcher: PoolWatcher | None = None,
+) -> SweepResult:
+    """Bring every run of the sweep to its end, then write the table and the plot.
+
+    Args:
+        sweep: what is swept.
+        out: its directory; the same sweep's goes on where it was stopped.
+        workers, engine, watcher: as :func:`bimt_tf.pool.pool.run_jobs` has them.
+        parquet: insist on table.parquet.
+
+    Raises:
+        InputError: before anything is written, for values the config refuses, a directory of another sweep or of
+            something else, or a package that is not there.
+        PoolInterrupted: on SIGINT or SIGTERM; the same call goes on.
+    """
+    check_engine(engine, workers)
+    if parquet:
+        require_parquet()
+    cells = sweep.cells
+    jobs = [job for cell in cells for job in _jobs(sweep, cell, out)]  # every config is checked here
+    for job in jobs:
+        finished(job)
+    _claim(out, sweep.described())
+
+    def run(wanted: Sequence[Job]) -> list[Outcome]:
+        return run_jobs(wanted, workers=workers, engine=engine, draw=False, watcher=watcher)
+
+    if sweep.wish is None:
+        return _written(sweep, out, run(jobs), {})
+    outcomes, tried = _search(sweep, sweep.wish, out, run)
+    found = {_name(sweep, cell): verdict(sweep.wish, one) for cell, one in zip(cells, tried, strict=True)}
+    return _written(sweep, out, outcomes, found)
+
+
+def _search(
+    sweep: Sweep, wish: Wish, out: Path, run: Callable[[Sequence[Job]], list[Outcome]]
+) -> tuple[list[Outcome], list[list[Tried]]]:
+    """Every cell's search, a factor a round, the cells side by side: all outcomes, and what each cell tried."""
+    tried: list[list[Tried]] = [[] for _ in sweep.cells]
+    outcomes: list[Outcome] = []
+    while wanted := [(i, factor) for i, one in enumerate(tried) if (factor := next_factor(wish, one)) is not None]:
+        batches = [_jobs(sweep, sweep.cells[i], out, factor) for i, factor in wanted]
+        ended = run([job for batch in batches for job in batch])
+        summaries = {outcome.job.path: outcome.summary for outcome in ended}
+        for (i, factor), batch in zip(wanted, batches, strict=True):
+            gave = [summary for job in batch if (summary := summaries[job.path]) is not None]
+            tried[i].append(Tried(factor, average(wish, gave)))
+        outcomes += ended
+    return outcomes, tried
+
+
+def _name(sweep: Sweep, cell: Cell) -> str:
+    axes = zip(sweep.axes, cell.point, strict=True)
+    return "-".join([cell.method, *(f"{axis.field}{spelled(value)}" for axis, value in axes)])
+
+
+def _jobs(sweep: Sweep, cell: Cell, out: Path, factor: float = 1.0) -> list[Job]:
+    """One run a seed of a cell, lambda times ``factor`` if there is a wish."""
+    jobs = []
+    for seed in sweep.seeds:
+        config, name = sweep.config(cell, seed), _name(sweep, cell)
+        if sweep.wish is not None:
+            config, name = scaled(config, factor), f"{name}-lam_x{factor:.5g}"
+        name = re.sub(r"[^A-Za-z0-9_.=+-]", "_", f"{name}-seed{seed}")
+        if len(name) > LONGEST:
+            name = f"{name[: LONGEST - 10]}-{hashlib.sha256(dump(config).encode()).hexdigest()[:8]}"
+        jobs.append(Job(out / "runs" / name, config))
+    return jobs
+
+
+def _claim(out: Path, described: Mapping[str, Any]) -> None:
+    """Make the sweep's directory, or find that it is this sweep's already."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; a sweep needs a directory")
+    file, temporary = out / "sweep.yaml", out / ".sweep.yaml.tmp"
+    present = sorted(entry.name for entry in out.iterdir()) if out.exists() else []
+    if "sweep.yaml" not in present:
+        if strange := [name for name in present if name != temporary.name]:
+            raise InputError(f"{out} is not a sweep's directory: it holds {strange[0]!r} and no sweep.yaml")
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(yaml.safe_dump(dict(described), sort_keys=False), encoding="utf-8")
+            os.replace(temporary, file)
+        except OSError as error:
+            raise InputError(f"cannot write to {out}: {error.strerror}") from error
+        return
+    try:
+        there = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
+    wanted = yaml.safe_load(yaml.safe_dump(dict(described)))
+    if there != wanted:
+        name, found, asked = next(differences(there, wanted), ("sweep.yaml", there, wanted))
+        raise InputError(f"{out} holds another sweep: {name} is {found!r} there, {asked!r} here; give another --out")
+
+
+def _written(sweep: Sweep, out: Path, outcomes: Sequence[Outcome], found: dict[str, Found]) -> SweepResult:
+    """The table and the plot of what the runs gave."""
+    unique = list({outcome.job.path: outcome for outcome in outcomes}.values())
+    table = write_table(out / "table.csv", [_row(sweep, outcome) for outcome in unique])[0]
+    if found:
+        write_table(out / "lam_for.csv", [{"cell": name, **one._asdict()} for name, one in found.items()])
+    return SweepResult(unique, found, table, _plot(sweep, out, unique))
+
+
+def _row(sweep: Sweep, outcome: Outcome) -> dict[str, Any]:
+    """A run's line: what it is, then every single value of its summary.json, then its error."""
+    config = outcome.job.config
+    row: dict[str, Any] = {"run": outcome.job.path.name, "task": config.task, "preset": config.preset}
+    row |= {"method": config.method, "seed": config.seed, "steps": config.training.steps}
+    for axis in sweep.axes:
+        value = getattr(getattr(config, axis.section), axis.field)
+        row[axis.field] = _lam(value) if axis.field == "lam" else value if _single(value) else spelled(value)
+    if sweep.wish is not None:
+        row["lam"] = _lam(config.training.lam)
+    summary = outcome.summary or {}
+    row |= {name: value for name, value in summary.items() if name not in HEADS and _single(value)}
+    return {**row, "error": outcome.error}
+
+
+def _plot(sweep: Sweep, out: Path, outcomes: Sequence[Outcome]) -> Path | None:
+    """Draw pareto.png and .pdf; None if no run ended with a finite loss."""
+    from bimt_tf.figures.pareto import ParetoPoint, drawable, pareto_figure
+
+    points = [
+        ParetoPoint(o.job.config.method, s["active_weights"], s["test_loss"], s["modularity_shared"])
+        for o in outcomes
+        if (s := o.summary) is not None and s["modularity_shared"] is not None  # too large for a graph
+    ]
+    if not any(drawable(point) for point in points):
+        return None
+    figure = pareto_figure(points, title=f"{sweep.task}: {len(points)} runs")
+    for suffix in ("pdf", "png"):
+        figure.savefig(out / f"pareto.{suffix}", dpi=200)
+    return out / "pareto.png"
+
+
+def _lam(schedule: Sequence[tuple[float, float]]) -> str:
+    return ",".join(f"{start:g}:{lam:g}" for start, lam in schedule) if len(schedule) > 1 else f"{schedule[0][1]:g}"
+
+
+def _single(value: Any) -> bool:
+    return isinstance(value, (bool, int, float, str))
