@@ -35,7 +35,7 @@ def shapes(function: Callable[..., object]) -> Callable[..., object]:
 
 
 sys.modules["bimt_shapes"] = sys.modules[__name__]
-CHECKED = ("cost", "swap", "geometry", "layout", "bimt")  # models compile whole, and refuse a bad input themselves
+CHECKED = ("core", "bimt")  # models compile whole, and refuse a bad input themselves
 install_import_hook([f"bimt_tf.{name}" for name in CHECKED], "bimt_shapes.shapes")
 
 

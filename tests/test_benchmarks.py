@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import copy
-import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks.naive import exchange, naive_cost, naive_relocation, naive_step  # noqa: E402
-from benchmarks.plain import PlainTransformer  # noqa: E402
-from bimt_tf import BIMT, MLP, Geometry, RegressionTransformer  # noqa: E402
+from benchmarks.naive import exchange, naive_cost, naive_relocation, naive_step
+from benchmarks.plain import PlainTransformer
+from bimt_tf import BIMT, MLP, Geometry, RegressionTransformer
 
 WIDTH, LAYER_GAP = 2.0, 0.5
 

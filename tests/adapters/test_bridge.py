@@ -14,10 +14,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-import bimt_tf  # noqa: E402
-from benchmarks.architectures import (  # noqa: E402
+import bimt_tf
+from benchmarks.architectures import (
     ARCHITECTURES,
     EXACT,
     SINGLE,
@@ -32,11 +30,11 @@ from benchmarks.architectures import (  # noqa: E402
     row,
     swaps,
 )
-from bimt_tf import BIMT, Geometry, Layout, Wiring, wire  # noqa: E402
-from bimt_tf.adapters import parameters, plain_model  # noqa: E402
-from bimt_tf.analysis.activations import activations, flat_neurons  # noqa: E402
-from bimt_tf.errors import InputError  # noqa: E402
-from bimt_tf.training.flat import FlatParameters  # noqa: E402
+from bimt_tf import BIMT, Geometry, Layout, Wiring, wire
+from bimt_tf.adapters import parameters, plain_model
+from bimt_tf.analysis.activations import activations, flat_neurons
+from bimt_tf.errors import InputError
+from bimt_tf.training.flat import FlatParameters
 
 BY_NAME = {a.name: a for a in ARCHITECTURES}
 UNWIRED = ("Mixtral", "Mamba")
@@ -404,7 +402,7 @@ def test_the_benchmark_prints_its_table(monkeypatch, capsys):
 
 
 def test_the_documented_table_has_a_row_for_each_architecture():
-    text = (Path(__file__).resolve().parents[1] / "docs" / "architectures.md").read_text(encoding="utf-8")
+    text = (Path(__file__).resolve().parents[2] / "docs" / "architectures.md").read_text(encoding="utf-8")
     found = [line.split(" | ")[0].removeprefix("| ") for line in text.splitlines() if line.startswith("| ")]
     assert found[1:] == [a.name for a in ARCHITECTURES]
     assert "TOO MUCH" not in text and "| NO |" not in text
