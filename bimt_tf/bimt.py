@@ -17,10 +17,13 @@ from torch import Tensor, nn
 
 from bimt_tf.adapters import homes, wire
 from bimt_tf.core import cost
-from bimt_tf.core.cost import Charged, Coefficient
+from bimt_tf.core.bake import bake_
+from bimt_tf.core.coefficient import Coefficient, Reduction, scales
+from bimt_tf.core.cost import Charged
 from bimt_tf.core.geometry import Geometry
-from bimt_tf.core.layout import Layout, bake_
-from bimt_tf.core.search import Method, Placement, SwapReport, search
+from bimt_tf.core.layout import Layout
+from bimt_tf.core.placement import Placement
+from bimt_tf.core.search import Method, SwapReport, search
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
 
@@ -51,17 +54,17 @@ class BIMT:
         model: nn.Module,
         geometry: Geometry | None = None,
         wiring: Wiring | None = None,
-        reduction: cost.Reduction = "mean",
+        reduction: Reduction = "mean",
         layout: Layout | None = None,
     ) -> None:
         self.model = model
         self._homes = homes(model)  # found once, as walking a model takes its time
         self.geometry = geometry if geometry is not None else Geometry()
         self.wiring = wiring if wiring is not None else wire(model)
-        self.reduction: cost.Reduction = reduction
+        self.reduction: Reduction = reduction
         self.wiring.check(self.parameters)
         self.layout = layout if layout is not None else Layout.identity(self.wiring)
-        self._scales = cost.scales(self.wiring, reduction)
+        self._scales = scales(self.wiring, reduction)
         self._coordinates = self.geometry.coordinates(self.wiring)
         self._cached: _Cached | None = None
         self.layout.check(self.wiring)

@@ -22,7 +22,7 @@ from bimt_tf.cli.reproduce import reproduce
 from bimt_tf.cli.sweep import sweep
 from bimt_tf.config import reading, settings
 from bimt_tf.errors import InputError
-from bimt_tf.tasks import TASKS, variant
+from bimt_tf.tasks.registry import TASKS, variant
 
 if TYPE_CHECKING:
     from bimt_tf.training.trainer import Trainer
@@ -118,7 +118,7 @@ def resume(directory: Path, loggers: Sequence[str]) -> None:
 def probe(directory: Path, hook: str | None, target: str | None, position: int | None, as_json: bool) -> None:
     """Which neurons of the trained network in DIRECTORY hold TARGET (held-out R2)."""
     from bimt_tf.runs.ask import positions_of, probe_run, usual_probe
-    from bimt_tf.tasks import Probe
+    from bimt_tf.tasks.base import Probe
 
     trainer = _trained(directory)
     hook = hook or usual_probe(trainer).hook

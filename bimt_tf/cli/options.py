@@ -13,7 +13,7 @@ from bimt_tf.config import reading, settings
 from bimt_tf.config.fields import SECTIONS, parse
 from bimt_tf.config.fields import sections as sections_of
 from bimt_tf.errors import InputError
-from bimt_tf.tasks import TASKS
+from bimt_tf.tasks.registry import TASKS
 
 __all__ = ["config_options", "overrides_of"]
 

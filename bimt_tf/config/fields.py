@@ -9,7 +9,7 @@ from typing import Any
 
 from bimt_tf.config.settings import GeometryConfig, TrainingConfig
 from bimt_tf.errors import InputError, unknown
-from bimt_tf.tasks import task as find_task
+from bimt_tf.tasks.registry import task as find_task
 
 __all__ = ["SECTIONS", "find_field", "is_list", "parse", "sections"]
 

@@ -18,7 +18,7 @@ import yaml
 
 from bimt_tf.config.settings import Config, GeometryConfig, Schedule, TrainingConfig, parse_schedule
 from bimt_tf.errors import InputError, unknown
-from bimt_tf.tasks import task as find_task
+from bimt_tf.tasks.registry import task as find_task
 
 __all__ = ["dump", "load", "make", "sentences"]
 

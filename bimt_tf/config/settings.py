@@ -5,29 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from bimt_tf.config.methods import METHODS
 from bimt_tf.errors import InputError, require_non_negative, require_positive, unknown
 
-__all__ = ["METHODS", "Config", "GeometryConfig", "Method", "Schedule", "TrainingConfig", "parse_schedule", "spell"]
+__all__ = ["Config", "GeometryConfig", "Schedule", "TrainingConfig", "parse_schedule", "spell"]
 
 Schedule = tuple[tuple[float, float], ...]
-
-
-@dataclass(frozen=True)
-class Method:
-    """One row of the paper's comparison: whether weights pay, whether by length, whether neurons move."""
-
-    penalised: bool
-    local: bool
-    swaps: bool
-
-
-METHODS = {
-    "vanilla": Method(penalised=False, local=False, swaps=False),
-    "l1": Method(penalised=True, local=False, swaps=False),
-    "l1-local": Method(penalised=True, local=True, swaps=False),
-    "l1-swap": Method(penalised=True, local=False, swaps=True),
-    "bimt": Method(penalised=True, local=True, swaps=True),
-}
 
 
 @dataclass(frozen=True)

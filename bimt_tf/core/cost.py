@@ -12,117 +12,22 @@ alone and is worked through in blocks: at 100 million parameters no second copy 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from math import prod
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from bimt_tf.core.geometry import Geometry
-from bimt_tf.core.population import Attachment, Connection
-from bimt_tf.core.wiring import Wiring
-from bimt_tf.errors import InputError, require_non_negative, unknown
+from bimt_tf.core.coefficient import Coefficient, Index
+from bimt_tf.errors import InputError, require_non_negative
 
-__all__ = ["Charged", "Coefficient", "Reduction", "scales", "total", "add_gradient_", "shrink_"]
-
-Reduction = Literal["sum", "mean"]
-
-BLOCK_ENTRIES, BLOCK_ENTRIES_GPU = 2**18, 2**24  # what a CPU's cache holds; on a GPU launches cost more than memory
-
-Index = tuple[slice, ...]
-
-
-def scales(wiring: Wiring, reduction: Reduction) -> dict[str, float]:
-    """Charged parameter -> what its entries' lengths are multiplied with: 1, or 1 / entries of its layer.
-
-    Weights and biases of a layer are averaged apart; [W_Q, W_K, W_V] is one layer.
-    """
-    if reduction not in ("sum", "mean"):
-        raise unknown("reduction", str(reduction), ("sum", "mean"))
-    charged = [w for w in wiring.wired if isinstance(w, Connection) or w.charged]
-    if reduction == "sum":
-        return {w.parameter: 1.0 for w in charged}
-    kind = {w.parameter: (w.layer, isinstance(w, Attachment) and w.is_bias) for w in charged}
-    entries: Counter[tuple[str, bool]] = Counter()
-    for w in charged:
-        entries[kind[w.parameter]] += w.numel
-    return {parameter: 1.0 / entries[key] for parameter, key in kind.items()}
-
-
-@dataclass(frozen=True, eq=False)
-class Coefficient:
-    """What each entry of a parameter pays per unit of |w|: scale * d, from coordinates; or a constant without them.
-
-    ``source`` and ``target`` hold the coordinates of both ends along the parameter's dimensions (``Wiring``'s
-    ``spread``), on its device and in its dtype.
-    """
-
-    shape: tuple[int, ...]
-    geometry: Geometry
-    scale: float
-    source: Tensor
-    target: Tensor | None
-
-    @classmethod
-    def of(
-        cls,
-        wired: Connection | Attachment,
-        geometry: Geometry,
-        places: Mapping[str, Float[Tensor, "neurons dims"]],
-        scale: float,
-        like: Tensor,
-    ) -> Coefficient:
-        """``places`` holds every neuron's coordinates (lengths), that is, the coordinates of its slot."""
-        if isinstance(wired, Attachment) or not wired.local:
-            pays = torch.full((), scale * geometry.layer_gap, dtype=like.dtype, device=like.device)
-            return cls(wired.shape, geometry, scale, pays, None)
-        ends = (places[stage.population].to(like) for stage in wired.stages)
-        source, target = (wired.spread(end, i) for i, end in enumerate(ends))
-        return cls(wired.shape, geometry, scale, source, target)
-
-    def blocks(self) -> Iterator[Index]:
-        """Indices that together cover the parameter, each of a part small enough to be worked on at once."""
-        return _blocks(self.shape, BLOCK_ENTRIES if self.source.device.type == "cpu" else BLOCK_ENTRIES_GPU)
-
-    def block(self, at: Index) -> Tensor:
-        """The coefficients of one part, of the part's shape."""
-        shape = [len(range(n)[rows]) for n, rows in zip(self.shape, at, strict=False)] + [*self.shape[len(at) :]]
-        if self.target is None:
-            return self.source.expand(shape)
-        source, target = (_part(end, at) for end in (self.source, self.target))
-        return self.geometry.lengths(source, target).mul_(self.scale).expand(shape)
-
-    def whole(self) -> Tensor:
-        """All of them: a tensor of the parameter's shape."""
-        found = self.block(())
-        return found if self.target is None else found.contiguous()
+__all__ = ["Charged", "total", "add_gradient_", "shrink_"]
 
 
 Charged = tuple[Tensor, Tensor | Coefficient]
 """A parameter and what its entries pay."""
-
-
-def _blocks(shape: tuple[int, ...], most: int) -> Iterator[Index]:
-    """Slices of ``most`` entries or fewer, over as many leading dimensions as it takes."""
-    if not shape:
-        yield ()
-        return
-    row = prod(shape[1:])
-    if row <= most or len(shape) == 1:
-        rows = max(1, most // max(1, row))
-        yield from ((slice(start, start + rows),) for start in range(0, shape[0], rows))
-        return
-    for start in range(shape[0]):
-        yield from ((slice(start, start + 1), *rest) for rest in _blocks(shape[1:], most))
-
-
-def _part(end: Tensor, at: Index) -> Tensor:
-    return end[tuple(rows if length > 1 else slice(None) for rows, length in zip(at, end.shape, strict=False))]
 
 
 def total(weights: Iterable[Charged]) -> Float[Tensor, ""]:

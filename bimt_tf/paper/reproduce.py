@@ -11,14 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from bimt_tf.config.methods import METHODS
 from bimt_tf.config.reading import make
-from bimt_tf.config.settings import METHODS, Config
+from bimt_tf.config.settings import Config
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.paper.comparison import Table, table, verdict, verdicts
 from bimt_tf.paper.tables_of_the_paper import ROWS, Row, row
-from bimt_tf.pool.pool import Job, Outcome, PoolWatcher, finished, run_jobs
+from bimt_tf.pool.job import Job, Outcome, finished
+from bimt_tf.pool.pool import PoolWatcher, run_jobs
+from bimt_tf.runs.atomic import write_atomically
 from bimt_tf.runs.directory import RunDirectory
-from bimt_tf.training.checkpoint import write_atomically
 from bimt_tf.training.trainer import Trainer
 
 __all__ = ["TARGETS", "Plan", "Report", "plan", "reproduce"]

@@ -7,58 +7,27 @@ import: the runs load it, each in its own process.
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
-import json
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
-from bimt_tf.config.reading import load
-from bimt_tf.config.settings import Config
 from bimt_tf.errors import InputError, unknown
+from bimt_tf.pool.job import POLL, End, Job, Outcome, finished
 from bimt_tf.pool.time_left import Progress, Timing
 from bimt_tf.runs.stopping import Interrupted, caught_signals
 
-__all__ = [
-    "ENGINES", "End", "Engine", "Job", "Outcome", "PoolInterrupted", "PoolWatcher", "Progress", "check_engine",
-    "differences", "finished", "run_jobs", "usable_cores",
-]  # fmt: skip
+__all__ = ["ENGINES", "Engine", "PoolInterrupted", "PoolWatcher", "check_engine", "run_jobs", "usable_cores"]
 
 ENGINES = ("processes", "ray")
 TRIES = 2
-POLL = 0.5  # seconds between looks at signals and progress
-LEFTOVERS = (".lock", ".config.yaml.tmp")  # what a run that died before its config.yaml leaves
-
-
-class Job(NamedTuple):
-    """A run that is wanted: its directory, and the config it is made with."""
-
-    path: Path
-    config: Config
-
-
-class Outcome(NamedTuple):
-    """What became of a job: the run's summary.json, or None and the reason in one line."""
-
-    job: Job
-    summary: dict[str, Any] | None
-    error: str | None
 
 
 class PoolInterrupted(Interrupted):
     """A signal stopped the pool; every run that was going on has written its checkpoint."""
-
-
-class End(NamedTuple):
-    """How one try of a job ended: ``kind`` done, failed (a second try would fail as well), or died."""
-
-    job: Job
-    kind: Literal["done", "failed", "died"]
-    text: str = ""
 
 
 class Engine(Protocol):
@@ -130,32 +99,6 @@ def check_engine(engine: str, workers: int) -> None:
         raise InputError("engine ray needs its package: pip install 'bimt_tf[ray]'")
     if workers < 0:
         raise InputError(f"workers must be at least 0, found {workers}")
-
-
-def finished(job: Job) -> dict[str, Any] | None:
-    """summary.json of the run if it is there and has ended, None if it is missing or unfinished.
-
-    Raises:
-        InputError: if the directory holds a run of another config (the first difference is named) or foreign files.
-    """
-    path = job.path
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file; a run needs a directory")
-    present = sorted(entry.name for entry in path.iterdir()) if path.exists() else []
-    if "config.yaml" not in present:
-        strange = [name for name in present if name not in LEFTOVERS]
-        if strange:
-            raise InputError(f"{path} is not a run directory: it holds {strange[0]!r} and no config.yaml")
-        return None
-    found = load(path / "config.yaml")
-    if found != job.config:
-        name, there, wanted = next(differences(dataclasses.asdict(found), dataclasses.asdict(job.config)))
-        raise InputError(f"{path} holds a run of another config: {name} is {there!r} there, {wanted!r} here")
-    try:
-        summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):  # it is written whole: what is not JSON is no summary of a run
-        return None
-    return summary if isinstance(summary, dict) else None
 
 
 def run_jobs(
@@ -259,13 +202,3 @@ def _outcome(end: End) -> Outcome:
     except InputError as error:  # someone else wrote into the directory meanwhile
         return Outcome(end.job, None, str(error))
     return Outcome(end.job, summary, None if summary else f"{end.job.path} has no summary.json after its end")
-
-
-def differences(found: Any, wanted: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(dotted name, found, wanted) of the values in which two configs differ."""
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        for key in {**found, **wanted}:
-            inner = f"{name}.{key}" if name else str(key)
-            yield from differences(found.get(key), wanted.get(key), inner)
-    elif found != wanted:
-        yield name, found, wanted

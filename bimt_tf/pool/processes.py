@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from bimt_tf.errors import InputError
-from bimt_tf.pool.pool import LEFTOVERS, POLL, End, Job, finished
+from bimt_tf.pool.job import LEFTOVERS, POLL, End, Job, finished
 from bimt_tf.runs.stopping import Interrupted, RunFailed
 
 __all__ = ["Processes", "attempt", "log_of", "with_log"]

@@ -12,7 +12,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 from bimt_tf.errors import InputError
-from bimt_tf.pool.pool import End, Job
+from bimt_tf.pool.job import End, Job
 from bimt_tf.pool.processes import Said, attempt, log_of, with_log
 
 __all__ = ["RayTasks"]

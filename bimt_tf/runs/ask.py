@@ -16,8 +16,8 @@ from bimt_tf.analysis.graph import Residual, connection_graph
 from bimt_tf.analysis.probe import ProbeResult, probe
 from bimt_tf.analysis.prune import PrunePoint, prune
 from bimt_tf.errors import InputError, unknown
-from bimt_tf.tasks import Probe
-from bimt_tf.training.checkpoint import write_atomically
+from bimt_tf.runs.atomic import write_atomically
+from bimt_tf.tasks.base import Probe
 from bimt_tf.training.trainer import Trainer
 
 __all__ = ["FORMATS", "ablate_run", "export_run", "positions_of", "probe_run", "prune_run", "usual_probe"]

@@ -16,8 +16,9 @@ from torch import Tensor
 from bimt_tf.config.reading import dump, load
 from bimt_tf.config.settings import Config
 from bimt_tf.errors import InputError
-from bimt_tf.training import checkpoint as checkpoints
-from bimt_tf.training.checkpoint import Checkpoint, write_atomically
+from bimt_tf.runs import checkpoints
+from bimt_tf.runs.atomic import write_atomically
+from bimt_tf.training.checkpoint import Checkpoint
 from bimt_tf.training.trainer import Record, Trainer
 
 __all__ = ["RunDirectory"]

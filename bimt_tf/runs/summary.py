@@ -22,7 +22,7 @@ from bimt_tf.figures.pair import pair_figure
 from bimt_tf.figures.prediction import prediction_figure
 from bimt_tf.runs.ask import probe_run
 from bimt_tf.runs.directory import RunDirectory
-from bimt_tf.tasks import Probe
+from bimt_tf.tasks.base import Probe
 from bimt_tf.training.trainer import Trainer
 
 __all__ = ["first_look"]

@@ -13,7 +13,8 @@ import statistics
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-from bimt_tf.config.settings import METHODS, Config
+from bimt_tf.config.methods import METHODS
+from bimt_tf.config.settings import Config
 from bimt_tf.errors import InputError, require_positive, unknown
 
 __all__ = ["Found", "Tried", "Wish", "average", "next_factor", "parse_wish", "scaled", "verdict"]

@@ -21,7 +21,8 @@ import yaml
 
 from bimt_tf.config.reading import dump
 from bimt_tf.errors import InputError
-from bimt_tf.pool.pool import Job, Outcome, PoolWatcher, check_engine, differences, finished, run_jobs
+from bimt_tf.pool.job import Job, Outcome, differences, finished
+from bimt_tf.pool.pool import PoolWatcher, check_engine, run_jobs
 from bimt_tf.sweeps.grid import Cell, Sweep, parse_seeds, spelled
 from bimt_tf.sweeps.lambda_search import Found, Tried, Wish, average, next_factor, scaled, verdict
 from bimt_tf.sweeps.table_files import require_parquet, write_table

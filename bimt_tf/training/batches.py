@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bimt_tf.tasks import Data
+from bimt_tf.tasks.base import Data
 
 __all__ = ["Batches"]
 

@@ -1,28 +1,18 @@
-"""Checkpoints: everything a run needs to go on bit for bit, written to a temporary name and renamed.
-
-Read without pickle's code (``torch.load(weights_only=True)``).
-"""
+"""A checkpoint: everything that a run needs to go on bit for bit. How it becomes a file is runs/checkpoints.py's."""
 
 from __future__ import annotations
 
-import os
-import re
-from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
-from bimt_tf.errors import InputError
-
-__all__ = ["Checkpoint", "save", "load", "latest", "write_atomically"]
-
-KEPT = 2  # the newest, and the one before should the newest be damaged
-_NAME = re.compile(r"step_(\d+)\.pt")
+__all__ = ["Checkpoint"]
 
 
 class Checkpoint(NamedTuple):
-    """The state after ``step`` steps. ``moments`` are Adam's, by parameter; ``frozen`` is the finish phase's mask."""
+    """The state after ``step`` steps. ``moments`` are Adam's, by parameter; ``kept`` is 1 where a weight is free
+    in the finish phase and 0 where it is frozen at zero, by parameter; empty before that phase.
+    """
 
     step: int
     seconds: float
@@ -33,53 +23,3 @@ class Checkpoint(NamedTuple):
     updates: float
     generator: Tensor
     kept: dict[str, Tensor]
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a machine that stops, never meets half of it."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
-def save(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write a checkpoint, then drop all but the newest ones."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"step_{checkpoint.step:08d}.pt"
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        torch.save(checkpoint._asdict(), file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    for old in _all(folder)[:-KEPT]:
-        old.unlink()
-    return path
-
-
-def latest(folder: Path) -> Path | None:
-    """The newest checkpoint of a folder, or None."""
-    found = _all(folder)
-    return found[-1] if found else None
-
-
-def load(path: Path) -> Checkpoint:
-    """Read a checkpoint.
-
-    Raises:
-        InputError: if the file is truncated or is no checkpoint.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        return Checkpoint(**state)
-    except Exception as error:  # torch.load fails in many ways on a damaged file
-        others = [p.name for p in _all(path.parent) if p != path]
-        hint = f"; remove it to go on from {others[-1]}" if others else ""
-        raise InputError(f"checkpoint {path} is truncated or not a checkpoint of bimt{hint}") from error
-
-
-def _all(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("step_*.pt") if _NAME.fullmatch(path.name))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bimt_tf.errors import InputError
-from bimt_tf.tasks import Data
+from bimt_tf.tasks.base import Data
 
 __all__ = ["data_on", "find_device", "model_on"]
 

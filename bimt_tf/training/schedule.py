@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from bimt_tf.config.settings import METHODS, Config
+from bimt_tf.config.methods import METHODS
+from bimt_tf.config.settings import Config
 
 __all__ = ["bias_step", "finish_step", "lam_at", "lr_at", "polish_step"]
 

@@ -23,10 +23,11 @@ from torch import Tensor
 from bimt_tf.adapters import wire
 from bimt_tf.adapters.norms import norms
 from bimt_tf.bimt import BIMT
-from bimt_tf.config.settings import METHODS, Config
+from bimt_tf.config.methods import METHODS
+from bimt_tf.config.settings import Config
 from bimt_tf.core import cost
 from bimt_tf.core.geometry import Geometry, Shape
-from bimt_tf.tasks import task as find_task
+from bimt_tf.tasks.registry import task as find_task
 from bimt_tf.training.batch_gradient import engine
 from bimt_tf.training.batches import Batches
 from bimt_tf.training.checkpoint import Checkpoint

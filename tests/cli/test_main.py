@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from bimt_tf.cli.main import main
+from bimt_tf.runs.checkpoints import load
 from bimt_tf.runs.directory import RunDirectory
-from bimt_tf.training.checkpoint import load
 
 TINY = ["--samples", "200", "--d-model", "8", "--n-layers", "1", "--n-heads", "2", "--batch-size", "16"]
 TINY += ["--log-every", "10", "--checkpoint-every", "10", "--swap-every", "7", "--lam", "0.3", "--lr", "0.01"]

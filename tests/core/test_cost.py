@@ -316,7 +316,7 @@ def worked(block: int | None, act: Callable[[], list[torch.Tensor]]) -> list[tor
     with pytest.MonkeyPatch.context() as patch:
         if block is not None:
             patch.setattr(bimt_tf.bimt, "CACHED_ENTRIES", 0)
-            patch.setattr(bimt_tf.core.cost, "BLOCK_ENTRIES", block)
+            patch.setattr(bimt_tf.core.coefficient, "BLOCK_ENTRIES", block)
         return act()
 
 
@@ -388,7 +388,7 @@ def test_a_large_models_penalty_takes_no_more_memory_than_a_block(act, monkeypat
         do()
     assert whole.entries >= 40 * 60
     monkeypatch.setattr(bimt_tf.bimt, "CACHED_ENTRIES", 0)
-    monkeypatch.setattr(bimt_tf.core.cost, "BLOCK_ENTRIES", 128)
+    monkeypatch.setattr(bimt_tf.core.coefficient, "BLOCK_ENTRIES", 128)
     bimt.layout = Layout.random(bimt.wiring, torch.Generator().manual_seed(0))
     with Largest() as blocks:
         do()

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bimt_tf.core.layout import Layout, bake_
+from bimt_tf.core.bake import bake_
+from bimt_tf.core.layout import Layout
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
 

@@ -170,8 +170,8 @@ def test_a_large_models_search_ends_once_a_sweep_gains_little(monkeypatch):
         return bimt.swap(), bimt
 
     to_rest, _ = swapped()
-    monkeypatch.setattr("bimt_tf.core.search.LARGE", 100)
-    monkeypatch.setattr("bimt_tf.core.search.SETTLED", 0.2)
+    monkeypatch.setattr("bimt_tf.core.exact_search.LARGE", 100)
+    monkeypatch.setattr("bimt_tf.core.exact_search.SETTLED", 0.2)
     settled, bimt = swapped()
     assert settled.cost_before == to_rest.cost_before and 1 < settled.sweeps < to_rest.sweeps
     assert bimt.cost().item() == pytest.approx(settled.cost_after, rel=1e-12)

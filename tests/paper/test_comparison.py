@@ -7,12 +7,12 @@ import io
 
 import pytest
 
+from bimt_tf.config.methods import METHODS
 from bimt_tf.config.reading import make
-from bimt_tf.config.settings import METHODS
 from bimt_tf.errors import InputError
 from bimt_tf.paper.comparison import Table, figure, table, verdict, verdicts
 from bimt_tf.paper.tables_of_the_paper import ROWS, row
-from bimt_tf.tasks import TASKS
+from bimt_tf.tasks.registry import TASKS
 
 COUNTED = [each for each in ROWS if each.counted]
 

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from bimt_tf.cli.main import main as cli
-from bimt_tf.config.settings import METHODS
+from bimt_tf.config.methods import METHODS
 from bimt_tf.errors import InputError
 from bimt_tf.paper import reproduce
 from bimt_tf.paper import tables_of_the_paper as paper

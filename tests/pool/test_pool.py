@@ -13,7 +13,8 @@ from bimt_tf.cli.console.pool_watch import PoolBar, PoolLines
 from bimt_tf.config.reading import dump, make
 from bimt_tf.errors import InputError
 from bimt_tf.pool import time_left as timing
-from bimt_tf.pool.pool import Job, Outcome, PoolInterrupted, finished, run_jobs
+from bimt_tf.pool.job import Job, Outcome, finished
+from bimt_tf.pool.pool import PoolInterrupted, run_jobs
 from bimt_tf.pool.processes import log_of
 from bimt_tf.pool.time_left import Timing, logged_step
 from bimt_tf.runs.directory import RunDirectory

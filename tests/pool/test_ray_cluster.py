@@ -6,7 +6,8 @@ import signal
 import pytest
 
 from bimt_tf.config.reading import make
-from bimt_tf.pool.pool import Job, PoolInterrupted, finished, run_jobs
+from bimt_tf.pool.job import Job, finished
+from bimt_tf.pool.pool import PoolInterrupted, run_jobs
 from bimt_tf.pool.time_left import logged_step
 
 pytest.importorskip("ray")

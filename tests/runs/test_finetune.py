@@ -19,8 +19,8 @@ from bimt_tf.models.pretrained import pretrained
 from bimt_tf.runs.directory import RunDirectory
 from bimt_tf.runs.execute import Interrupted, resume_run, train_run
 from bimt_tf.tasks import finetune as finetuning
-from bimt_tf.tasks import task
 from bimt_tf.tasks.finetune import FinetuneOptions
+from bimt_tf.tasks.registry import task
 from bimt_tf.training.trainer import Trainer
 
 TEXT = b"the cat sat on the mat; the dog sat on the cat. " * 12

@@ -14,9 +14,9 @@ from bimt_tf.errors import InputError
 from bimt_tf.models.token_transformer import token_transformer
 from bimt_tf.runs.directory import RunDirectory
 from bimt_tf.runs.execute import train_run
-from bimt_tf.tasks import task, variant
 from bimt_tf.tasks.groups import ModularAdditionOptions
 from bimt_tf.tasks.lm import LMOptions
+from bimt_tf.tasks.registry import task, variant
 from bimt_tf.training.trainer import Trainer
 
 SMALL = {"d_model": 8, "n_layers": 1, "n_heads": 2, "d_mlp": 6}

@@ -17,9 +17,9 @@ from PIL import Image
 from bimt_tf.cli.main import main as cli
 from bimt_tf.config.reading import make
 from bimt_tf.errors import InputError
-from bimt_tf.tasks import task
 from bimt_tf.tasks.mnist import MNISTOptions
 from bimt_tf.tasks.mnist_data import Images, read_directory, read_hub
+from bimt_tf.tasks.registry import task
 from bimt_tf.training.trainer import Trainer
 
 MNIST = task("mnist")

@@ -8,9 +8,9 @@ from sklearn.datasets import load_digits
 from bimt_tf import wire
 from bimt_tf.config.reading import make
 from bimt_tf.errors import InputError
-from bimt_tf.tasks import TASKS, task
 from bimt_tf.tasks.groups import S4Options, permutation_table
 from bimt_tf.tasks.in_context import InContextOptions
+from bimt_tf.tasks.registry import TASKS, task
 
 IN_CONTEXT = task("in-context")
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from bimt_tf.tasks import Data
+from bimt_tf.tasks.base import Data
 from bimt_tf.training.batches import Batches
 
 EXAMPLES = Data(torch.arange(5.0)[:, None], 10 * torch.arange(5.0), {})

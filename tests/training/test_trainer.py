@@ -9,10 +9,10 @@ import torch
 
 from bimt_tf.config.reading import make
 from bimt_tf.errors import InputError
-from bimt_tf.runs import loggers
+from bimt_tf.runs import checkpoints
+from bimt_tf.runs.atomic import loggers, write_atomically
 from bimt_tf.runs.directory import RunDirectory
-from bimt_tf.tasks import TASKS
-from bimt_tf.training import checkpoint as checkpoints
+from bimt_tf.tasks.registry import TASKS
 from bimt_tf.training.batch_gradient import engine
 from bimt_tf.training.flat import FlatParameters
 from bimt_tf.training.schedule import polish_step
@@ -214,10 +214,10 @@ def test_checkpoints_are_kept_in_pairs_and_damage_is_named(tmp_path):
 
 def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "f"
-    checkpoints.write_atomically(path, b"old")
+    write_atomically(path, b"old")
     monkeypatch.setattr(os, "replace", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
-        checkpoints.write_atomically(path, b"new")
+        write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 if TYPE_CHECKING:
-    from bimt_tf.pool.pool import Job, Outcome
+    from bimt_tf.pool.job import Job, Outcome
     from bimt_tf.pool.time_left import Progress as PoolProgress
 
 __all__ = ["PoolBar", "PoolLines", "pool_watcher"]

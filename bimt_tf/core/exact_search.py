@@ -1,0 +1,68 @@
+"""The exact search for a layout: each population is assigned to its slots at the least cost, in sweeps.
+
+Heads are placed by solving every (head, segment) pair inside and then the assignment of heads to segments. Populations
+are swept until none improves; those of a large model until a sweep gains less than a hundredth of all that was gained.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bimt_tf.core.linear_assignment import assign
+from bimt_tf.core.placement import Placement, Slots, movable_groups
+from bimt_tf.core.population import Population
+
+__all__ = ["search_exactly"]
+
+
+LARGE = 2**22  # beyond so many joined pairs of neurons a search ends before its fixed point:
+
+SETTLED = 0.01  # once a sweep gains less than this share of all that was gained
+
+
+def search_exactly(placement: Placement, slots: Slots, tolerance: float) -> int:
+    """Solve group after group exactly until none improves, or not by much; returns the sweeps it took."""
+    waiting = movable_groups(placement.wiring)
+    group_of = {p.name: group for group in waiting for p in group}
+    large = sum(strength.size for (p, q), strength in placement.strength.items() if p < q) > LARGE
+    gained, sweeps = 0.0, 0
+    while waiting:
+        sweeps += 1
+        gain = 0.0
+        dirty: dict[str, tuple[Population, ...]] = {}
+        for group in waiting:
+            dirty.pop(group[0].group, None)
+            if less := _solve(placement, slots, group, tolerance):
+                gain += less
+                touched = (group_of.get(q) for p in group for q in placement.neighbours[p.name])
+                dirty.update({g[0].group: g for g in touched if g is not None})
+        gained += gain
+        waiting = [] if large and gain < SETTLED * gained else list(dirty.values())
+    return sweeps
+
+
+def _solve(placement: Placement, slots: Slots, group: tuple[Population, ...], tolerance: float) -> float:
+    """Place one population, or the populations of one head axis, optimally; returns what that saved."""
+    tables = [placement.table(p.name, slots) for p in group]
+    before = sum(t[np.arange(p.size), slots[p.name]].sum() for t, p in zip(tables, group, strict=True))
+    inside = [_inside(table, p) for table, p in zip(tables, group, strict=True)]
+    price = np.sum([price for _, price in inside], axis=0)
+    heads = np.arange(group[0].heads)
+    segments = assign(price)
+    after = price[heads, segments].sum()
+    if not after < before - tolerance:
+        return 0.0
+    for p, (places, _) in zip(group, inside, strict=True):
+        slots[p.name][:] = (segments[:, None] * p.head_size + places[heads, segments]).reshape(-1)
+    return float(before - after)
+
+
+def _inside(table: np.ndarray, p: Population) -> tuple[np.ndarray, np.ndarray]:
+    """The best places inside for every (head, segment), [heads, segments, head size], and their price."""
+    if p.heads == 1:  # the common case, without the cost of indexing four axes
+        places = assign(table)
+        return places[None, None], table[np.arange(p.size), places].sum().reshape(1, 1)
+    blocks = table.reshape(p.heads, p.head_size, p.heads, p.head_size).swapaxes(1, 2)
+    places = np.array([[assign(block) for block in of_head] for of_head in blocks])
+    head, segment, neuron = np.ogrid[: p.heads, : p.heads, : p.head_size]
+    return places, blocks[head, segment, neuron, places].sum(axis=2)

@@ -1,0 +1,148 @@
+"""The placement problem: what every neuron costs in every slot, the other populations fixed (paper, Section 2.2).
+
+With every other population fixed, neuron a in slot b costs C[a, b] = sum over its connections of |W_a.| . d(b, .).
+No connection joins a population to itself, so a permutation costs sum_a C[a, slot(a)]: a linear assignment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bimt_tf.core.geometry import Geometry
+from bimt_tf.core.population import Connection, Population
+from bimt_tf.core.wiring import Wiring
+from bimt_tf.errors import InputError
+
+__all__ = ["STRICT", "Placement", "Slots", "movable_groups"]
+
+
+Slots = dict[str, np.ndarray]
+
+STRICT = 1e-12  # an improvement below this share of the cost is rounding, not progress
+
+CHUNK = 2**20  # entries of a parameter that are summed at once
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The placement problem: how strongly neurons of each two populations are joined, and their slots' distances.
+
+    ``strength[p, q]`` is the summed scale * |w| [neurons of p, neurons of q], ``distance[p, q]`` [slots, slots], both
+    for (p, q) and (q, p); ``score[p]`` the summed |in| + |out| weights of each neuron (Eq. 5); ``constant`` what
+    does not depend on the layout.
+    """
+
+    wiring: Wiring
+    strength: Mapping[tuple[str, str], np.ndarray]
+    distance: Mapping[tuple[str, str], np.ndarray]
+    score: Mapping[str, np.ndarray]
+    constant: float
+    neighbours: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(
+        cls,
+        wiring: Wiring,
+        geometry: Geometry,
+        coordinates: Mapping[str, Tensor],
+        scale: Mapping[str, float],
+        parameters: Mapping[str, Tensor],
+    ) -> Placement:
+        """Read the problem off the weights, on the CPU in float64."""
+        strength: dict[tuple[str, str], np.ndarray] = {}
+        score = {name: np.zeros(p.size) for name, p in wiring.populations.items()}
+        constant = 0.0
+        for wired in wiring.wired:
+            parameter = parameters[wired.parameter].detach()
+            if not isinstance(wired, Connection):
+                if wired.parameter in scale:
+                    constant += scale[wired.parameter] * geometry.layer_gap * _sum_of_sizes(parameter)
+                continue
+            p, q = (stage.population for stage in wired.stages)
+            sizes = wired.flatten(parameter.abs())
+            joined = (sizes[0].double() if len(sizes) == 1 else sizes.sum(0, dtype=torch.float64)).cpu().numpy()
+            del sizes
+            score[p] += joined.sum(1)
+            score[q] += joined.sum(0)
+            if not wired.local:  # it counts for who is important (Eq. 5), and pulls nobody anywhere
+                constant += scale[wired.parameter] * geometry.layer_gap * float(joined.sum())
+                continue
+            if (q, p) in strength:
+                p, q, joined = q, p, joined.T
+            joined *= scale[wired.parameter]
+            if (p, q) in strength:
+                strength[p, q] += joined
+            else:
+                strength[p, q] = joined
+        distance = _distances(geometry, coordinates, strength)
+        neighbours: dict[str, tuple[str, ...]] = {name: () for name in wiring.populations}
+        for p, q in strength:
+            neighbours[p] += (q,)
+            neighbours[q] += (p,)
+        strength.update({(q, p): matrix.T for (p, q), matrix in tuple(strength.items())})
+        if not all(np.isfinite(s).all() for s in score.values()):
+            raise InputError("the weights are not finite: neurons cannot be placed")
+        return cls(wiring, strength, distance, score, constant, neighbours)
+
+    def cost(self, slots: Slots) -> float:
+        """The connection cost of a layout."""
+        return self.constant + sum(
+            float((matrix * self.distance[p, q][np.ix_(slots[p], slots[q])]).sum())
+            for (p, q), matrix in self.strength.items()
+            if p < q
+        )
+
+    def table(self, name: str, slots: Slots) -> np.ndarray:
+        """C[a, b]: what neuron a of a population costs in slot b, the other populations fixed."""
+        table = np.zeros((len(slots[name]), len(slots[name])))
+        shared: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # neighbours at equal distances take one product
+        for q in self.neighbours[name]:
+            distance, joined = self.distance[name, q], self.strength[name, q][:, _inverse(slots[q])]
+            if id(distance) in shared:
+                shared[id(distance)][1][:] += joined
+            else:
+                shared[id(distance)] = distance, joined
+        for distance, joined in shared.values():
+            table += joined @ distance.T
+        return table
+
+
+def _sum_of_sizes(parameter: Tensor) -> float:
+    """Sum of |w| in float64, a part at a time: a vocabulary's table is large."""
+    rows = max(1, CHUNK // max(1, parameter[:1].numel()))
+    return sum(float(part.abs().sum(dtype=torch.float64)) for part in parameter.split(rows))
+
+
+def _distances(
+    geometry: Geometry, coordinates: Mapping[str, Tensor], pairs: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], np.ndarray]:
+    """[slots, slots] of every pair, both ways; populations on the same coordinates share one matrix."""
+    kinds = {name: (at.shape, at.numpy().tobytes()) for name, at in coordinates.items()}
+    made: dict[tuple[Any, Any], np.ndarray] = {}
+    found = {}
+    for p, q in pairs:
+        a, b = kinds[p], kinds[q]
+        if (a, b) not in made:
+            matrix = geometry.distance(coordinates[p], coordinates[q]).numpy()
+            made[b, a] = matrix.T
+            made[a, b] = matrix  # on the same coordinates distances are symmetric
+        found[p, q], found[q, p] = made[a, b], made[b, a]
+    return found
+
+
+def _inverse(slots: np.ndarray) -> np.ndarray:
+    """Slot -> neuron."""
+    order = np.empty_like(slots)
+    order[slots] = np.arange(len(slots))
+    return order
+
+
+def movable_groups(wiring: Wiring) -> list[tuple[Population, ...]]:
+    """The populations that may move, those that share their heads together."""
+    return [group for group in wiring.groups.values() if all(p.movable for p in group)]
