@@ -119,7 +119,7 @@ class Space(NamedTuple):
     norm: str = "l1"
     shapes: Mapping[str, object] = {}
     reduction: str = "mean"
-    unlocal: Sequence[str] = ()
+    distance_free: Sequence[str] = ()
 
 
 def lengths(wires: Sequence[Wire], slots: Slots, space: Space) -> list[float]:
@@ -131,7 +131,7 @@ def lengths(wires: Sequence[Wire], slots: Slots, space: Space) -> list[float]:
         entries[key] = entries.get(key, 0) + 1
     found = []
     for wire in wires:
-        if len(wire.ends) == 2 and wire.parameter not in space.unlocal:
+        if len(wire.ends) == 2 and wire.parameter not in space.distance_free:
             (p, i), (q, j) = wire.ends
             length = wire_length(units[p][slots[p][i]], units[q][slots[q][j]], *space[:3])
         else:

@@ -2,8 +2,8 @@
 
     mean = sum |w| A|dx| / sum |w|,   total = sum |w| A|dx|
 
-over every connection that pays for its length (all, unless ``Wiring.unlocal`` says otherwise), without the layer gap
-y_star, which no swap can save. Swaps lower it; modularity (Q) does not see them, so tables report both.
+over every connection that pays for its length (all, unless ``Wiring.distance_free`` says otherwise), without the layer
+gap y_star, which no swap can save. Swaps lower it; modularity (Q) does not see them, so tables report both.
 """
 
 from __future__ import annotations

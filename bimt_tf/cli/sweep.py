@@ -35,7 +35,7 @@ __all__ = ["sweep"]
 @click.option("--preset", help="settings to start from: best (default), paper, notebook")
 @click.option("--out", type=click.Path(path_type=Path), help="directory of the sweep [sweeps/TASK]")
 @click.option("--workers", type=int, default=0, show_default=True, help="runs at once; 0 for one a core")
-@click.option("--engine", default="processes", show_default=True, help="processes of this machine, or ray")
+@click.option("--backend", default="processes", show_default=True, help="processes of this machine, or ray")
 @click.option("--parquet", is_flag=True, help="insist on table.parquet (it is written wherever pyarrow is installed)")
 def sweep(
     task: str,
@@ -48,7 +48,7 @@ def sweep(
     preset: str | None,
     out: Path | None,
     workers: int,
-    engine: str,
+    backend: str,
     parquet: bool,
     **given: Any,
 ) -> None:
@@ -57,7 +57,7 @@ def sweep(
     The same command goes on where it was stopped. The options of bimt train that set a config field hold for all runs.
     """
     from bimt_tf.sweeps.grid import Sweep, parse_axis, parse_seeds
-    from bimt_tf.sweeps.lambda_search import parse_wish
+    from bimt_tf.sweeps.lambda_search import parse_target
     from bimt_tf.sweeps.sweep import run_sweep
 
     overrides = {section: values for section, values in overrides_of(task, given).items() if values}
@@ -68,7 +68,7 @@ def sweep(
         axes=tuple(parse_axis(task, text) for text in axes),
         methods=_methods(methods),
         seeds=parse_seeds(seeds),
-        wish=parse_wish(lam_for, tolerance, tries) if lam_for is not None else None,
+        target=parse_target(lam_for, tolerance, tries) if lam_for is not None else None,
     )
     from bimt_tf.cli.console.pool_watch import pool_watcher
     from bimt_tf.cli.console.reports import print_sweep
@@ -78,7 +78,7 @@ def sweep(
             wanted,
             out if out is not None else Path("sweeps") / task,
             workers=workers,
-            engine=engine,  # type: ignore[arg-type]  # checked there
+            backend=backend,  # type: ignore[arg-type]  # checked there
             parquet=parquet,
             watcher=watcher,
         )

@@ -25,7 +25,7 @@ class GeometryConfig:
     """norm of the distance"""
     shapes: dict[str, str] = field(default_factory=dict)
     """population -> line, grid or ring, e.g. hidden*=grid,output=ring; those not named lie on a line"""
-    unlocal: tuple[str, ...] = ()
+    distance_free: tuple[str, ...] = ()
     """weights that pay by size only, not by length: parameters, or populations for all theirs, e.g. output"""
 
     def __post_init__(self) -> None:

@@ -101,7 +101,7 @@ class Wiring:
         }
         return replace(self, populations=populations)
 
-    def unlocal(self, names: Iterable[str]) -> Wiring:
+    def distance_free(self, names: Iterable[str]) -> Wiring:
         """The same wiring with some connections paying by size only: :attr:`Connection.local` is False for them.
 
         Args:
@@ -114,7 +114,7 @@ class Wiring:
         names = set(names)
         for name in sorted(names):
             if name not in ends and name not in self.populations:
-                raise unknown("connection or population in unlocal", name, (*ends, *self.populations))
+                raise unknown("connection or population in distance_free", name, (*ends, *self.populations))
         connections = tuple(replace(c, local=c.local and not names & ends[c.parameter]) for c in self.connections)
         return replace(self, connections=connections)
 

@@ -20,10 +20,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
+from bimt_tf.analysis.paths import Node
 from bimt_tf.core.population import Stage
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError, unknown
-from bimt_tf.figures.scene import GUTTER, Node, Scene
+from bimt_tf.figures.scene import GUTTER, Scene
 from bimt_tf.figures.style import ACCENT, BANDS, INK, INK_OUTLINE, MUTED, NEGATIVE, PALE, POSITIVE, STYLE
 
 __all__ = ["draw_network", "network_figure"]

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from bimt_tf.analysis.front import pareto_front
+from bimt_tf.analysis.pareto_front import pareto_front
 from bimt_tf.errors import InputError
 from bimt_tf.figures.style import INK, MUTED, SEQUENTIAL, STYLE
 

@@ -8,12 +8,12 @@ from typing import NamedTuple
 import networkx as nx
 import numpy as np
 
+from bimt_tf.analysis.paths import Node
 from bimt_tf.core.population import Stage
 from bimt_tf.core.wiring import Wiring
 
-__all__ = ["Scene", "Node", "GUTTER"]
+__all__ = ["Scene", "GUTTER"]
 
-Node = tuple[str, int]
 """(stage name, neuron)."""
 
 GUTTER = 0.05  # between the columns of a row, in plot widths

@@ -21,7 +21,7 @@ from bimt_tf.analysis.paths import Node, live, upstream
 from bimt_tf.analysis.prune import PrunePoint
 from bimt_tf.training.trainer import Trainer
 
-__all__ = ["CLAIMS", "Claim", "Finding", "frontier_left_of", "module_knockouts"]
+__all__ = ["CLAIMS", "Claim", "Finding", "pruning_curve_left_of", "module_knockouts"]
 
 HELD = 0.95  # |correlation| from which a neuron is said to hold a quantity (paper, Section 3.1)
 
@@ -124,7 +124,7 @@ def _nine_and_a_sign(trainer: Trainer) -> Finding:
     return Finding(len(neurons) == 9 and best > HELD, f"{len(neurons)} neurons, sign |r| {best:.3f}")
 
 
-def frontier_left_of(curve: Sequence[PrunePoint], other: Sequence[PrunePoint]) -> Finding:
+def pruning_curve_left_of(curve: Sequence[PrunePoint], other: Sequence[PrunePoint]) -> Finding:
     """Whether ``curve`` needs no more weights than ``other`` for any loss that both reach (paper, Figure A1)."""
     levels = sorted({point.loss for point in (*curve, *other)})
     pairs = [(_fewest(curve, level), _fewest(other, level)) for level in levels]

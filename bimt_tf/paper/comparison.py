@@ -13,9 +13,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from bimt_tf.paper.tables_of_the_paper import Figure, Row
+from bimt_tf.paper.tables_of_the_paper import Published, Row
 
-__all__ = ["Table", "Verdict", "figure", "table", "verdict", "verdicts"]
+__all__ = ["Table", "RowComparison", "mean_and_spread", "table", "compare_row", "comparison_table"]
 
 Summaries = Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]
 """(row name, method) -> summary.json of each seed."""
@@ -40,12 +40,12 @@ class Table(NamedTuple):
         return text.getvalue()
 
 
-class Verdict(NamedTuple):
+class RowComparison(NamedTuple):
     """Our BIMT against the paper's, on one row."""
 
     row: Row
-    ours: Figure
-    ours_q: Figure
+    ours: Published
+    ours_q: Published
     as_good: bool
     as_modular: bool
     as_vanilla: bool
@@ -61,9 +61,9 @@ class Verdict(NamedTuple):
         return self.as_vanilla and self.ours_q.mean > self.row.paper_q["bimt"].mean
 
 
-def figure(values: Sequence[float]) -> Figure:
+def mean_and_spread(values: Sequence[float]) -> Published:
     """Mean and standard deviation; no spread for a single seed."""
-    return Figure(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
+    return Published(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
 
 
 def table(
@@ -95,10 +95,10 @@ def table(
     return Table(header, lines)
 
 
-def verdict(row: Row, runs: Sequence[Mapping[str, Any]]) -> Verdict:
+def compare_row(row: Row, runs: Sequence[Mapping[str, Any]]) -> RowComparison:
     """Compare our BIMT runs of a row with the paper's."""
-    ours, q = _measured(row, runs, row.compared), figure([run["modularity_shared"] for run in runs])
-    return Verdict(
+    ours, q = _measured(row, runs, row.compared), mean_and_spread([run["modularity_shared"] for run in runs])
+    return RowComparison(
         row,
         ours,
         q,
@@ -108,7 +108,7 @@ def verdict(row: Row, runs: Sequence[Mapping[str, Any]]) -> Verdict:
     )
 
 
-def verdicts(found: Sequence[Verdict]) -> Table:
+def comparison_table(found: Sequence[RowComparison]) -> Table:
     """Who wins, row by row."""
     header = ["task", "loss or accuracy, paper", "ours", "", "Q, paper", "ours", "", "paper's vanilla", "reached"]
     lines = []
@@ -130,11 +130,11 @@ def verdicts(found: Sequence[Verdict]) -> Table:
     return Table(header, lines)
 
 
-def _measured(row: Row, runs: Sequence[Mapping[str, Any]], part: str) -> Figure:
-    return figure([run[f"{part}_{row.measured}"] for run in runs])
+def _measured(row: Row, runs: Sequence[Mapping[str, Any]], part: str) -> Published:
+    return mean_and_spread([run[f"{part}_{row.measured}"] for run in runs])
 
 
-def _at_least(row: Row, ours: Figure, theirs: Figure) -> bool:
+def _at_least(row: Row, ours: Published, theirs: Published) -> bool:
     if row.measured == "loss":
         return ours.mean <= theirs.mean
     return round(100 * ours.mean, row.decimals) >= 100 * theirs.mean
@@ -142,19 +142,19 @@ def _at_least(row: Row, ours: Figure, theirs: Figure) -> bool:
 
 def _ours(which: str, row: Row, runs: Sequence[Mapping[str, Any]]) -> str:
     if which == "table2":
-        return _spell_q(figure([run["modularity_shared"] for run in runs]))
+        return _spell_q(mean_and_spread([run["modularity_shared"] for run in runs]))
     if row.measured == "loss":
         return _spell(row, _measured(row, runs, "test"))
     return f"{_spell(row, _measured(row, runs, 'test'))} / {_spell(row, _measured(row, runs, 'train'))}"
 
 
 def _counts(runs: Sequence[Mapping[str, Any]]) -> str:
-    count = figure([run["active_weights"] for run in runs])
+    count = mean_and_spread([run["active_weights"] for run in runs])
     spread = "" if count.spread is None else f" ± {count.spread:.0f}"
     return f"{count.mean:.0f}{spread} of {runs[0]['total_weights']:,}"
 
 
-def _spell(row: Row, found: Figure) -> str:
+def _spell(row: Row, found: Published) -> str:
     """A loss as 1.2e-5 ± 3e-6, an accuracy in per cent with two decimals."""
     if row.measured == "loss":
         return f"{found.mean:.1e}" + ("" if found.spread is None else f" ± {found.spread:.1e}")
@@ -162,7 +162,7 @@ def _spell(row: Row, found: Figure) -> str:
     return f"{100 * found.mean:.2f}{spread} %"
 
 
-def _spell_q(found: Figure) -> str:
+def _spell_q(found: Published) -> str:
     return f"{found.mean:.3f}" + ("" if found.spread is None else f" ± {found.spread:.3f}")
 
 

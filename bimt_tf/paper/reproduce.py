@@ -15,7 +15,7 @@ from bimt_tf.config.methods import METHODS
 from bimt_tf.config.reading import make
 from bimt_tf.config.settings import Config
 from bimt_tf.errors import InputError, unknown
-from bimt_tf.paper.comparison import Table, table, verdict, verdicts
+from bimt_tf.paper.comparison import Table, compare_row, comparison_table, table
 from bimt_tf.paper.tables_of_the_paper import ROWS, Row, row
 from bimt_tf.pool.job import Job, Outcome, finished
 from bimt_tf.pool.pool import PoolWatcher, run_jobs
@@ -160,7 +160,7 @@ def _tables(
 ) -> tuple[list[Path], str]:
     which: Literal["table1", "table2"] = "table1" if wanted.target == "table1" else "table2"
     made = table(which, wanted.rows, wanted.methods, summaries, len(wanted.seeds))
-    judged = [verdict(r, summaries[r.name, "bimt"]) for r in wanted.rows if (r.name, "bimt") in summaries]
+    judged = [compare_row(r, summaries[r.name, "bimt"]) for r in wanted.rows if (r.name, "bimt") in summaries]
     counted = [one for one in judged if one.row.counted]
     count, moon = sum(one.holds for one in counted), sum(one.beats_vanilla for one in counted)
     line = (
@@ -173,7 +173,7 @@ def _tables(
     head += f"; {done} of {all_} runs, the others have not ended" if done < all_ else ""
     files = _write_table(docs / wanted.target, f"{head}.\n\n{_LEGEND[which]}\n\n", made)
     if judged:
-        files += _write_table(docs / "comparison", f"**{line}.**\n\n({head}.)\n\n", verdicts(judged))
+        files += _write_table(docs / "comparison", f"**{line}.**\n\n({head}.)\n\n", comparison_table(judged))
     claims = _claims(wanted, runs)
     if claims.rows:
         files += _write_table(docs / "claims", f"The paper's qualitative claims, computed ({head}).\n\n", claims)
@@ -195,9 +195,9 @@ def _claims(wanted: Plan, runs: Runs) -> Table:
         findings = [claim.check(_loaded(path)) for path in paths]
         if findings:
             count = sum(finding.holds for finding in findings)
-            verdict = "true" if count == len(findings) else "false"
+            holds = "true" if count == len(findings) else "false"
             numbers = "; ".join(finding.numbers for finding in findings)
-            lines.append([claim.row, claim.text, verdict, f"{count} of {len(findings)}", numbers])
+            lines.append([claim.row, claim.text, holds, f"{count} of {len(findings)}", numbers])
     return Table(["task", "claim", "in every seed", "seeds", "by seed"], lines)
 
 
@@ -240,8 +240,8 @@ def _figure_2(wanted: Plan, runs: Runs, docs: Path) -> tuple[list[Path], str]:
 
 
 def _figure_a1(wanted: Plan, runs: Runs, docs: Path) -> tuple[list[Path], str]:
-    from bimt_tf.figures.frontier import frontier_figure
-    from bimt_tf.paper.claims import frontier_left_of
+    from bimt_tf.figures.pruning_curves import pruning_curves_figure
+    from bimt_tf.paper.claims import pruning_curve_left_of
     from bimt_tf.runs.ask import prune_run
 
     files: list[Path] = []
@@ -258,17 +258,17 @@ def _figure_a1(wanted: Plan, runs: Runs, docs: Path) -> tuple[list[Path], str]:
         by_method = {method: found for method, found in by_method.items() if found}
         if by_method:
             name = "figA1" if len(wanted.rows) == 1 else f"figA1-{each.name}"
-            files += _write_figure(docs / name, frontier_figure(by_method, title=each.label))
+            files += _write_figure(docs / name, pruning_curves_figure(by_method, title=each.label))
         for (method, seed), curve in curves.items():
             points += [[each.name, method, str(seed), *map(str, point)] for point in curve]
         pairs = [
-            frontier_left_of(curves["bimt", seed], curves["l1", seed])
+            pruning_curve_left_of(curves["bimt", seed], curves["l1", seed])
             for seed in wanted.seeds
             if ("bimt", seed) in curves and ("l1", seed) in curves
         ]
         if pairs:
             count, numbers = sum(p.holds for p in pairs), "; ".join(p.numbers for p in pairs)
-            said.append([each.name, "bimt's frontier left of l1's", f"{count} of {len(pairs)}", numbers])
+            said.append([each.name, "bimt's pruning curve left of l1's", f"{count} of {len(pairs)}", numbers])
     header = ["task", "method", "seed", "threshold", "weights", "loss", "severed"]
     files += _write_csv(docs / "figA1.csv", Table(header, points))
     if said:

@@ -20,9 +20,9 @@ from bimt_tf.pool.job import POLL, End, Job, Outcome, finished
 from bimt_tf.pool.time_left import Progress, Timing
 from bimt_tf.runs.stopping import Interrupted, caught_signals
 
-__all__ = ["ENGINES", "Engine", "PoolInterrupted", "PoolWatcher", "check_engine", "run_jobs", "usable_cores"]
+__all__ = ["BACKENDS", "Backend", "PoolInterrupted", "PoolWatcher", "check_backend", "run_jobs", "usable_cores"]
 
-ENGINES = ("processes", "ray")
+BACKENDS = ("processes", "ray")
 TRIES = 2
 
 
@@ -30,7 +30,7 @@ class PoolInterrupted(Interrupted):
     """A signal stopped the pool; every run that was going on has written its checkpoint."""
 
 
-class Engine(Protocol):
+class Backend(Protocol):
     """Where tries of jobs go on, at most ``slots`` at once."""
 
     slots: int
@@ -72,7 +72,7 @@ class PoolWatcher(Protocol):
         ...
 
 
-class Silent:
+class SilentPoolWatcher:
     """A watcher that shows nothing."""
 
     def start(self, jobs: Sequence[Job], progress: Progress) -> None: ...
@@ -91,12 +91,12 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def check_engine(engine: str, workers: int) -> None:
-    """Raise InputError for an engine that is unknown or not installed, or a number of workers that is none."""
-    if engine not in ENGINES:
-        raise unknown("engine", str(engine), ENGINES)
-    if engine == "ray" and importlib.util.find_spec("ray") is None:
-        raise InputError("engine ray needs its package: pip install 'bimt_tf[ray]'")
+def check_backend(backend: str, workers: int) -> None:
+    """Raise InputError for a backend that is unknown or not installed, or a number of workers that is none."""
+    if backend not in BACKENDS:
+        raise unknown("backend", str(backend), BACKENDS)
+    if backend == "ray" and importlib.util.find_spec("ray") is None:
+        raise InputError("backend ray needs its package: pip install 'bimt_tf[ray]'")
     if workers < 0:
         raise InputError(f"workers must be at least 0, found {workers}")
 
@@ -105,7 +105,7 @@ def run_jobs(
     jobs: Sequence[Job],
     *,
     workers: int = 0,
-    engine: Literal["processes", "ray"] = "processes",
+    backend: Literal["processes", "ray"] = "processes",
     draw: bool = True,
     watcher: PoolWatcher | None = None,
 ) -> list[Outcome]:
@@ -114,17 +114,17 @@ def run_jobs(
     Args:
         jobs: runs that are wanted, each in a directory of its own.
         workers: runs at once; 0 for as many as there are cores (fewer if a run uses several threads).
-        engine: processes of this machine, or tasks on a Ray cluster whose machines share the file system.
+        backend: processes of this machine, or tasks on a Ray cluster whose machines share the file system.
         draw: whether every run draws its figures.
         watcher: shows the pool while it goes on.
 
     Raises:
-        InputError: before anything runs, for a directory that cannot be used, an engine that is not there, or
+        InputError: before anything runs, for a directory that cannot be used, a backend that is not there, or
             two jobs in one directory.
         PoolInterrupted: on SIGINT or SIGTERM, once every running job has written its checkpoint.
     """
-    watcher = watcher or Silent()
-    check_engine(engine, workers)
+    watcher = watcher or SilentPoolWatcher()
+    check_backend(backend, workers)
     paths = [job.path.absolute() for job in jobs]
     if twice := next((path for path in paths if paths.count(path) > 1), None):
         raise InputError(f"two runs are to be made in one directory, {twice}")
@@ -135,7 +135,7 @@ def run_jobs(
     if not waiting:
         watcher.start(jobs, timing.progress())
         return [outcomes[i] for i in range(len(jobs))]
-    place = _engine(engine, workers, list(waiting), draw)
+    place = _backend(backend, workers, list(waiting), draw)
     timing.slots = place.slots
     tries: dict[Path, int] = {}
     running = 0
@@ -170,7 +170,7 @@ def run_jobs(
     return [outcomes[i] for i in range(len(jobs))]
 
 
-def _stop(place: Engine, running: int) -> int:
+def _stop(place: Backend, running: int) -> int:
     """Let every running job write its checkpoint, and give how many came to their end meanwhile.
 
     A second signal ends the waiting as it always does.
@@ -182,7 +182,7 @@ def _stop(place: Engine, running: int) -> int:
     return sum(end.kind == "done" for end in ends)
 
 
-def _engine(name: str, workers: int, jobs: Sequence[Job], draw: bool) -> Engine:
+def _backend(name: str, workers: int, jobs: Sequence[Job], draw: bool) -> Backend:
     threads = max(job.config.training.threads for job in jobs)
     if name == "ray":
         from bimt_tf.pool.ray_cluster import RayTasks

@@ -41,7 +41,7 @@ class _Try(NamedTuple):
 
 
 class Processes:
-    """The engine of one machine; ``slots`` processes at once."""
+    """The backend of one machine; ``slots`` processes at once."""
 
     def __init__(self, slots: int, draw: bool) -> None:
         self.slots, self._draw = slots, draw

@@ -19,7 +19,7 @@ __all__ = ["RayTasks"]
 
 
 class RayTasks:
-    """The engine of a Ray cluster; ``workers`` tasks at once, 0 for as many as its cores allow."""
+    """The backend of a Ray cluster; ``workers`` tasks at once, 0 for as many as its cores allow."""
 
     def __init__(self, workers: int, threads: int, draw: bool) -> None:
         import ray

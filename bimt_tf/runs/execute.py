@@ -41,7 +41,7 @@ class Watcher(Protocol):
         ...
 
 
-class Silent:
+class SilentWatcher:
     """A watcher that shows nothing."""
 
     def start(self, config: Config, step: int, note: str) -> None: ...
@@ -80,7 +80,7 @@ def train_run(
         check_logger(name)
     trainer = Trainer(config)
     run = RunDirectory.create(out, config, overwrite)
-    return _go(run, trainer, loggers, watcher or Silent(), draw)
+    return _go(run, trainer, loggers, watcher or SilentWatcher(), draw)
 
 
 def resume_run(
@@ -95,7 +95,7 @@ def resume_run(
     run = RunDirectory.open(path)
     checkpoint = run.last_checkpoint()
     trainer = Trainer(run.config, checkpoint)
-    return _go(run, trainer, loggers, watcher or Silent(), draw)
+    return _go(run, trainer, loggers, watcher or SilentWatcher(), draw)
 
 
 def _go(run: RunDirectory, trainer: Trainer, loggers: Sequence[str], watcher: Watcher, draw: bool) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from bimt_tf.config.fields import SECTIONS, find_field, is_list, parse
 from bimt_tf.config.reading import make
 from bimt_tf.config.settings import Config
 from bimt_tf.errors import InputError
-from bimt_tf.sweeps.lambda_search import Wish
+from bimt_tf.sweeps.lambda_search import Target
 
 __all__ = ["Axis", "Cell", "Sweep", "parse_axis", "parse_seeds", "spelled"]
 
@@ -45,7 +45,7 @@ class Sweep:
     axes: tuple[Axis, ...] = ()
     methods: tuple[str, ...] = ("bimt",)
     seeds: tuple[int, ...] = (0,)
-    wish: Wish | None = None
+    target: Target | None = None
 
     def __post_init__(self) -> None:
         swept = [(axis.section, axis.field) for axis in self.axes]
@@ -84,7 +84,7 @@ class Sweep:
             "options": options,
             "set": swept,
         }
-        return found if self.wish is None else {**found, "lam_for": self.wish._asdict()}
+        return found if self.target is None else {**found, "lam_for": self.target._asdict()}
 
 
 def parse_axis(task: str, text: str) -> Axis:

@@ -1,4 +1,4 @@
-"""Which factor on the whole lambda schedule gives a wished number of active weights, or a wished test loss.
+"""Which factor on the whole lambda schedule gives a wanted number of active weights, or a wanted test loss.
 
 Active weights fall with lambda and the loss rises with it, on the whole: single runs are noisy. The factor is first
 bracketed, in steps of four from 1, then bisected in its logarithm. What is tried next follows from what was tried, so
@@ -17,20 +17,20 @@ from bimt_tf.config.methods import METHODS
 from bimt_tf.config.settings import Config
 from bimt_tf.errors import InputError, require_positive, unknown
 
-__all__ = ["Found", "Tried", "Wish", "average", "next_factor", "parse_wish", "scaled", "verdict"]
+__all__ = ["Found", "Tried", "Target", "average", "next_factor", "parse_target", "scaled", "judge"]
 
-QUANTITIES = {"active": "active_weights", "loss": "test_loss"}  # wish -> key of summary.json
+QUANTITIES = {"active": "active_weights", "loss": "test_loss"}  # of a target -> key of summary.json
 STRIDE = 4.0  # between factors while bracketing
 FARTHEST = STRIDE**5  # a factor beyond this, or below its inverse, is not tried
 CLOSE = 1.02  # two factors so close differ by noise
 TINY = 1e-300
 
 
-class Wish(NamedTuple):
-    """What is wished of a run; ``tolerance`` is the relative distance that will do."""
+class Target(NamedTuple):
+    """What a run should give; ``tolerance`` is the relative distance that will do."""
 
     quantity: Literal["active", "loss"]
-    target: float
+    value: float
     tolerance: float
     tries: int
 
@@ -51,19 +51,19 @@ class Found(NamedTuple):
     text: str
 
 
-def parse_wish(text: str, tolerance: float, tries: int) -> Wish:
-    """A wish such as ``active=300`` or ``loss=1e-4``."""
+def parse_target(text: str, tolerance: float, tries: int) -> Target:
+    """A target such as ``active=300`` or ``loss=1e-4``."""
     quantity, _, number = text.partition("=")
     if quantity not in QUANTITIES:
-        raise unknown("wish of --lam-for", quantity, QUANTITIES)
+        raise unknown("target of --lam-for", quantity, QUANTITIES)
     try:
-        target = float(number)
+        value = float(number)
     except ValueError as error:
         raise InputError(f"--lam-for takes a number such as active=300 or loss=1e-4, found {text!r}") from error
-    require_positive(f"--lam-for {quantity}", target)
+    require_positive(f"--lam-for {quantity}", value)
     require_positive("--tolerance", tolerance)
     require_positive("--tries", tries)
-    return Wish(quantity, target, tolerance, tries)  # type: ignore[arg-type]  # looked up above
+    return Target(quantity, value, tolerance, tries)  # type: ignore[arg-type]  # looked up above
 
 
 def scaled(config: Config, factor: float) -> Config:
@@ -74,72 +74,72 @@ def scaled(config: Config, factor: float) -> Config:
     return dataclasses.replace(config, training=dataclasses.replace(config.training, lam=lam))
 
 
-def average(wish: Wish, summaries: Sequence[dict[str, Any]]) -> float | None:
+def average(target: Target, summaries: Sequence[dict[str, Any]]) -> float | None:
     """What runs that differ in their seed give: the mean of active weights, the geometric mean of losses."""
-    values = [float(summary[QUANTITIES[wish.quantity]]) for summary in summaries]
+    values = [float(summary[QUANTITIES[target.quantity]]) for summary in summaries]
     values = [value for value in values if math.isfinite(value)]
     if not values:
         return None
-    if wish.quantity == "loss":
+    if target.quantity == "loss":
         return math.exp(statistics.fmean(math.log(max(value, TINY)) for value in values))
     return statistics.fmean(values)
 
 
-def next_factor(wish: Wish, tried: Sequence[Tried]) -> float | None:
+def next_factor(target: Target, tried: Sequence[Tried]) -> float | None:
     """The factor to try next; None when one will do, none is left to try, or runs failed."""
     if not tried:
         return 1.0
-    if len(tried) >= wish.tries or any(one.value is None for one in tried) or _reached(wish, _best(wish, tried)):
+    if len(tried) >= target.tries or any(one.value is None for one in tried) or _reached(target, _best(target, tried)):
         return None
     ordered = sorted(tried)
     brackets = [
         (upper.factor / lower.factor, lower.factor)
         for lower, upper in zip(ordered, ordered[1:], strict=False)
-        if _wants_more(wish, lower) and not _wants_more(wish, upper)
+        if _wants_more(target, lower) and not _wants_more(target, upper)
     ]
     if brackets:
         ratio, lower_factor = min(brackets)
         return lower_factor * math.sqrt(ratio) if ratio > CLOSE else None
-    upwards = _wants_more(wish, ordered[-1])
+    upwards = _wants_more(target, ordered[-1])
     factor = ordered[-1].factor * STRIDE if upwards else ordered[0].factor / STRIDE
     return factor if 1 / FARTHEST <= factor <= FARTHEST else None
 
 
-def verdict(wish: Wish, tried: Sequence[Tried]) -> Found:
+def judge(target: Target, tried: Sequence[Tried]) -> Found:
     """What the search found, in a sentence."""
-    wanted = f"{wish.quantity} = {wish.target:g}"
+    wanted = f"{target.quantity} = {target.value:g}"
     failed = [one.factor for one in tried if one.value is None]
     if len(failed) == len(tried):
         return Found(None, None, False, f"{wanted}: the runs failed")
-    best = _best(wish, tried)
-    gives = f"lambda x {best.factor:.4g} gives {wish.quantity} = {best.value:.4g}"
-    if _reached(wish, best):
+    best = _best(target, tried)
+    gives = f"lambda x {best.factor:.4g} gives {target.quantity} = {best.value:.4g}"
+    if _reached(target, best):
         return Found(best.factor, best.value, True, f"{wanted}: {gives}")
     if failed:
         why = f"the runs at lambda x {failed[0]:.4g} failed"
-    elif len({_wants_more(wish, one) for one in tried}) == 1:
+    elif len({_wants_more(target, one) for one in tried}) == 1:
         least, most = min(tried).factor, max(tried).factor
         why = f"it could not be bracketed between lambda x {least:.4g} and x {most:.4g}"
     else:
-        why = f"none of {len(tried)} factors came within {wish.tolerance:.0%}"
+        why = f"none of {len(tried)} factors came within {target.tolerance:.0%}"
     return Found(best.factor, best.value, False, f"{wanted} not reached, {why}; the best: {gives}")
 
 
-def _best(wish: Wish, tried: Sequence[Tried]) -> Tried:
-    return min((one for one in tried if one.value is not None), key=lambda one: _distance(wish, one))
+def _best(target: Target, tried: Sequence[Tried]) -> Tried:
+    return min((one for one in tried if one.value is not None), key=lambda one: _distance(target, one))
 
 
-def _distance(wish: Wish, one: Tried) -> float:
+def _distance(target: Target, one: Tried) -> float:
     assert one.value is not None
-    return abs(math.log(max(one.value, TINY) / wish.target))
+    return abs(math.log(max(one.value, TINY) / target.value))
 
 
-def _reached(wish: Wish, one: Tried) -> bool:
+def _reached(target: Target, one: Tried) -> bool:
     assert one.value is not None
-    return abs(one.value / wish.target - 1) <= wish.tolerance
+    return abs(one.value / target.value - 1) <= target.tolerance
 
 
-def _wants_more(wish: Wish, one: Tried) -> bool:
-    """Whether lambda must grow for the wish."""
+def _wants_more(target: Target, one: Tried) -> bool:
+    """Whether lambda must grow for the target."""
     assert one.value is not None
-    return one.value > wish.target if wish.quantity == "active" else one.value < wish.target
+    return one.value > target.value if target.quantity == "active" else one.value < target.value

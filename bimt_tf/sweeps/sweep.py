@@ -22,9 +22,9 @@ import yaml
 from bimt_tf.config.reading import dump
 from bimt_tf.errors import InputError
 from bimt_tf.pool.job import Job, Outcome, differences, finished
-from bimt_tf.pool.pool import PoolWatcher, check_engine, run_jobs
+from bimt_tf.pool.pool import PoolWatcher, check_backend, run_jobs
 from bimt_tf.sweeps.grid import Cell, Sweep, parse_seeds, spelled
-from bimt_tf.sweeps.lambda_search import Found, Tried, Wish, average, next_factor, scaled, verdict
+from bimt_tf.sweeps.lambda_search import Found, Target, Tried, average, judge, next_factor, scaled
 from bimt_tf.sweeps.table_files import require_parquet, write_table
 
 __all__ = ["Sweep", "SweepResult", "parse_seeds", "run_sweep"]
@@ -47,7 +47,7 @@ def run_sweep(
     out: Path,
     *,
     workers: int = 0,
-    engine: Literal["processes", "ray"] = "processes",
+    backend: Literal["processes", "ray"] = "processes",
     parquet: bool = False,
     watcher: PoolWatcher | None = None,
 ) -> SweepResult:
@@ -56,7 +56,7 @@ def run_sweep(
     Args:
         sweep: what is swept.
         out: its directory; the same sweep's goes on where it was stopped.
-        workers, engine, watcher: as :func:`bimt_tf.pool.pool.run_jobs` has them.
+        workers, backend, watcher: as :func:`bimt_tf.pool.pool.run_jobs` has them.
         parquet: insist on table.parquet.
 
     Raises:
@@ -64,7 +64,7 @@ def run_sweep(
             something else, or a package that is not there.
         PoolInterrupted: on SIGINT or SIGTERM; the same call goes on.
     """
-    check_engine(engine, workers)
+    check_backend(backend, workers)
     if parquet:
         require_parquet()
     cells = sweep.cells
@@ -74,28 +74,28 @@ def run_sweep(
     _claim(out, sweep.described())
 
     def run(wanted: Sequence[Job]) -> list[Outcome]:
-        return run_jobs(wanted, workers=workers, engine=engine, draw=False, watcher=watcher)
+        return run_jobs(wanted, workers=workers, backend=backend, draw=False, watcher=watcher)
 
-    if sweep.wish is None:
+    if sweep.target is None:
         return _written(sweep, out, run(jobs), {})
-    outcomes, tried = _search(sweep, sweep.wish, out, run)
-    found = {_name(sweep, cell): verdict(sweep.wish, one) for cell, one in zip(cells, tried, strict=True)}
+    outcomes, tried = _search(sweep, sweep.target, out, run)
+    found = {_name(sweep, cell): judge(sweep.target, one) for cell, one in zip(cells, tried, strict=True)}
     return _written(sweep, out, outcomes, found)
 
 
 def _search(
-    sweep: Sweep, wish: Wish, out: Path, run: Callable[[Sequence[Job]], list[Outcome]]
+    sweep: Sweep, target: Target, out: Path, run: Callable[[Sequence[Job]], list[Outcome]]
 ) -> tuple[list[Outcome], list[list[Tried]]]:
     """Every cell's search, a factor a round, the cells side by side: all outcomes, and what each cell tried."""
     tried: list[list[Tried]] = [[] for _ in sweep.cells]
     outcomes: list[Outcome] = []
-    while wanted := [(i, factor) for i, one in enumerate(tried) if (factor := next_factor(wish, one)) is not None]:
+    while wanted := [(i, factor) for i, one in enumerate(tried) if (factor := next_factor(target, one)) is not None]:
         batches = [_jobs(sweep, sweep.cells[i], out, factor) for i, factor in wanted]
         ended = run([job for batch in batches for job in batch])
         summaries = {outcome.job.path: outcome.summary for outcome in ended}
         for (i, factor), batch in zip(wanted, batches, strict=True):
             gave = [summary for job in batch if (summary := summaries[job.path]) is not None]
-            tried[i].append(Tried(factor, average(wish, gave)))
+            tried[i].append(Tried(factor, average(target, gave)))
         outcomes += ended
     return outcomes, tried
 
@@ -106,11 +106,11 @@ def _name(sweep: Sweep, cell: Cell) -> str:
 
 
 def _jobs(sweep: Sweep, cell: Cell, out: Path, factor: float = 1.0) -> list[Job]:
-    """One run a seed of a cell, lambda times ``factor`` if there is a wish."""
+    """One run a seed of a cell, lambda times ``factor`` if there is a target."""
     jobs = []
     for seed in sweep.seeds:
         config, name = sweep.config(cell, seed), _name(sweep, cell)
-        if sweep.wish is not None:
+        if sweep.target is not None:
             config, name = scaled(config, factor), f"{name}-lam_x{factor:.5g}"
         name = re.sub(r"[^A-Za-z0-9_.=+-]", "_", f"{name}-seed{seed}")
         if len(name) > LONGEST:
@@ -162,7 +162,7 @@ def _row(sweep: Sweep, outcome: Outcome) -> dict[str, Any]:
     for axis in sweep.axes:
         value = getattr(getattr(config, axis.section), axis.field)
         row[axis.field] = _lam(value) if axis.field == "lam" else value if _single(value) else spelled(value)
-    if sweep.wish is not None:
+    if sweep.target is not None:
         row["lam"] = _lam(config.training.lam)
     summary = outcome.summary or {}
     row |= {name: value for name, value in summary.items() if name not in HEADS and _single(value)}

@@ -80,7 +80,7 @@ PAPER: Mapping[str, Mapping[str, Any]] = {"geometry": _GEOMETRY, "training": {**
 """The text's settings."""
 
 NOTEBOOK: Mapping[str, Mapping[str, Any]] = {
-    "geometry": {**_GEOMETRY, "unlocal": ("output",)},
+    "geometry": {**_GEOMETRY, "distance_free": ("output",)},
     "training": {
         **_TRAINING, **AS_PUBLISHED, "lam": ((0.0, 0.01), (0.25, 0.1), (0.5, 1.0)), "swap_every": 500
     },

@@ -14,14 +14,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Engine", "engine"]
+__all__ = ["BatchGradient", "batch_gradient"]
 
 WORTH_COMPILING = 15_000  # steps: about half a minute of compiling against about 2 ms saved a step
 
 LossFn = Callable[[Tensor, Tensor], Tensor]
 
 
-class Engine(NamedTuple):
+class BatchGradient(NamedTuple):
     """``loss(inputs, targets)`` gives the training loss with a graph behind it; ``compiled`` says how."""
 
     loss: LossFn
@@ -29,15 +29,20 @@ class Engine(NamedTuple):
     note: str
 
 
-def engine(
-    model: nn.Module, loss: LossFn, wish: str, steps: int, example: tuple[Tensor, Tensor], compiled: bool | None = None
-) -> Engine:
+def batch_gradient(
+    model: nn.Module,
+    loss: LossFn,
+    wanted: str,
+    steps: int,
+    example: tuple[Tensor, Tensor],
+    compiled: bool | None = None,
+) -> BatchGradient:
     """The way to compute ``loss(model(inputs), targets)``.
 
     Args:
         model: the model, already on its device.
         loss: from outputs and targets to a scalar.
-        wish: the config's ``compile``: "auto", "yes" or "no".
+        wanted: the config's ``compile``: "auto", "yes" or "no".
         steps: steps still to run.
         example: a batch, to compile with.
         compiled: what an interrupted run did; a resumed one does the same, for the same bits.
@@ -47,18 +52,18 @@ def engine(
         return loss(model(inputs), targets)
 
     if compiled is None:
-        if wish == "no" or (wish == "auto" and steps < WORTH_COMPILING):
-            why = "" if wish == "no" else f" ({steps} steps do not earn compiling back)"
-            return Engine(eager, False, f"eager{why}")
+        if wanted == "no" or (wanted == "auto" and steps < WORTH_COMPILING):
+            why = "" if wanted == "no" else f" ({steps} steps do not earn compiling back)"
+            return BatchGradient(eager, False, f"eager{why}")
     elif not compiled:
-        return Engine(eager, False, "eager, as before")
+        return BatchGradient(eager, False, "eager, as before")
     if example[0].device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "c++"))):
-        return Engine(eager, False, "eager (torch.compile needs a C++ compiler; none was found)")
+        return BatchGradient(eager, False, "eager (torch.compile needs a C++ compiler; none was found)")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch's own compiler, nothing the user can act on
             fast = torch.compile(eager, fullgraph=True, dynamic=False)
             torch.autograd.grad(fast(*example), [p for p in model.parameters() if p.requires_grad], allow_unused=True)
     except Exception as error:  # torch.compile fails in many ways; eager gives the same result
-        return Engine(eager, False, f"eager (torch.compile failed: {type(error).__name__})")
-    return Engine(fast, True, "compiled")
+        return BatchGradient(eager, False, f"eager (torch.compile failed: {type(error).__name__})")
+    return BatchGradient(fast, True, "compiled")

@@ -28,7 +28,7 @@ from bimt_tf.config.settings import Config
 from bimt_tf.core import cost
 from bimt_tf.core.geometry import Geometry, Shape
 from bimt_tf.tasks.registry import task as find_task
-from bimt_tf.training.batch_gradient import engine
+from bimt_tf.training.batch_gradient import batch_gradient
 from bimt_tf.training.batches import Batches
 from bimt_tf.training.checkpoint import Checkpoint
 from bimt_tf.training.device import data_on, find_device, model_on
@@ -86,7 +86,7 @@ class Trainer:
         self._method = METHODS[config.method]
         where = config.geometry
         geometry = Geometry(where.width, where.layer_gap, where.norm, cast(Mapping[str, Shape], where.shapes))
-        wiring = wire(self.model, training.fixed).unlocal(where.unlocal)
+        wiring = wire(self.model, training.fixed).distance_free(where.distance_free)
         self._flat = FlatParameters(self.model)
         self._effective: EffectiveWeights | None = None
         if training.norms == "effective":  # of the first weights: a resumed run pins the same scale
@@ -129,7 +129,7 @@ class Trainer:
             return True
         begun = time.perf_counter() - self.seconds
         example, left = self._batches.specimen(), training.steps - self.step
-        compute = engine(self.model, self._loss, training.compile, left, example, self._compiled)
+        compute = batch_gradient(self.model, self._loss, training.compile, left, example, self._compiled)
         self._compiled = compute.compiled
         on_note(compute.note)
         parameters = list(self._flat.named.values())

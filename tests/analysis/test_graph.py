@@ -269,7 +269,9 @@ def test_what_pays_no_length_is_not_in_the_wiring_length():
         first.layers[0].weight.copy_(whole.layers[0].weight)
         first.layers[1].weight.zero_()
     expected = wiring_length(BIMT(first))
-    assert wiring_length(BIMT(whole, wiring=wire(whole).unlocal(["output"]))) == pytest.approx(expected, rel=1e-12)
+    assert wiring_length(BIMT(whole, wiring=wire(whole).distance_free(["output"]))) == pytest.approx(
+        expected, rel=1e-12
+    )
     assert wiring_length(BIMT(whole)).total > expected.total
 
 

@@ -4,6 +4,7 @@ import math
 import pytest
 
 from bimt_tf.config import reading, settings
+from bimt_tf.config.methods import METHODS
 from bimt_tf.config.reading import make
 from bimt_tf.errors import InputError
 from bimt_tf.tasks.registry import TASKS
@@ -11,7 +12,7 @@ from bimt_tf.training.schedule import bias_step, finish_step, lam_at, lr_at, pol
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("method", methods.METHODS)
+@pytest.mark.parametrize("method", METHODS)
 def test_every_preset_survives_yaml(task, method, tmp_path):
     for preset in TASKS[task].presets:
         config = reading.make(task, preset, method, seed=3)

@@ -31,7 +31,7 @@ def transformer(**kwargs: object) -> RegressionTransformer:
 
 def bimt_of(model: nn.Module, space: Space, seed: int = 0) -> BIMT:
     geometry = Geometry(space.width, space.gap, space.norm, space.shapes)
-    bimt = BIMT(model, geometry, wire(model).unlocal(space.unlocal), reduction=space.reduction)
+    bimt = BIMT(model, geometry, wire(model).distance_free(space.distance_free), reduction=space.reduction)
     bimt.layout = Layout.random(bimt.wiring, torch.Generator().manual_seed(seed))
     return bimt
 
@@ -73,7 +73,7 @@ def test_transformer_cost_equals_the_loop_for_any_size(d_model, heads, d_head, l
     assert bimt.cost().item() == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("space", [*SPACES[:5], Space(unlocal=("layers.2.weight",))], ids=range(6))
+@pytest.mark.parametrize("space", [*SPACES[:5], Space(distance_free=("layers.2.weight",))], ids=range(6))
 def test_mlp_cost_equals_the_loop(space):
     model = MLP(sizes=[2, 5, 4, 1], seed=3, dtype=F64)
     bimt = bimt_of(model, space, seed=2)
@@ -299,7 +299,9 @@ class Folded(nn.Module):
     def bimt(self, space: Space) -> BIMT:
         heads = {"qk": "head", "ov": "head"}
         rows = [["residual"], ["qk", "ov", "hidden"]]
-        wiring = Wiring.from_table(self.TABLE, self, heads=heads, rows=rows, uncharged=["gain"]).unlocal(space.unlocal)
+        wiring = Wiring.from_table(self.TABLE, self, heads=heads, rows=rows, uncharged=["gain"]).distance_free(
+            space.distance_free
+        )
         layout = Layout.random(wiring, torch.Generator().manual_seed(1))
         return BIMT(self, Geometry(space.width, space.gap, space.norm, space.shapes), wiring, space.reduction, layout)
 
@@ -307,7 +309,7 @@ class Folded(nn.Module):
 FOLDED = [
     Space(),
     Space(1.3, 0.1, "l2", {"residual": "ring", "hidden": (2, 3)}, "sum"),
-    Space(unlocal=("keys", "tokens")),
+    Space(distance_free=("keys", "tokens")),
 ]
 
 

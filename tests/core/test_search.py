@@ -24,7 +24,7 @@ def start(model: nn.Module, space: Space, seed: int, fixed: tuple[str, ...] = ()
     """BIMT on a random layout; the fixed populations are placed at random too, and then held."""
     layout = Layout.random(wire(model), torch.Generator().manual_seed(seed))
     geometry = Geometry(space.width, space.gap, space.norm, space.shapes)
-    return BIMT(model, geometry, wire(model, fixed).unlocal(space.unlocal), space.reduction, layout)
+    return BIMT(model, geometry, wire(model, fixed).distance_free(space.distance_free), space.reduction, layout)
 
 
 def slots(bimt: BIMT) -> dict[str, list[int]]:
@@ -45,9 +45,9 @@ def transformer(**kwargs: object) -> RegressionTransformer:
     st.integers(1, 4), st.integers(2, 5), st.sampled_from(["l1", "l2"]), st.sampled_from(["sum", "mean"]),
     st.sampled_from([(), ("layers.1.weight",)]),
 )  # fmt: skip
-def test_assignment_of_one_population_equals_brute_force(outside, size, norm, reduction, unlocal):
+def test_assignment_of_one_population_equals_brute_force(outside, size, norm, reduction, distance_free):
     model = MLP([outside, size, 3], seed=size, dtype=F64)
-    space = Space(1.5, 0.2, norm, {}, reduction, unlocal)
+    space = Space(1.5, 0.2, norm, {}, reduction, distance_free)
     bimt = start(model, space, seed=outside, fixed=("input", "output"))
     best = best_cost(wires(model), slots(bimt), space, ["hidden0"], 1)
     report = bimt.swap()
@@ -214,7 +214,7 @@ def test_equal_costs_move_nothing():
 GREEDY = [
     (lambda s: MLP([3, 5, 4, 2], seed=s, dtype=F64), Space(reduction="sum")),
     (lambda s: MLP([3, 5, 4, 2], seed=s, dtype=F64), Space(1.0, 0.1, "l2")),
-    (lambda s: MLP([3, 5, 4, 2], seed=s, dtype=F64), Space(unlocal=("layers.1.weight",))),
+    (lambda s: MLP([3, 5, 4, 2], seed=s, dtype=F64), Space(distance_free=("layers.1.weight",))),
     (lambda s: transformer(n_heads=1, seed=s), Space()),
     (lambda s: transformer(n_heads=2, d_head=2, seed=s), Space(norm="l2")),
     (lambda s: transformer(n_heads=3, d_head=2, d_model=3, d_mlp=3, seed=s), Space()),
@@ -223,7 +223,7 @@ GREEDY = [
 
 @pytest.mark.parametrize("top_k", [1, 3, 30])
 @pytest.mark.parametrize(
-    ("make", "space"), GREEDY, ids=["mlp", "mlp-l2", "mlp-unlocal", "1-head", "2-heads", "3-heads"]
+    ("make", "space"), GREEDY, ids=["mlp", "mlp-l2", "mlp-distance_free", "1-head", "2-heads", "3-heads"]
 )
 def test_greedy_equals_the_papers_step_3(make, space, top_k):
     model = make(top_k)
@@ -255,7 +255,7 @@ def test_top_k_counts_neurons_not_heads():
 @pytest.mark.parametrize("method", ["assignment", "greedy"])
 def test_weights_that_pay_no_length_pull_no_neuron(method):
     model = MLP([3, 6, 4], seed=1, dtype=F64)
-    bimt = start(model, Space(unlocal=("layers.1.weight",)), seed=2)
+    bimt = start(model, Space(distance_free=("layers.1.weight",)), seed=2)
     assert bimt.placement().score["output"].min() > 0  # Eq. 5 counts them all the same
     old = slots(bimt)
     assert bimt.swap(method).moved > 0
@@ -264,7 +264,7 @@ def test_weights_that_pay_no_length_pull_no_neuron(method):
     with torch.no_grad():
         model.layers[1].weight[2] *= 1000
     assert bimt.swap(method).moved == 0
-    nowhere = start(model, Space(unlocal=("layers.0.weight", "layers.1.weight")), seed=2)
+    nowhere = start(model, Space(distance_free=("layers.0.weight", "layers.1.weight")), seed=2)
     assert nowhere.swap(method).moved == 0
 
 

@@ -308,20 +308,20 @@ def test_fixing_returns_another_wiring():
 @pytest.mark.parametrize("names", [["out.weight"], ["output"], iter(["output", "out.weight"])])
 def test_some_connections_pay_by_size_only(names):
     wiring = FoldedEmbedding().wiring()
-    found = wiring.unlocal(names)
+    found = wiring.distance_free(names)
     assert {c.parameter: c.local for c in found.connections} == {"layers.0.weight": True, "out.weight": False}
-    assert all(c.local for c in wiring.connections) and wiring.unlocal(()) == wiring
-    assert not any(c.local for c in found.unlocal(["hidden0"]).connections)
-    assert found.unlocal(["embed"]).attachments == wiring.attachments
+    assert all(c.local for c in wiring.connections) and wiring.distance_free(()) == wiring
+    assert not any(c.local for c in found.distance_free(["hidden0"]).connections)
+    assert found.distance_free(["embed"]).attachments == wiring.attachments
 
 
 def test_what_pays_by_size_only_must_exist():
     with pytest.raises(InputError, match=r"'out.wieght'; did you mean 'out.weight'"):
-        FoldedEmbedding().wiring().unlocal(["out.wieght"])
+        FoldedEmbedding().wiring().distance_free(["out.wieght"])
     with pytest.raises(InputError, match=r"'outptu'; did you mean 'output'"):
-        FoldedEmbedding().wiring().unlocal(["outptu"])
+        FoldedEmbedding().wiring().distance_free(["outptu"])
     with pytest.raises(InputError, match=r"connection or population.*'out.bias'"):  # it never paid for a length
-        FoldedEmbedding().wiring().unlocal(["out.bias"])
+        FoldedEmbedding().wiring().distance_free(["out.bias"])
 
 
 def test_a_wiring_of_another_model_is_refused():

@@ -24,10 +24,10 @@ from bimt_tf.errors import InputError
 from bimt_tf.figures.comparison import Panel, comparison_figure
 from bimt_tf.figures.confusion import confusion_figure
 from bimt_tf.figures.curves import curves_figure
-from bimt_tf.figures.frontier import frontier_figure
 from bimt_tf.figures.network import network_figure
 from bimt_tf.figures.pair import pair_figure
 from bimt_tf.figures.prediction import prediction_figure
+from bimt_tf.figures.pruning_curves import pruning_curves_figure
 from bimt_tf.figures.style import NEGATIVE, POSITIVE
 from bimt_tf.models.mlp import MLP
 from bimt_tf.models.transformer import RegressionTransformer
@@ -393,7 +393,7 @@ def test_networks_stand_side_by_side():
 
 def test_frontiers():
     points = [PrunePoint(0.0, 30, 1e-3, False), PrunePoint(0.1, 10, 1e-2, False), PrunePoint(1.0, 0, 1.0, True)]
-    figure = frontier_figure({"l1": [points, points], "bimt": [points]}, title="a")
+    figure = pruning_curves_figure({"l1": [points, points], "bimt": [points]}, title="a")
     png(figure)
     (axes,) = figure.axes
     assert {text.get_text() for text in axes.get_legend().get_texts()} == {"l1", "bimt"}
@@ -401,8 +401,8 @@ def test_frontiers():
     assert [list(line.get_xdata()) for line in thick] == [[30, 10, 0]] * 2
     assert [line.is_dashed() for line in thick] == [False, True]  # the second would hide the first
     assert axes.get_xlim()[0] == 0
-    (axes,) = frontier_figure({"l1": [points[:2]], "bimt": [points[1:2] * 2]}).axes
+    (axes,) = pruning_curves_figure({"l1": [points[:2]], "bimt": [points[1:2] * 2]}).axes
     assert not any(line.is_dashed() for line in axes.lines) and 5 < axes.get_xlim()[0] < 10
     for bad in ({}, {"l1": []}, {"l1": [[]]}):
         with pytest.raises(InputError, match="at least one"):
-            frontier_figure(bad)
+            pruning_curves_figure(bad)

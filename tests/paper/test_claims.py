@@ -7,7 +7,7 @@ import torch
 
 from bimt_tf.analysis.prune import PrunePoint
 from bimt_tf.config.reading import make
-from bimt_tf.paper.claims import CLAIMS, frontier_left_of, module_knockouts
+from bimt_tf.paper.claims import CLAIMS, module_knockouts, pruning_curve_left_of
 from bimt_tf.training.trainer import Trainer
 
 CHECKS = {claim.row: claim.check for claim in CLAIMS}
@@ -109,7 +109,7 @@ def test_nine_embedding_neurons_and_a_sign():
 def test_a_frontier_is_left_of_another():
     few = [PrunePoint(0.0, 10, 0.1, False), PrunePoint(0.1, 5, 0.2, False)]
     many = [PrunePoint(0.0, 40, 0.1, False), PrunePoint(0.1, 20, 0.2, False)]
-    assert frontier_left_of(few, many) == (True, "0.25 times the weights, no more at 100% of the losses")
-    assert not frontier_left_of(many, few).holds
-    assert frontier_left_of(few, [PrunePoint(0.0, 10, 5.0, False)]).holds
-    assert not frontier_left_of([PrunePoint(0.0, 0, 9.0, True)], [PrunePoint(0.0, 0, 9.0, True)]).holds
+    assert pruning_curve_left_of(few, many) == (True, "0.25 times the weights, no more at 100% of the losses")
+    assert not pruning_curve_left_of(many, few).holds
+    assert pruning_curve_left_of(few, [PrunePoint(0.0, 10, 5.0, False)]).holds
+    assert not pruning_curve_left_of([PrunePoint(0.0, 0, 9.0, True)], [PrunePoint(0.0, 0, 9.0, True)]).holds

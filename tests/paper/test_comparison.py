@@ -1,4 +1,4 @@
-"""Tables 1 and 2 from summaries: figures, verdicts, and what the paper's rows say."""
+"""Tables 1 and 2 from summaries: figures, comparison_table, and what the paper's rows say."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from bimt_tf.config.methods import METHODS
 from bimt_tf.config.reading import make
 from bimt_tf.errors import InputError
-from bimt_tf.paper.comparison import Table, figure, table, verdict, verdicts
+from bimt_tf.paper.comparison import Table, compare_row, comparison_table, mean_and_spread, table
 from bimt_tf.paper.tables_of_the_paper import ROWS, row
 from bimt_tf.tasks.registry import TASKS
 
@@ -42,8 +42,8 @@ def test_formulas_are_compared_at_the_papers_sizes():
 
 
 def test_mean_and_spread():
-    assert figure([1.0, 3.0]) == (2.0, pytest.approx(2**0.5))
-    assert figure([1.0]) == (1.0, None)
+    assert mean_and_spread([1.0, 3.0]) == (2.0, pytest.approx(2**0.5))
+    assert mean_and_spread([1.0]) == (1.0, None)
 
 
 def test_a_table_sets_the_papers_beside_ours():
@@ -75,16 +75,18 @@ def test_accuracies_are_given_held_out_and_in_training():
     ],
 )
 def test_verdicts_on_losses(losses, q, expected):
-    found = verdict(row("symbolic-a"), runs(test_loss=losses, modularity_shared=q))
+    found = compare_row(row("symbolic-a"), runs(test_loss=losses, modularity_shared=q))
     assert (found.as_good, found.as_modular, found.beats_vanilla) == expected
     assert found.holds is (expected[0] and expected[1])
 
 
 def test_accuracies_are_compared_to_the_digits_that_the_paper_prints():
-    nearly = verdict(row("two-moon"), runs(test_accuracy=(0.996, 0.998), train_accuracy=(1, 1)))
-    below = verdict(row("two-moon"), runs(test_accuracy=(0.99, 0.99), train_accuracy=(1, 1)))
+    nearly = compare_row(row("two-moon"), runs(test_accuracy=(0.996, 0.998), train_accuracy=(1, 1)))
+    below = compare_row(row("two-moon"), runs(test_accuracy=(0.99, 0.99), train_accuracy=(1, 1)))
     assert nearly.as_good and not below.as_good
-    digits = [verdict(row("digits"), runs(test_accuracy=(a, a), train_accuracy=(1, 1))).as_good for a in (0.981, 0.982)]
+    digits = [
+        compare_row(row("digits"), runs(test_accuracy=(a, a), train_accuracy=(1, 1))).as_good for a in (0.981, 0.982)
+    ]
     assert digits == [False, True]
-    s4 = verdict(row("s4"), runs(test_accuracy=(0, 0), train_accuracy=(1, 1)))
-    assert s4.as_good and "(training)" in verdicts([s4]).rows[0][2]
+    s4 = compare_row(row("s4"), runs(test_accuracy=(0, 0), train_accuracy=(1, 1)))
+    assert s4.as_good and "(training)" in comparison_table([s4]).rows[0][2]

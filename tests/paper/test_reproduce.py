@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from bimt_tf.cli.main import main as cli
+from bimt_tf.cli.main import main
 from bimt_tf.config.methods import METHODS
 from bimt_tf.errors import InputError
 from bimt_tf.paper import reproduce
@@ -31,7 +31,7 @@ def short(monkeypatch):
 
 def bimt(*arguments):
     with pytest.raises(SystemExit) as ended:
-        cli.main([str(a) for a in arguments])
+        main([str(a) for a in arguments])
     return ended.value.code
 
 

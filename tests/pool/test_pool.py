@@ -212,7 +212,7 @@ def test_directories_that_cannot_be_used_are_named_before_anything_runs(tmp_path
     with pytest.raises(InputError, match="two runs are to be made in one directory"):
         run_jobs([good, good])
     with pytest.raises(InputError, match="did you mean 'processes'"):
-        run_jobs([good], engine="process")
+        run_jobs([good], backend="process")
     with pytest.raises(InputError, match="workers"):
         run_jobs([good], workers=-1)
     assert not good.path.exists()

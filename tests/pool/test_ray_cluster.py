@@ -43,7 +43,7 @@ def test_a_pool_on_ray_ends_fails_and_stops_as_on_processes(tmp_path, monkeypatc
                 os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(PoolInterrupted, match="1 of 3 runs done") as stopped:
-        run_jobs([endless, good, bad], workers=2, engine="ray", draw=False, watcher=Interrupting())
+        run_jobs([endless, good, bad], workers=2, backend="ray", draw=False, watcher=Interrupting())
     assert stopped.value.signum == signal.SIGTERM
     ended = {outcome.job.path.name: outcome for outcome in outcomes}
     assert ended["good"].summary == finished(good) and ended["good"].error is None

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import yaml
 
-from bimt_tf.analysis.front import pareto_front
+from bimt_tf.analysis.pareto_front import pareto_front
 from bimt_tf.cli.main import main
 from bimt_tf.config.reading import make
 from bimt_tf.errors import InputError
 from bimt_tf.figures.pareto import ParetoPoint, pareto_figure
 from bimt_tf.sweeps import table_files
 from bimt_tf.sweeps.grid import Axis, Sweep, parse_axis, parse_seeds
-from bimt_tf.sweeps.lambda_search import Tried, Wish, average, next_factor, parse_wish, scaled, verdict
+from bimt_tf.sweeps.lambda_search import Target, Tried, average, judge, next_factor, parse_target, scaled
 from bimt_tf.sweeps.sweep import run_sweep
 from bimt_tf.sweeps.table_files import write_table
 
@@ -104,8 +104,8 @@ def test_the_same_command_does_no_run_again_and_says_where_things_are(swept, cap
         (["--seeds", "0-2"], "another sweep: seeds is [3] there, [0, 1, 2] here"),
         (["--preset", "papr"], "did you mean 'paper'"),
         (["--workers", "-1"], "workers must be at least 0"),
-        (["--engine", "rya"], "did you mean 'ray'"),
-        (["--lam-for", "weights=3"], "unknown wish of --lam-for 'weights'"),
+        (["--backend", "rya"], "did you mean 'ray'"),
+        (["--lam-for", "weights=3"], "unknown target of --lam-for 'weights'"),
         (["--lam-for", "active=few"], "such as active=300"),
         (["--lam-for", "active=-3"], "above 0"),
         (["--lam-for", "active=3", "--methods", "vanilla,l1"], "method 'vanilla' of two-moon has none"),
@@ -136,7 +136,7 @@ def test_directories_that_hold_something_else(tmp_path, capsys):
 
 def test_without_the_packages(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    assert bimt("sweep", "two-moon", *TINY, "--out", tmp_path / "a", "--engine", "ray") == 2
+    assert bimt("sweep", "two-moon", *TINY, "--out", tmp_path / "a", "--backend", "ray") == 2
     assert "pip install 'bimt_tf[ray]'" in capsys.readouterr().err
     monkeypatch.setattr(table_files, "has_parquet", lambda: False)
     assert bimt("sweep", "two-moon", *TINY, "--out", tmp_path / "b", "--parquet") == 2
@@ -186,49 +186,49 @@ def test_axes_and_seeds_are_read():
     ]  # fmt: skip
 
 
-def search(wish, measure):
+def search(target, measure):
     """Run a search on a function of the factor."""
     tried = []
-    while (factor := next_factor(wish, tried)) is not None:
+    while (factor := next_factor(target, tried)) is not None:
         assert factor not in [one.factor for one in tried]
         tried.append(Tried(factor, measure(factor)))
-    return verdict(wish, tried), tried
+    return judge(target, tried), tried
 
 
 def test_the_search_finds_a_factor_on_either_side():
-    wish = Wish("active", 300.0, 0.1, 10)
+    target = Target("active", 300.0, 0.1, 10)
     for at_one in (30.0, 290.0, 300.0, 9_000.0):
-        found, tried = search(wish, lambda factor, at_one=at_one: at_one / factor)
+        found, tried = search(target, lambda factor, at_one=at_one: at_one / factor)
         assert found.reached and abs(found.value / 300 - 1) <= 0.1 and len(tried) <= 8
-    found, _ = search(Wish("loss", 1e-4, 0.1, 10), lambda factor: 3e-6 * factor**1.5)
+    found, _ = search(Target("loss", 1e-4, 0.1, 10), lambda factor: 3e-6 * factor**1.5)
     assert found.reached and found.factor == pytest.approx((1e-4 / 3e-6) ** (2 / 3), rel=0.1)
 
 
 def test_the_search_says_what_it_could_not_do():
-    wish = Wish("active", 300.0, 0.1, 10)
-    found, tried = search(wish, lambda factor: 500.0)
+    target = Target("active", 300.0, 0.1, 10)
+    found, tried = search(target, lambda factor: 500.0)
     assert (
         not found.reached and "could not be bracketed between lambda x 1 and x 1024" in found.text and len(tried) == 6
     )
-    found, _ = search(wish, lambda factor: 0.0)
+    found, _ = search(target, lambda factor: 0.0)
     assert "between lambda x 0.0009766 and x 1" in found.text
-    found, tried = search(wish, lambda factor: 900.0 if factor < 3 else 20.0)  # a cliff
+    found, tried = search(target, lambda factor: 900.0 if factor < 3 else 20.0)  # a cliff
     assert not found.reached and len(tried) <= 10 and found.value == 900.0
     assert "factors came within 10%" in found.text
-    found, _ = search(wish, lambda factor: None)
+    found, _ = search(target, lambda factor: None)
     assert found.factor is None and "the runs failed" in found.text
-    found, _ = search(wish, lambda factor: 900.0 if factor < 3 else None)
+    found, _ = search(target, lambda factor: 900.0 if factor < 3 else None)
     assert "the runs at lambda x 4 failed" in found.text and found.factor == 1.0
     noisy = iter([900, 200, 350, 260, 500, 310, 305, 305, 305, 305, 305])
-    found, tried = search(Wish("active", 300.0, 0.001, 6), lambda factor: float(next(noisy)))
+    found, tried = search(Target("active", 300.0, 0.001, 6), lambda factor: float(next(noisy)))
     assert len(tried) == 6 and found.value == 310.0  # the best of what was tried, not the last
 
 
 def test_averages_and_factors():
-    wish = parse_wish("loss=1e-4", 0.1, 10)
-    assert average(wish, [{"test_loss": 1e-2}, {"test_loss": 1e-4}, {"test_loss": math.nan}]) == pytest.approx(1e-3)
-    assert average(parse_wish("active=3", 0.1, 10), [{"active_weights": 1}, {"active_weights": 4}]) == 2.5
-    assert average(wish, []) is None
+    target = parse_target("loss=1e-4", 0.1, 10)
+    assert average(target, [{"test_loss": 1e-2}, {"test_loss": 1e-4}, {"test_loss": math.nan}]) == pytest.approx(1e-3)
+    assert average(parse_target("active=3", 0.1, 10), [{"active_weights": 1}, {"active_weights": 4}]) == 2.5
+    assert average(target, []) is None
     config = make("two-moon")
     assert [lam for _, lam in scaled(config, 2.0).training.lam] == [2 * lam for _, lam in config.training.lam]
     assert scaled(config, 2.0).training.lr == config.training.lr

@@ -14,7 +14,7 @@ import torch
 from mnist_files import TEST, TRAIN, arrays, idx, name_of, write_idx
 from PIL import Image
 
-from bimt_tf.cli.main import main as cli
+from bimt_tf.cli.main import main
 from bimt_tf.config.reading import make
 from bimt_tf.errors import InputError
 from bimt_tf.tasks.mnist import MNISTOptions
@@ -280,7 +280,7 @@ def test_presets_differ_where_the_paper_and_its_notebook_do():
     assert paper.training.lam == ((0.0, 0.001), (0.25, 0.01), (0.5, 0.1), (0.75, 0.3))
     assert notebook.training.lam == ((0.0, 0.01), (0.25, 0.1), (0.5, 1.0))
     assert (paper.training.swap_every, notebook.training.swap_every) == (200, 500)
-    assert (paper.geometry.unlocal, notebook.geometry.unlocal) == ((), ("output",))
+    assert (paper.geometry.distance_free, notebook.geometry.distance_free) == ((), ("output",))
     for config in (paper, notebook):
         assert (config.training.top_k, config.training.batch_size, config.training.lr) == (30, 100, 1e-3)
         assert (config.geometry.width, config.geometry.layer_gap, config.training.fixed) == (2.0, 0.5, ("input",))
@@ -289,7 +289,7 @@ def test_presets_differ_where_the_paper_and_its_notebook_do():
 
 def bimt(*arguments) -> int:
     with pytest.raises(SystemExit) as ended:
-        cli.main([str(a) for a in arguments])
+        main([str(a) for a in arguments])
     return ended.value.code
 
 
@@ -301,6 +301,6 @@ def test_from_the_command_line(mnist_dir, tmp_path, capsys):
     capsys.readouterr()
     assert bimt("train", "mnist", *given[:-1], tmp_path / "none", "--out", tmp_path / "other") == 2
     assert capsys.readouterr().err == f"bimt: data_dir {tmp_path / 'none'}: there is no such directory\n"
-    assert bimt("train", "mnist", *given, "--unlocal", "outptu", "--out", tmp_path / "other") == 2
+    assert bimt("train", "mnist", *given, "--distance-free", "outptu", "--out", tmp_path / "other") == 2
     assert "did you mean 'output'" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()

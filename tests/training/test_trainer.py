@@ -13,7 +13,7 @@ from bimt_tf.runs import checkpoints
 from bimt_tf.runs.atomic import loggers, write_atomically
 from bimt_tf.runs.directory import RunDirectory
 from bimt_tf.tasks.registry import TASKS
-from bimt_tf.training.batch_gradient import engine
+from bimt_tf.training.batch_gradient import batch_gradient
 from bimt_tf.training.flat import FlatParameters
 from bimt_tf.training.schedule import polish_step
 from bimt_tf.training.trainer import NonFiniteLoss, Record, Trainer
@@ -116,11 +116,11 @@ def test_l1_swap_trains_as_l1_and_places_as_bimt():
 
 
 @pytest.mark.parametrize("method", ["bimt", "l1"])
-def test_the_penalty_and_the_swaps_leave_out_what_is_unlocal(method):
+def test_the_penalty_and_the_swaps_leave_out_what_is_distance_free(method):
     config = make(
         "two-moon",
         method=method,
-        overrides={"geometry": {"unlocal": ["output"]}, "training": {"steps": 8, "reduction": "sum"}},
+        overrides={"geometry": {"distance_free": ["output"]}, "training": {"steps": 8, "reduction": "sum"}},
     )
     trainer, _, _ = run(config)
     pays = {name: c.unique().tolist() for name, c in trainer._penalty.coefficients().items()}
@@ -238,9 +238,9 @@ def test_engine_says_why(monkeypatch):
     model = torch.nn.Linear(2, 1)
     example = (torch.ones(3, 2), torch.ones(3, 1))
     loss = torch.nn.functional.mse_loss
-    assert "do not earn" in engine(model, loss, "auto", 100, example).note
+    assert "do not earn" in batch_gradient(model, loss, "auto", 100, example).note
     monkeypatch.setattr("shutil.which", lambda name: None)
-    found = engine(model, loss, "yes", 100, example)
+    found = batch_gradient(model, loss, "yes", 100, example)
     assert not found.compiled and "C++ compiler" in found.note
 
 

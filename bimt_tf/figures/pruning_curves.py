@@ -12,10 +12,10 @@ from bimt_tf.analysis.prune import PrunePoint
 from bimt_tf.errors import InputError
 from bimt_tf.figures.style import METHOD_COLOURS, MUTED, STYLE
 
-__all__ = ["frontier_figure"]
+__all__ = ["pruning_curves_figure"]
 
 
-def frontier_figure(curves: Mapping[str, Sequence[Sequence[PrunePoint]]], *, title: str | None = None) -> Figure:
+def pruning_curves_figure(curves: Mapping[str, Sequence[Sequence[PrunePoint]]], *, title: str | None = None) -> Figure:
     """Draw test loss against weights left: a thin line a run, a thick one through the median run of each method.
 
     Points whose cut leaves no path from input to output are open circles. A method whose line would cover another's
@@ -28,7 +28,7 @@ def frontier_figure(curves: Mapping[str, Sequence[Sequence[PrunePoint]]], *, tit
         InputError: for no curve.
     """
     if not curves or not all(runs and all(runs) for runs in curves.values()):
-        raise InputError("frontier_figure needs at least one curve a method, each with at least one point")
+        raise InputError("pruning_curves_figure needs at least one curve a method, each with at least one point")
     with rc_context(STYLE):
         figure = Figure(figsize=(4.6, 3.3), layout="constrained")
         axes = figure.add_subplot()
