@@ -9,8 +9,8 @@ import torch
 
 from bimt_tf.config.reading import make
 from bimt_tf.errors import InputError
-from bimt_tf.runs import checkpoints
-from bimt_tf.runs.atomic import loggers, write_atomically
+from bimt_tf.runs import checkpoints, loggers
+from bimt_tf.runs.atomic import write_atomically
 from bimt_tf.runs.directory import RunDirectory
 from bimt_tf.tasks.registry import TASKS
 from bimt_tf.training.batch_gradient import batch_gradient
