@@ -2,9 +2,9 @@
 
     python -m benchmarks.same_speed OLD_TREE NEW_TREE [--pairs 40] [--steps 300]
 
-Each tree trains in-context regression (BIMT, default settings, uncompiled) in a process of its own; the two take turns
-with ``steps`` steps each, so that both meet the same disturbances. Printed are the median ratio new / old of the time of
-a step, and a 95% interval of that median by bootstrap over the pairs.
+Each tree trains in-context regression (BIMT, default settings, uncompiled) in a process of its own; the two take
+turns with ``steps`` steps each, so that both meet the same disturbances. Printed are the median ratio new / old of the
+time of a step, and a 95% interval of that median by bootstrap over the pairs.
 """
 
 from __future__ import annotations
