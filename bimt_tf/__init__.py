@@ -41,7 +41,7 @@ _HOMES = {
     "wire": "adapters",
 }
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [*_HOMES, "__version__"]
 
 
