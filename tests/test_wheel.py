@@ -56,8 +56,7 @@ def test_the_main_job_runs_from_the_wheel_alone(wheel, tmp_path):
     code = (
         "import sys, bimt_tf; assert bimt_tf.__file__.startswith(sys.argv[1]), bimt_tf.__file__\n"
         "from bimt_tf.cli.main import main\n"
-        "sys.argv = ['bimt', 'train', 'in-context', '--steps', '20', '--compile', 'no', '--d-model', '8', '--out', 'run']\n"
-        "main()"
+        "main('train in-context --steps 20 --compile no --d-model 8 --d-mlp 16 --out run'.split())"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(place)],
