@@ -61,7 +61,7 @@ def test_the_main_job_runs_from_the_wheel_alone(wheel, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", code, str(place)],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(place)},
+        env={**os.environ, "PYTHONPATH": str(place), "OMP_NUM_THREADS": "1"},  # waiting threads are slow on busy cores
         capture_output=True,
         text=True,
     )
