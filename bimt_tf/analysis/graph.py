@@ -41,7 +41,7 @@ def connection_graph(bimt: BIMT, residual: Residual = "shared", threshold: float
         population, neuron, slot: which neuron, and the slot it occupies.
         head: its head, from 0; ``NO_HEAD`` (-1) in populations without heads.
         x: first coordinate of its slot, a length from 0 to the width A; ``z``: the second, where there are two.
-        y: depth times the layer gap; ``stage``: the stage that stands there.
+        y: depth times the layer gap (a length); ``depth``: the row it stands in, from 0; ``stage``: the stage there.
 
     Edge attributes:
         weight: |w|, summed over the copies of a folded connection.
@@ -104,6 +104,7 @@ def _nodes(bimt: BIMT, residual: Residual) -> Iterator[tuple[tuple[str, int], di
                 "head": neuron // population.head_size if population.head_axis else NO_HEAD,
                 "x": place[0],
                 "y": stage.depth * float(bimt.geometry.layer_gap),
+                "depth": stage.depth,
                 "stage": stage.name,
             }
             if len(place) > 1:
