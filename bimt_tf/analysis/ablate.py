@@ -7,8 +7,10 @@ after an exception.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from operator import index
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -30,6 +32,10 @@ class Ablation(NamedTuple):
     after: float
     change: float
 
+    def as_dict(self) -> dict[str, float]:
+        """The result as a dict of numbers, ready for JSON."""
+        return self._asdict()
+
 
 class NeuronAblation(NamedTuple):
     """What ablating one neuron alone does to the metric; ``change = after - before``."""
@@ -38,6 +44,10 @@ class NeuronAblation(NamedTuple):
     before: float
     after: float
     change: float
+
+    def as_dict(self) -> dict[str, float]:
+        """The result as a dict of numbers, ready for JSON."""
+        return self._asdict()
 
 
 def ablate(
@@ -59,18 +69,18 @@ def ablate(
         value: what is written: "mean" over the batch per position, or "zero".
 
     Raises:
-        InputError: for an unknown hook, a neuron it does not have, no neurons at all, a hook whose activations are
-            not neurons or NaN, or a metric that is not a number.
+        InputError: for no inputs, an unknown hook, a neuron it does not have or that is named twice, no neurons at all,
+            a hook whose activations are not neurons, NaN or infinite, or a metric that is not a finite number.
     """
-    _check_value(value)
-    for hook, neurons in hooks.items():
-        if len(neurons) == 0:
-            raise InputError(f"hook {hook!r} names no neuron to ablate")
-    if not hooks:
-        raise InputError("hooks names no neuron to ablate; give e.g. {'blocks.0.mlp.hook_post': [3, 5]}")
+    _check(value, inputs)
+    if not isinstance(hooks, Mapping) or not hooks:
+        raise InputError(
+            f"hooks names no neuron to ablate; give e.g. {{'blocks.0.mlp.hook_post': [3, 5]}}, found {hooks!r}"
+        )
+    wanted = {hook: _listed(hook, neurons) for hook, neurons in hooks.items()}
     before, clean = _clean(model, list(hooks), inputs, metric)
-    edits = {hook: _edit(hook, clean[hook], neurons, value) for hook, neurons in hooks.items()}
-    after = _number(metric, run_hooked(model, inputs, edits))
+    edits = {hook: _edit(hook, clean[hook], neurons, value) for hook, neurons in wanted.items()}
+    after = _number(metric, run_hooked(model, inputs, edits), f"with neurons {wanted} ablated")
     return Ablation(before, after, after - before)
 
 
@@ -96,13 +106,15 @@ def ablate_each(
     Raises:
         InputError: as :func:`ablate`.
     """
-    _check_value(value)
+    _check(value, inputs)
+    wanted = None if neurons is None else _listed(hook, neurons)
     before, clean = _clean(model, [hook], inputs, metric)
+    wanted = list(range(clean[hook].shape[-1])) if wanted is None else wanted
+    edits = [_edit(hook, clean[hook], [neuron], value) for neuron in wanted]
     results = []
-    for neuron in range(clean[hook].shape[-1]) if neurons is None else neurons:
-        edit = _edit(hook, clean[hook], [neuron], value)
-        after = _number(metric, run_hooked(model, inputs, {hook: edit}))
-        results.append(NeuronAblation(int(neuron), before, after, after - before))
+    for neuron, edit in zip(wanted, edits, strict=True):
+        after = _number(metric, run_hooked(model, inputs, {hook: edit}), f"with neuron {neuron} of {hook!r} ablated")
+        results.append(NeuronAblation(neuron, before, after, after - before))
     return results
 
 
@@ -115,39 +127,59 @@ def _clean(
     def save(hook: str, activation: Tensor) -> None:
         seen[hook] = flat_neurons(hook, activation).mean(0)
 
-    before = _number(metric, run_hooked(model, inputs, {hook: partial(save, hook) for hook in hooks}))
+    output = run_hooked(model, inputs, {hook: partial(save, hook) for hook in hooks})
     for hook in hooks:
         if hook not in seen:
             raise InputError(f"hook {hook!r} has no activations: this run of the model does not reach it")
-        if seen[hook].isnan().any():
-            raise InputError(f"hook {hook!r} has NaN activations on these inputs")
-    return before, seen
+        if not seen[hook].isfinite().all():
+            raise InputError(f"hook {hook!r} has NaN or infinite activations on these inputs")
+    return _number(metric, output, "without ablation"), seen
 
 
-def _edit(hook: str, mean: Tensor, neurons: Sequence[int], value: str) -> Callable[[Tensor], Tensor]:
+def _listed(hook: str, neurons: Sequence[int]) -> list[int]:
+    """The neurons as whole numbers, each once."""
+    try:
+        found = [index(neuron) for neuron in neurons if not isinstance(neuron, bool)]
+    except TypeError as error:
+        raise InputError(f"neurons of hook {hook!r} must be whole numbers such as [3, 5], found {neurons!r}") from error
+    if len(found) < len(neurons):
+        raise InputError(f"neurons of hook {hook!r} must be whole numbers such as [3, 5], found {neurons!r}")
+    if not found:
+        raise InputError(f"hook {hook!r} names no neuron to ablate")
+    for neuron in found:
+        if found.count(neuron) > 1:
+            raise InputError(f"neuron {neuron} of hook {hook!r} is named {found.count(neuron)} times; name it once")
+    return found
+
+
+def _edit(hook: str, mean: Tensor, neurons: list[int], value: str) -> Callable[[Tensor], Tensor]:
     size = mean.shape[-1]
     for neuron in neurons:
-        if isinstance(neuron, bool) or int(neuron) != neuron or not 0 <= neuron < size:
-            raise InputError(f"hook {hook!r} has neurons 0 to {size - 1}, found {neuron!r}")
-    columns = [int(neuron) for neuron in neurons]
+        if not 0 <= neuron < size:
+            raise InputError(f"hook {hook!r} has neurons 0 to {size - 1}, found {neuron}")
 
     def edit(activation: Tensor) -> Tensor:
         flat = flat_neurons(hook, activation).clone()
-        flat[..., columns] = mean[..., columns] if value == "mean" else 0.0
+        flat[..., neurons] = mean[..., neurons] if value == "mean" else 0.0
         return flat.reshape(activation.shape)
 
     return edit
 
 
-def _check_value(value: str) -> None:
+def _check(value: str, inputs: Tensor) -> None:
     if value not in _VALUES:
         raise unknown("value to write", str(value), _VALUES)
+    if len(inputs) == 0:
+        raise InputError("inputs holds no example: an ablation is measured on at least one")
 
 
-def _number(metric: Callable[[Any], float], output: Any) -> float:
+def _number(metric: Callable[[Any], float], output: Any, when: str) -> float:
     with torch.no_grad():
         found = metric(output)
     try:
-        return float(found)
+        number = float(found)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"metric must give a number, found a {type(found).__name__}") from error
+    if not math.isfinite(number):
+        raise InputError(f"metric gives {number} {when}: its targets or the model's outputs leave it undefined")
+    return number

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 from jaxtyping import Float, Shaped
@@ -28,9 +28,11 @@ def activations(
         inputs: what the model takes, the batch first.
 
     Raises:
-        InputError: for an unknown hook, one without activations or neurons, a position out of range, or activations
-            that are NaN or infinite.
+        InputError: for no inputs, an unknown hook, one without activations or neurons, a position out of range, or
+            activations that are NaN or infinite.
     """
+    if len(inputs) == 0:
+        raise InputError("inputs holds no example: activations are those of at least one")
     seen: dict[str, Tensor] = {}
 
     def save(activation: Tensor) -> None:
@@ -41,6 +43,8 @@ def activations(
         raise InputError(f"hook {hook!r} has no activations: this run of the model does not reach it")
     if len(seen[hook]) != len(inputs):
         raise InputError(f"hook {hook!r} has {len(seen[hook])} activations for {len(inputs)} inputs: it has no batch")
+    if not seen[hook].is_floating_point():
+        raise InputError(f"hook {hook!r} holds no neurons: its activations are {seen[hook].dtype}")
     if not seen[hook].isfinite().all():
         raise InputError(f"hook {hook!r} has NaN or infinite activations at position {position} on these inputs")
     return seen[hook]
@@ -59,8 +63,8 @@ def run_hooked(model: nn.Module, inputs: Tensor, edits: Mapping[str, Callable[[T
     if known is None or not hasattr(model, "run_with_hooks"):
         raise InputError(f"the model must be a HookedRootModule or a TransformerBridge, found {type(model).__name__}")
     for name in edits:
-        if name not in known:
-            raise unknown("hook", name, known)
+        if not isinstance(name, str) or name not in known:
+            raise unknown("hook", str(name), known)
     run_with_hooks: Callable[..., Any] = getattr(model, "run_with_hooks")  # noqa: B009  (nn.Module does not declare it)
     fwd_hooks = [(name, partial(_call, edit)) for name, edit in edits.items()]
     with _evaluating(model), torch.no_grad():
@@ -102,6 +106,7 @@ def _at(hook: str, activation: Tensor, position: int | None) -> Float[Tensor, "b
             raise InputError(f"hook {hook!r} has no positions ({list(activation.shape)}): position must be None")
         return activation
     n = activation.shape[1]
-    if position is None or not -n <= position < n:
-        raise InputError(f"hook {hook!r} has positions 0 to {n - 1} (or -{n} to -1), found {position}")
+    whole = isinstance(position, SupportsIndex) and not isinstance(position, bool)
+    if not whole or not -n <= position < n:  # type: ignore[operator]
+        raise InputError(f"hook {hook!r} has positions 0 to {n - 1} (or -{n} to -1), found {position!r}")
     return activation[:, position]

@@ -65,7 +65,7 @@ def above_threshold(bimt: BIMT, threshold: float) -> int:
     require_non_negative("threshold", threshold)
     parameters = bimt.parameters
     with torch.no_grad():
-        return int(sum((parameters[c.parameter].abs() > threshold).sum() for c in bimt.wiring.connections))
+        return int(sum(_exceeds(parameters[c.parameter], threshold).sum() for c in bimt.wiring.connections))
 
 
 def active_masks(bimt: BIMT, threshold: float) -> dict[str, Bool[Tensor, "..."]]:
@@ -114,8 +114,16 @@ def _active(bimt: BIMT, threshold: float) -> Iterator[tuple[Connection, Bool[Ten
 def _above(connection: Connection, weight: Tensor, threshold: float) -> _Above:
     if connection.source.depth == connection.target.depth:
         raise InputError(f"{connection.parameter} joins two stages of one row; put them in two rows of the wiring")
-    entries = connection.flatten(weight.detach().abs() > threshold)
+    entries = connection.flatten(_exceeds(weight, threshold))
     return _Above(connection, entries, entries[0] if len(entries) == 1 else entries.any(0))
+
+
+def _exceeds(weight: Tensor, threshold: float) -> Bool[Tensor, "..."]:
+    """|w| > threshold as exact numbers compare: in a weight's dtype, the threshold might be rounded up."""
+    limit = torch.tensor(threshold, dtype=weight.dtype)
+    if float(limit) > threshold:
+        limit = torch.nextafter(limit, torch.zeros_like(limit))
+    return weight.detach().abs() > float(limit)
 
 
 def _fed(wiring: Wiring, above: list[_Above], device: torch.device) -> Reach:

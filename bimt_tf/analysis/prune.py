@@ -5,9 +5,9 @@ threshold t zeroes every weight with |w| <= t.
 
 A network is **severed** when no path of nonzero weights leads from its first stage to its last. Paths follow the
 connections from stage to stage, through value and MLP neurons alike; neuron i of a population passes on to neuron i of
-its next, deeper stage (the residual stream). Queries and keys end where they are: they choose what is read, they carry
-nothing. The widest path (the one whose weakest weight is strongest) tells for every threshold at once: the network
-is severed from that weight on.
+its next, deeper stage (the residual stream). Queries and keys are left out, since they choose what is read and carry
+nothing: where they lie on a path, the values of their head lie on one too. The widest path (the one whose weakest
+weight is strongest) tells for every threshold at once: the network is severed from that weight on.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
 
+from bimt_tf.analysis.active import active_weights
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError, require_non_negative
@@ -31,12 +32,20 @@ THRESHOLDS: tuple[float, ...] = (0.0, *(10.0 ** (k / 4) for k in range(-20, 1)))
 
 
 class PrunePoint(NamedTuple):
-    """One point of the curve: nonzero weights left at a threshold, and the loss the model then has."""
+    """One point of the curve: active weights left at a threshold, and the loss the model then has.
+
+    ``active_weights``: those above the threshold and on a path from an input to an output (active.py). A nonzero weight
+    that leads nowhere is not counted. ``severed``: no path is left (module docstring).
+    """
 
     threshold: float
     active_weights: int
     loss: float
     severed: bool
+
+    def as_dict(self) -> dict[str, float]:
+        """The result as a dict of numbers and a bool, ready for JSON."""
+        return self._asdict()
 
 
 class CutReport(NamedTuple):
@@ -58,7 +67,8 @@ def prune(
         thresholds: in the order wanted.
 
     Raises:
-        InputError: for no threshold, one that is negative or not finite, NaN weights, or a loss that is not a number.
+        InputError: for no threshold, one that is negative or not finite, NaN weights, or a loss that is not a
+            finite number.
     """
     if len(thresholds) == 0:
         raise InputError("thresholds is empty; give at least one, e.g. [0.0, 1e-3, 1e-2]")
@@ -73,11 +83,12 @@ def prune(
         for threshold in thresholds:
             try:
                 _zero_(bimt, strengths, threshold)
-                loss = _number(evaluate(bimt.model))
+                loss = _number(evaluate(bimt.model), threshold)
+                left = active_weights(bimt, 0.0)
             finally:
                 for name, weight in kept.items():
                     parameters[name].copy_(weight)
-            points.append(PrunePoint(float(threshold), _active(strengths, threshold), loss, threshold >= widest))
+            points.append(PrunePoint(float(threshold), left, loss, threshold >= widest))
     return points
 
 
@@ -96,7 +107,7 @@ def cut_(bimt: BIMT, threshold: float, *, allow_severed: bool = False) -> CutRep
     require_non_negative("threshold", threshold)
     strengths = _strengths(bimt)
     widest = widest_path(bimt.wiring, strengths)
-    before, kept = _active(strengths, 0.0), _active(strengths, threshold)
+    before, kept = _above(strengths, 0.0), _above(strengths, threshold)
     if threshold >= widest and not allow_severed:
         first, last = bimt.wiring.stages[0].name, bimt.wiring.stages[-1].name
         advice = f"give one below {widest:.4g}" if widest > 0 else "the weights leave none as they are"
@@ -159,7 +170,7 @@ def _strengths(bimt: BIMT) -> dict[str, Tensor]:
     return strengths
 
 
-def _active(strengths: dict[str, Tensor], threshold: float) -> int:
+def _above(strengths: dict[str, Tensor], threshold: float) -> int:
     return sum(int((strength > threshold).sum()) for strength in strengths.values())
 
 
@@ -170,8 +181,14 @@ def _zero_(bimt: BIMT, strengths: dict[str, Tensor], threshold: float) -> None:
             parameters[name].masked_fill_((strength <= threshold).to(parameters[name].device), 0.0)
 
 
-def _number(found: SupportsFloat) -> float:
+def _number(found: SupportsFloat, threshold: float) -> float:
     try:
-        return float(found)
+        number = float(found)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"evaluate must give a number, found a {type(found).__name__}") from error
+    if not math.isfinite(number):
+        raise InputError(
+            f"evaluate gives {number} at threshold {threshold:g}: its examples or the model's outputs leave the loss "
+            "undefined"
+        )
+    return number

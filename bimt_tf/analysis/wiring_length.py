@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 
 from bimt_tf.bimt import BIMT
+from bimt_tf.errors import InputError
 
 __all__ = ["wiring_length", "WiringLength"]
 
@@ -24,10 +25,18 @@ class WiringLength(NamedTuple):
     mean: float
     total: float
 
+    def as_dict(self) -> dict[str, float]:
+        """The result as a dict of numbers, ready for JSON."""
+        return self._asdict()
+
 
 @torch.no_grad()
 def wiring_length(bimt: BIMT) -> WiringLength:
-    """The in-plane length of a model's wires in its geometry's norm, weighted with |w|; 0 if every weight is 0."""
+    """The in-plane length of a model's wires in its geometry's norm, weighted with |w|; 0 if every weight is 0.
+
+    Raises:
+        InputError: for a weight that is NaN or infinite.
+    """
     plane = replace(bimt.geometry, layer_gap=0.0)
     places, parameters = bimt.places, bimt.parameters
     total = weight = 0.0
@@ -36,6 +45,8 @@ def wiring_length(bimt: BIMT) -> WiringLength:
             continue
         sizes = connection.flatten(parameters[connection.parameter].to("cpu", torch.float64)).abs().sum(0)
         source, target = (places[stage.population] for stage in connection.stages)
+        if not sizes.isfinite().all():
+            raise InputError(f"parameter {connection.parameter!r} has weights that are not finite; they have no length")
         total += float((sizes * plane.distance(source, target)).sum())
         weight += float(sizes.sum())
     return WiringLength(total / weight if weight else 0.0, total)

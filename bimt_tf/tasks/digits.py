@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bimt_tf.tasks.base import Split
+from bimt_tf.tasks.checks import require_split
 from bimt_tf.tasks.images import BEST, NOTEBOOK, PAPER, DigitImages
-from bimt_tf.tasks.kinds import require_split, shuffled, split
+from bimt_tf.tasks.kinds import shuffled, split
 
 if TYPE_CHECKING:
     import torch

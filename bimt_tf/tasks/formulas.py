@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bimt_tf.errors import InputError, require_positive
 from bimt_tf.tasks.base import Split
-from bimt_tf.tasks.kinds import AS_PUBLISHED, MLPOptions, Regression, require_split, split
+from bimt_tf.tasks.checks import require_range, require_split, require_whole
+from bimt_tf.tasks.kinds import AS_PUBLISHED, MLPOptions, Regression, split
 
 if TYPE_CHECKING:
     import torch
@@ -41,10 +41,9 @@ class FormulaOptions:
     """x is uniform between x_low and x_high"""
 
     def __post_init__(self) -> None:
-        require_positive("samples", self.samples)
+        require_whole("samples", self.samples)
         require_split(self.samples, self.train_share)
-        if not self.x_low < self.x_high:
-            raise InputError(f"x_low must be below x_high, found {self.x_low!r} and {self.x_high!r}")
+        require_range("x", self.x_low, self.x_high)
 
 
 @dataclass(frozen=True)

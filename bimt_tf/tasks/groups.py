@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
-from bimt_tf.errors import InputError
 from bimt_tf.tasks.base import Probe, Split
-from bimt_tf.tasks.kinds import AS_PUBLISHED, Classification, require_split, shuffled, split
+from bimt_tf.tasks.checks import require_split, require_whole
+from bimt_tf.tasks.kinds import AS_PUBLISHED, Classification, shuffled, split
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +40,11 @@ class TokenMLPOptions:
     act_fn: str = "silu"
     """activation: gelu_new, relu, silu or identity"""
 
+    def __post_init__(self) -> None:
+        for name, sizes in (("d_embed", (self.d_embed,)), ("hidden", self.hidden)):
+            for neurons in sizes:
+                require_whole(name, neurons)
+
 
 @dataclass(frozen=True)
 class ModularAdditionOptions:
@@ -51,8 +56,7 @@ class ModularAdditionOptions:
     """share of the examples that is trained on"""
 
     def __post_init__(self) -> None:
-        if self.modulus < 2:
-            raise InputError(f"modulus must be at least 2, found {self.modulus!r}")
+        require_whole("modulus", self.modulus, at_least=2)
         require_split(self.modulus**2, self.train_share)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bimt_tf.tasks.checks import require_whole
 from bimt_tf.tasks.kinds import AS_PUBLISHED, Classification
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ class ImageMLPOptions:
     """neurons of each hidden layer, e.g. 20,20"""
     act_fn: str = "silu"
     """activation: gelu_new, relu, silu or identity"""
+
+    def __post_init__(self) -> None:
+        for neurons in self.hidden:
+            require_whole("hidden", neurons)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bimt_tf.errors import InputError, require_positive
+from bimt_tf.errors import InputError
 from bimt_tf.tasks.base import Probe, Split, Task
-from bimt_tf.tasks.kinds import AS_PUBLISHED, require_split, split
+from bimt_tf.tasks.checks import require_range, require_split, require_transformer_sizes, require_whole
+from bimt_tf.tasks.kinds import AS_PUBLISHED, split
 
 if TYPE_CHECKING:
     import torch
@@ -49,11 +50,9 @@ class InContextOptions:
 
     def __post_init__(self) -> None:
         for name in ("dim", "examples", "samples"):
-            require_positive(name, getattr(self, name))
-        for name in ("x", "w"):
-            low, high = getattr(self, f"{name}_low"), getattr(self, f"{name}_high")
-            if not low < high:
-                raise InputError(f"{name}_low must be below {name}_high, found {low!r} and {high!r}")
+            require_whole(name, getattr(self, name))
+        require_range("x", self.x_low, self.x_high)
+        require_range("w", self.w_low, self.w_high)
         if self.read not in ("all", "last"):
             raise InputError(f"read must be 'all' or 'last', found {self.read!r}")
         require_split(self.samples, self.train_share)
@@ -75,6 +74,9 @@ class TransformerOptions:
     """hidden neurons of a block's MLP; 4 d_model unless given"""
     act_fn: str = "gelu_new"
     """activation: gelu_new, relu, silu or identity"""
+
+    def __post_init__(self) -> None:
+        require_transformer_sizes(self.n_layers, self.n_heads, self.d_model, self.d_head, self.d_mlp)
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ class InContextTask(Task):
         return targets[:, -1], outputs[:, -1, 0]
 
     def labels(self, options: InContextOptions) -> Mapping[str, list[str]]:
-        """Y and x on the way in, y (and what nobody reads) on the way out."""
+        """Y and x on the way in, y on the way out; the other outputs have no meaning and no name."""
         xs = ["x"] if options.dim == 1 else [f"x_{i + 1}" for i in range(options.dim)]
         return {"input": ["y", *xs], "output": ["y", *("–" for _ in xs)]}
 

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from bimt_tf.errors import InputError
 from bimt_tf.tasks.base import Data, Split, Task
+from bimt_tf.tasks.checks import require_whole
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["AS_PUBLISHED", "Classification", "MLPOptions", "Regression", "require_split", "shuffled", "split"]
+__all__ = ["AS_PUBLISHED", "Classification", "MLPOptions", "Regression", "shuffled", "split"]
 
 AS_PUBLISHED: Mapping[str, Any] = {
     "dtype": "float64",
@@ -36,13 +36,9 @@ class MLPOptions:
     act_fn: str = "silu"
     """activation: gelu_new, relu, silu or identity"""
 
-
-def require_split(samples: int, train_share: float) -> None:
-    """Raise InputError unless both parts get an example."""
-    if not 0 < train_share < 1:
-        raise InputError(f"train_share must be between 0 and 1, found {train_share!r}")
-    if not 1 <= round(samples * train_share) < samples:
-        raise InputError(f"{samples} samples leave none to train on or none to test on")
+    def __post_init__(self) -> None:
+        for neurons in self.hidden:
+            require_whole("hidden", neurons)
 
 
 def shuffled(samples: int, seed: int) -> Tensor:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bimt_tf.errors import InputError, require_non_negative
+from bimt_tf.errors import InputError
 from bimt_tf.tasks.base import Data, Split
+from bimt_tf.tasks.checks import require_whole
 from bimt_tf.tasks.images import BEST, NOTEBOOK, PAPER, DigitImages
 from bimt_tf.tasks.kinds import shuffled
 
@@ -37,8 +38,8 @@ class MNISTOptions:
     """images to test on, drawn at random; 0 for all 10,000"""
 
     def __post_init__(self) -> None:
-        require_non_negative("train_samples", self.train_samples)
-        require_non_negative("test_samples", self.test_samples)
+        require_whole("train_samples", self.train_samples, at_least=0)
+        require_whole("test_samples", self.test_samples, at_least=0)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bimt_tf.errors import InputError, require_non_negative, require_positive
+from bimt_tf.errors import InputError
+from bimt_tf.tasks.checks import require_share, require_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -130,11 +131,10 @@ def _byte_name(byte: int) -> str:
 
 def require_text_options(context: int, train_share: float, most: int, held_out: int) -> None:
     """Raise InputError for settings of a text's windows that no text could serve."""
-    require_positive("context", context)
-    require_positive("test_windows", held_out)
-    require_non_negative("max_text", most)
-    if not 0 < train_share < 1:
-        raise InputError(f"train_share must be between 0 and 1, found {train_share!r}")
+    require_whole("context", context)
+    require_whole("test_windows", held_out)
+    require_whole("max_text", most, at_least=0)
+    require_share("train_share", train_share)
 
 
 def windows(found: Corpus, source: str, context: int, train_share: float, held_out: int) -> tuple[Tensor, Tensor]:

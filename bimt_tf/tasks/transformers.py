@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from bimt_tf.tasks.base import Data, Split
+from bimt_tf.tasks.checks import require_transformer_sizes
 from bimt_tf.tasks.groups import MODULAR_ADDITION, S4, GroupTask
 from bimt_tf.tasks.kinds import Classification
 
@@ -45,6 +46,9 @@ class TokenTransformerOptions:
     """norm of the residual stream: none (the paper), LayerNorm or RMSNorm (docs/norms.md)"""
     positions: Literal["standard", "rotary"] = "standard"
     """positions of tokens: a trained table, or rotations of q and k"""
+
+    def __post_init__(self) -> None:
+        require_transformer_sizes(self.n_layers, self.n_heads, self.d_model, self.d_head, self.d_mlp)
 
     def build(self, vocabulary: int, n_ctx: int, seed: int, dtype: torch.dtype) -> nn.Module:
         """The untrained model."""

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bimt_tf.errors import require_non_negative, require_positive
+from bimt_tf.errors import require_non_negative
 from bimt_tf.tasks.base import Split
-from bimt_tf.tasks.kinds import AS_PUBLISHED, Classification, MLPOptions, require_split, split
+from bimt_tf.tasks.checks import require_split, require_whole
+from bimt_tf.tasks.kinds import AS_PUBLISHED, Classification, MLPOptions, split
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +35,7 @@ class TwoMoonOptions:
     """standard deviation of the points around their half circle"""
 
     def __post_init__(self) -> None:
-        require_positive("samples", self.samples)
+        require_whole("samples", self.samples)
         require_split(self.samples, self.train_share)
         require_non_negative("noise", self.noise)
 

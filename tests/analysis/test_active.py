@@ -135,6 +135,18 @@ def test_mistakes_are_named():
         live(connection_graph(side_by_side, residual="unrolled"))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_threshold_is_compared_exactly(dtype):
+    model = MLP([1, 1]).to(dtype)
+    for threshold in (0.1, 0.01, 0.3):
+        weight = torch.tensor(threshold, dtype=dtype)
+        with torch.no_grad():
+            model.layers[0].weight.fill_(weight)
+        exceeds = float(weight) > threshold  # 0.1 in float32 is above 0.1
+        assert above_threshold(BIMT(model), threshold) == active_weights(BIMT(model), threshold) == exceeds
+        assert connection_graph(BIMT(model), threshold=threshold).number_of_edges() == exceeds
+
+
 def test_the_same_whatever_the_dtype():
     counts = set()
     for dtype in (torch.float32, torch.float64):

@@ -5,7 +5,8 @@ import pytest
 import torch
 from transformer_lens import TransformerBridge, TransformerBridgeConfig
 
-from bimt_tf.analysis.probe import _screen, probe
+from bimt_tf.analysis.pair_screen import screen_pairs
+from bimt_tf.analysis.probe import probe
 from bimt_tf.errors import InputError
 from bimt_tf.models.mlp import MLP
 from bimt_tf.models.transformer import RegressionTransformer
@@ -46,7 +47,7 @@ def test_finds_a_ratio_in_a_pair_and_only_there():
     _write(model, {(0, 2): 1.0, (1, 5): -3.0, (2, 0): 1.0, (3, 3): 0.5})
     ratio = inputs[:, 1, 0] / inputs[:, 1, 1]
     result = probe(model, RESIDUAL, ratio, 1, inputs=inputs)
-    assert result.active == result.paired == [0, 2, 3, 5]
+    assert result.varying == result.paired == [0, 2, 3, 5]
     assert not result.screened
     best = result.best_pair
     assert (best.first, best.second) == (2, 5)
@@ -113,22 +114,22 @@ def test_position_and_negative_position():
     _write(model, {(0, 1): 1.0, (3, 3): 1.0})
     target = inputs[:, 1, 0]
     held, unheld, dead = (probe(model, RESIDUAL, target, p, inputs=inputs) for p in (1, 0, 2))
-    assert held.active == [1, 3] and held.best_neuron.linear > 0.999
-    assert unheld.active == [3] and unheld.best_neuron.nonlinear < 0.02
-    assert dead.active == []
+    assert held.varying == [1, 3] and held.best_neuron.linear > 0.999
+    assert unheld.varying == [3] and unheld.best_neuron.nonlinear < 0.02
+    assert dead.varying == []
     assert probe(model, RESIDUAL, target, -2, inputs=inputs)._replace(position=1) == held
 
 
-def test_no_and_one_active_neuron():
+def test_no_and_one_varying_neuron():
     model, inputs = _planted(), _inputs()
     target = inputs[:, 1, 0]
     result = probe(model, RESIDUAL, target, 1, inputs=inputs)
-    assert result.active == result.neurons == result.pairs == []
+    assert result.varying == result.neurons == result.pairs == []
     assert result.best_pair is None and result.best_neuron is None and result.control.pair is None
     assert max(result.population) <= 0
     _write(model, {(0, 4): 1.0})
     result = probe(model, RESIDUAL, target, 1, inputs=inputs)
-    assert result.active == [4] and result.pairs == [] and result.control.pair is None
+    assert result.varying == [4] and result.pairs == [] and result.control.pair is None
     assert result.population.linear > 0.999 and result.population.nonlinear > 0.999
 
 
@@ -140,7 +141,7 @@ def test_neurons_of_heads_are_head_major():
         model.blocks[0].attn.W_V[2, 5, 1] = 2.0
     for hook in ("blocks.0.attn.hook_v", "blocks.0.attn.hook_z"):
         result = probe(model, hook, inputs[:, 0, 0], 0, inputs=inputs)
-        assert result.active == [7]
+        assert result.varying == [7]
         assert result.best_neuron.linear > 0.999
 
 
@@ -156,7 +157,7 @@ def test_mlp_without_positions():
 def test_screening_finds_a_product_that_no_neuron_shows_alone():
     generator = np.random.default_rng(0)
     x = generator.normal(size=(1000, 40))
-    chosen = _screen(x, x[:, 11] * x[:, 33], list(range(40)), 6)
+    chosen = screen_pairs(x, x[:, 11] * x[:, 33], list(range(40)), 6)
     assert {11, 33} <= set(chosen) and len(chosen) == 6
 
 
@@ -177,8 +178,8 @@ def test_screening_ranks_by_the_quadratic_fit():
     wanted: list[int] = []
     for pair in sorted(scores, key=lambda pair: -scores[pair]):
         wanted += [i for i in pair if i not in wanted]
-    assert _screen(x, y, active, 2) == sorted(wanted[:2])
-    assert _screen(x, y, active, 4) == sorted(wanted[:4])
+    assert screen_pairs(x, y, active, 2) == sorted(wanted[:2])
+    assert screen_pairs(x, y, active, 4) == sorted(wanted[:4])
 
 
 def test_screening_is_reported():
@@ -186,17 +187,17 @@ def test_screening_is_reported():
     _write(model, {(i, i): 1.0 for i in range(8)})
     result = probe(model, RESIDUAL, inputs[:, 1, 2] / inputs[:, 1, 6], 1, inputs=inputs, max_pairs_neurons=3)
     assert result.screened and len(result.paired) == 3 and len(result.pairs) == 3
-    assert len(result.active) == len(result.neurons) == 8
+    assert len(result.varying) == len(result.neurons) == 8
     assert (result.best_pair.first, result.best_pair.second) == (2, 6)
 
 
-def test_rounding_does_not_make_a_neuron_active():
+def test_rounding_does_not_make_a_neuron_vary():
     model, inputs = _planted().float(), _inputs().float()
     _write(model, {(0, 1): 1.0, (1, 2): 1e-7})
     with torch.no_grad():
         model.embed.b_E[2] = 5.0
-    assert probe(model, RESIDUAL, inputs[:, 1, 0], 1, inputs=inputs).active == [1]
-    assert probe(model, RESIDUAL, inputs[:, 1, 0], 1, inputs=inputs, active_threshold=0.0).active == [1]
+    assert probe(model, RESIDUAL, inputs[:, 1, 0], 1, inputs=inputs).varying == [1]
+    assert probe(model, RESIDUAL, inputs[:, 1, 0], 1, inputs=inputs, varying_threshold=0.0).varying == [1]
 
 
 def test_the_same_seed_gives_the_same_result_and_leaves_the_global_generators_alone():
@@ -226,7 +227,7 @@ def test_as_dict_is_json():
     _write(model, {(0, 1): 1.0, (1, 4): 2.0})
     result = probe(model, RESIDUAL, inputs[:, 1, 0], 1, inputs=inputs)
     found = json.loads(json.dumps(result.as_dict(), allow_nan=False))
-    assert found["hook"] == RESIDUAL and found["active"] == [1, 4]
+    assert found["hook"] == RESIDUAL and found["varying"] == [1, 4]
     assert found["pairs"][0] == {**result.best_pair._asdict()}
     assert found["control"]["population"]["linear"] == result.control.population.linear
 
@@ -261,7 +262,7 @@ def test_hooks_and_modes_are_put_back_also_after_an_exception():
         ({"inputs": _inputs(19), "target": torch.arange(19.0)}, "at least 20 examples, found 19"),
         ({"inputs": _inputs(100) * torch.nan}, "NaN or infinite activations"),
         ({"max_pairs_neurons": 1}, "max_pairs_neurons"),
-        ({"active_threshold": -1.0}, "active_threshold must be at least 0"),
+        ({"varying_threshold": -1.0}, "varying_threshold must be at least 0"),
     ],
 )
 def test_mistakes_are_one_line(change, message):
@@ -293,5 +294,5 @@ def test_a_bridge():
     assert held.population.linear > 0.999 and held.best_neuron.linear > 0.999
     assert unheld.population.linear < 0.1
     z = probe(model, "blocks.0.attn.hook_z", target, 1, inputs=tokens, max_pairs_neurons=2)
-    assert z.active == list(range(8))
+    assert z.varying == list(range(8))
     assert _no_hooks(model)

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from bimt_tf import BIMT
+from bimt_tf.analysis.graph import connection_graph
+from bimt_tf.analysis.paths import live
 from bimt_tf.analysis.prune import THRESHOLDS, cut_, prune, severed, widest_path
 from bimt_tf.errors import InputError
 from bimt_tf.models.mlp import MLP
@@ -95,12 +97,13 @@ def test_prune_counts_evaluates_and_restores_bit_for_bit():
     assert _same(bimt, before)
     weights = {connection.parameter for connection in bimt.wiring.connections}
     for point, threshold, model in zip(points, thresholds, seen, strict=True):
-        active = 0
+        graph = connection_graph(bimt, residual="unrolled", threshold=threshold)
+        on_path = live(graph)
+        active = sum(u in on_path and v in on_path for u, v in graph.edges())
         for name, parameter in before.items():
             wanted = parameter.clone()
             if name in weights:
                 wanted[parameter.abs() <= threshold] = 0.0
-                active += int((parameter.abs() > threshold).sum())
             assert torch.equal(model[name], wanted)
         assert point == (threshold, active, 1.5, threshold >= 0.5)
     assert points[0].active_weights == sum(before[name].numel() for name in weights) - 1

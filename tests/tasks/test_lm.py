@@ -156,10 +156,10 @@ def test_a_graph_too_large_is_left_out_with_a_note(tmp_path, monkeypatch):
     ("data", "says"),
     [
         ({"text": "/nowhere/a.txt"}, "cannot read the text"),
-        ({"context": 0}, "context must be above 0"),
+        ({"context": 0}, "context must be a whole number of at least 1"),
         ({"train_share": 1.0}, "train_share must be between 0 and 1"),
         ({"context": 100}, "too short for a context of 100"),
-        ({"max_text": -1}, "max_text must be at least 0"),
+        ({"max_text": -1}, "max_text must be a whole number of at least 0"),
     ],
 )
 def test_data_that_cannot_be_used_write_nothing(tmp_path, data, says):

@@ -213,7 +213,7 @@ def test_classification_counts_what_is_right():
         ("symbolic-a", {"samples": 1}, "leave none"),
         ("symbolic-a", {"x_low": 2.0}, "x_low must be below x_high"),
         ("two-moon", {"noise": -1.0}, "noise must be at least 0"),
-        ("modular-addition", {"modulus": 1}, "modulus must be at least 2"),
+        ("modular-addition", {"modulus": 1}, "modulus must be a whole number of at least 2"),
         ("s4", {"train_share": 1.0}, "train_share must be between 0 and 1"),
         ("digits", {"train_share": 0.0}, "train_share must be between 0 and 1"),
     ],

@@ -91,7 +91,7 @@ def print_probe(result: ProbeResult, target: str) -> None:
         table.add_row(str(one.neuron), f"{one.linear:.4f}", f"{one.nonlinear:.4f}")
     table.add_section()
     whole = result.population
-    table.add_row(f"all {len(result.active)} active", f"{whole.linear:.4f}", f"{whole.nonlinear:.4f}")
+    table.add_row(f"all {len(result.varying)} that vary", f"{whole.linear:.4f}", f"{whole.nonlinear:.4f}")
     console.print(table)
 
 
