@@ -16,27 +16,25 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from bimt_tf.analysis.paths import Node
-from bimt_tf.core.population import Stage
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError, unknown
-from bimt_tf.figures.scene import GUTTER, Scene
-from bimt_tf.figures.style import ACCENT, BANDS, INK, INK_OUTLINE, MUTED, NEGATIVE, PALE, POSITIVE, STYLE
+from bimt_tf.figures.network_words import LEFT, OUTLINE, draw_counts, draw_key, draw_labels, draw_row_names
+from bimt_tf.figures.scene import Scene
+from bimt_tf.figures.style import ACCENT, BANDS, INK, MUTED, NEGATIVE, PALE, POSITIVE, STYLE
 
 __all__ = ["draw_network", "network_figure"]
 
 PLOT_WIDTH, ROW_PITCH = 6.2, 0.74  # inches
-LEFT, RIGHT, BOTTOM, TOP = 1.1, 0.6, 0.62, 0.62  # margins, inches
+RIGHT, BOTTOM, TOP = 0.6, 0.62, 0.62  # margins, inches
 HEAD_WORD = 0.25  # inches a band must be wide to say "head 3", not "3"
 BAND_BELOW, BAND_ABOVE = 0.13, 0.31  # extent of a head's band around its row, in rows; its name stands above
 CROWD = 250  # lines between two rows beyond which they get thinner and paler
 FADED = 0.3  # opacity left to lines that touch no highlighted neuron
 MANY_LINES = 5000  # beyond which a PDF holds them as an image
-OUTLINE = [withStroke(linewidth=2, foreground=INK_OUTLINE)]
 
 
 def network_figure(
@@ -49,7 +47,8 @@ def network_figure(
 ) -> Figure:
     """Draw an unrolled connection graph.
 
-    Neurons with a weight are solid, others small and pale; the count at the right says how many of a row are solid.
+    Active neurons, on a path from an input to an output, are solid, and the count at the right says how many of a row
+    they are; neurons whose weights lead nowhere or come from nowhere are hollow, the others small and pale.
     Dotted verticals are the residual stream between the first and last stage at which a neuron is read or written.
     Bands are heads, wherever their places do not overlap in x.
 
@@ -71,8 +70,8 @@ def network_figure(
         figure = Figure(figsize=size)
         axes = figure.add_axes((LEFT / size[0], BOTTOM / size[1], PLOT_WIDTH / size[0], height / size[1]))
         _draw(axes, scene, (PLOT_WIDTH, ROW_PITCH), labels or {}, highlight or ())
-        _draw_row_names(axes, scene)
-        _draw_key(figure, size, scene, title)
+        draw_row_names(axes, scene)
+        draw_key(figure, size, scene, title)
     return figure
 
 
@@ -112,8 +111,8 @@ def _draw(
     _draw_stream(axes, scene)
     _draw_connections(axes, scene, set(highlight))
     _draw_neurons(axes, scene, inches, highlight)
-    _draw_counts(axes, scene)
-    _draw_labels(axes, scene, inches, labels)
+    draw_counts(axes, scene)
+    draw_labels(axes, scene, inches, labels)
 
 
 def _check(graph: nx.Graph, wiring: Wiring, labels: Mapping[str, Sequence[str]], highlight: Collection[Node]) -> None:
@@ -151,7 +150,7 @@ def _draw_stream(axes: Axes, scene: Scene) -> None:
     used: dict[tuple[str, int], list[Node]] = {}
     for stage in (stage for row in scene.rows for stage in row):
         for node in scene.nodes(stage):
-            if node in scene.active:
+            if node in scene.connected:
                 used.setdefault((stage.population, node[1]), []).append(node)
     ends = [(scene.places[nodes[0]], scene.places[nodes[-1]]) for nodes in used.values()]
     segments = [(start, end) for start, end in ends if start[1] < end[1]]
@@ -191,11 +190,20 @@ def _draw_neurons(axes: Axes, scene: Scene, inches: tuple[float, float], highlig
     rooms = {stage.name: 72 * scene.spacing(stage, inches) for stage in scene.wiring.stages}
     size = {name: float(np.clip((0.75 * room) ** 2, 5, 20)) for name, room in rooms.items()}
     active = [node for node in scene.places if node in scene.active]
-    inactive = [node for node in scene.places if node not in scene.active]
-    areas = [size[stage] for stage, _ in active]
+    hollow = [node for node in scene.places if node in scene.connected and node not in scene.active]
+    pale = [node for node in scene.places if node not in scene.connected and node not in scene.active]
     drawn: list[tuple[list[Node], str, dict[str, Any]]] = [
-        (inactive, "inactive", {"s": 2.2, "color": PALE, "lw": 0}),
-        (active, "active", {"s": areas, "facecolor": INK, "edgecolor": "white", "lw": 0.4}),
+        (pale, "unconnected", {"s": 2.2, "color": PALE, "lw": 0}),
+        (
+            hollow,
+            "off path",
+            {"s": [size[stage] for stage, _ in hollow], "facecolor": "white", "edgecolor": MUTED, "lw": 0.6},
+        ),
+        (
+            active,
+            "active",
+            {"s": [size[stage] for stage, _ in active], "facecolor": INK, "edgecolor": "white", "lw": 0.4},
+        ),
         (list(highlight), "highlight", {"s": 52, "facecolor": "none", "edgecolor": ACCENT, "lw": 1.5}),
     ]
     for nodes, gid, style in drawn:
@@ -204,60 +212,3 @@ def _draw_neurons(axes: Axes, scene: Scene, inches: tuple[float, float], highlig
     for node in highlight:
         axes.annotate(str(node[1]), scene.places[node], (6, 3), textcoords="offset points", fontsize=6.5, weight="bold",
                       color=ACCENT, path_effects=OUTLINE, zorder=6)  # fmt: skip
-
-
-def _tail(stage: Stage) -> str:
-    word = stage.name.rsplit(".", 1)[-1]
-    return word.upper() if len(word) <= 3 else word
-
-
-def _row_name(wiring: Wiring, stages: list[Stage]) -> str:
-    heads = {wiring.populations[stage.population].heads for stage in stages}
-    if len(stages) > 1 and all(wiring.populations[stage.population].head_axis for stage in stages):
-        return "Attn head" if heads == {1} else "Attn heads"
-    return " ".join(_tail(stage) for stage in stages)
-
-
-def _draw_counts(axes: Axes, scene: Scene) -> None:
-    """Counts of active neurons at the right of each row, letters of columns before them."""
-    for y, stages in enumerate(scene.rows):
-        nodes = [node for stage in stages for node in scene.nodes(stage)]
-        count = f"{len(scene.active.intersection(nodes))}/{len(nodes)}"
-        axes.text(1.025, y, count, ha="left", va="center", fontsize=6, color=MUTED)
-        for stage in stages if len(stages) > 1 else ():
-            left = min(scene.places[node][0] for node in scene.nodes(stage)) - 0.5 * GUTTER
-            axes.text(left, y, _tail(stage), ha="center", va="center", fontsize=7.5, weight="bold", zorder=5,
-                      path_effects=OUTLINE)  # fmt: skip
-
-
-def _draw_row_names(axes: Axes, scene: Scene) -> None:
-    for y, stages in enumerate(scene.rows):
-        axes.text(-0.05, y, _row_name(scene.wiring, stages), ha="right", va="center")
-
-
-def _draw_labels(axes: Axes, scene: Scene, inches: tuple[float, float], labels: Mapping[str, Sequence[str]]) -> None:
-    lowest = {stage.name for stage in scene.rows[0]}
-    for name, words in labels.items():
-        below = name in lowest
-        steep = max(map(len, words)) * 3.8 > inches[0] * 72 / len(words)
-        for node, word in zip(((name, neuron) for neuron in range(len(words))), words, strict=True):
-            axes.annotate(
-                word, scene.places[node], (0, -5 if below else 5), textcoords="offset points", fontsize=6.5,
-                ha="center", va="top" if below else "bottom", rotation=90 if steep else 0, zorder=6,
-                color=INK if node in scene.active else MUTED, path_effects=OUTLINE, annotation_clip=False,
-            )  # fmt: skip
-
-
-def _draw_key(figure: Figure, size: tuple[float, float], scene: Scene, title: str | None) -> None:
-    signs = np.array([sign for *_, sign in scene.graph.edges(data="sign")])
-    if title:
-        figure.text(LEFT / size[0], 1 - 0.12 / size[1], title, fontsize=10, weight="bold", va="top")
-    handles = [
-        Line2D([], [], color=POSITIVE, lw=1.6, label=f"positive ({int((signs > 0).sum()):,})"),
-        Line2D([], [], color=NEGATIVE, lw=1.6, label=f"negative ({int((signs < 0).sum()):,})"),
-    ]
-    figure.legend(handles=handles, loc="lower right", bbox_to_anchor=(1 - 0.1 / size[0], 0.06 / size[1]),
-                  ncols=2, handlelength=1.4, columnspacing=1.2, borderaxespad=0)  # fmt: skip
-    figure.text(LEFT / size[0], 0.1 / size[1],
-                f"{len(signs):,} connections. Width and opacity: |w| relative to the largest of its matrix.",
-                fontsize=6.5, color=MUTED, va="bottom")  # fmt: skip

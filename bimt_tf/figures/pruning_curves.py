@@ -1,4 +1,4 @@
-"""Weights left against loss as small weights are cut, one curve a method (paper, Figure A1)."""
+"""Active weights left against loss as small weights are cut, one curve a method (paper, Figure A1)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["pruning_curves_figure"]
 
 
 def pruning_curves_figure(curves: Mapping[str, Sequence[Sequence[PrunePoint]]], *, title: str | None = None) -> Figure:
-    """Draw test loss against weights left: a thin line a run, a thick one through the median run of each method.
+    """Draw test loss against active weights: a thin line a run, a thick one through the median run of each method.
 
     Points whose cut leaves no path from input to output are open circles. A method whose line would cover another's
     (l1-swap's networks are l1's, placed) is dashed.
@@ -45,7 +45,7 @@ def pruning_curves_figure(curves: Mapping[str, Sequence[Sequence[PrunePoint]]], 
             axes.plot(*middle, color=colour, lw=1.8, ls=(0, (2, 2)) if covers else "-", label=method, zorder=4)
             drawn.append(middle)
         fewest = min(point.active_weights for runs in curves.values() for points in runs for point in points)
-        axes.set(yscale="log", xlabel="weights left", ylabel="test loss")
+        axes.set(yscale="log", xlabel="active weights", ylabel="test loss")
         axes.set_xscale("symlog", linthresh=1)
         axes.set_xlim(left=0.8 * fewest)
         axes.set_title(title or "")

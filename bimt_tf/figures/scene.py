@@ -8,13 +8,11 @@ from typing import NamedTuple
 import networkx as nx
 import numpy as np
 
-from bimt_tf.analysis.paths import Node
+from bimt_tf.analysis.paths import Node, live
 from bimt_tf.core.population import Stage
 from bimt_tf.core.wiring import Wiring
 
 __all__ = ["Scene", "GUTTER"]
-
-"""(stage name, neuron)."""
 
 GUTTER = 0.05  # between the columns of a row, in plot widths
 SLANT = (0.03, 0.42)  # a second coordinate, seen from the side: plot widths and rows over its extent
@@ -25,13 +23,15 @@ class Scene(NamedTuple):
     """What is drawn and where.
 
     ``rows``: stages by depth, those of one depth side by side; ``places``: node -> (x in [0, 1], row), the row raised
-    by a second coordinate; ``active``: the nodes with a weight.
+    by a second coordinate; ``connected``: the nodes with a weight; ``active``: those on a path from an input to an
+    output, also where a residual stream only carries them on.
     """
 
     graph: nx.Graph
     wiring: Wiring
     rows: list[list[Stage]]
     places: dict[Node, tuple[float, float]]
+    connected: set[Node]
     active: set[Node]
 
     @classmethod
@@ -39,7 +39,8 @@ class Scene(NamedTuple):
         """Place the neurons by their x; where all coordinates coincide (width 0), by their slot."""
         ordered = sorted(wiring.stages, key=lambda stage: (stage.depth, stage.column))
         rows = [list(row) for _, row in groupby(ordered, key=lambda stage: stage.depth)]
-        scene = cls(graph, wiring, rows, {}, {node for node in graph if graph.degree[node]})
+        connected = {node for node in graph if graph.degree[node]}
+        scene = cls(graph, wiring, rows, {}, connected, live(graph))
         data = graph.nodes
         low, wide = _extent([data[node]["x"] for node in graph])
         near, deep = _extent([data[node].get("z", 0.0) for node in graph])

@@ -1,6 +1,12 @@
 """What a task is: its data, its default model, its loss and metrics, and what its inputs and outputs are called.
 
-No torch at import: ``bimt --help`` reads the options of every task.
+A task of one's own is a frozen dataclass that inherits Task, or one of the ready-made kinds in tasks/kinds.py, and an
+instance of it in a Python file (examples/my_task.py is complete):
+
+    from bimt_tf.tasks.base import Data, Probe, Split, Task
+    from bimt_tf.tasks.kinds import Classification, MLPOptions, Regression, split
+
+This module imports no torch, since ``bimt --help`` reads the options of every task.
 """
 
 from __future__ import annotations
@@ -17,11 +23,16 @@ if TYPE_CHECKING:
 __all__ = ["Data", "Presets", "Probe", "Split", "Task"]
 
 Presets = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""Preset -> config section -> key -> value."""
+"""Preset -> config section (``data``, ``model``, ``geometry``, ``training``) -> field -> value."""
 
 
 class Data(NamedTuple):
-    """Examples: ``inputs`` [n, ...], ``targets`` [n, ...], and ``latents`` name -> [n], what a probe may look for."""
+    """Examples, one a row.
+
+    ``inputs`` [n, ...]: what the model takes. ``targets`` [n, ...]: what the loss compares its outputs with; whole
+    numbers [n] where classes are predicted. ``latents`` name -> [n]: quantities of each example that a probe may look
+    for; {} if there are none.
+    """
 
     inputs: Tensor
     targets: Tensor
@@ -29,14 +40,17 @@ class Data(NamedTuple):
 
 
 class Split(NamedTuple):
-    """Training and held-out examples."""
+    """Training and held-out examples; both hold at least one."""
 
     train: Data
     test: Data
 
 
 class Probe(NamedTuple):
-    """What the task's first look probes: ``target`` (a latent) at ``position`` of ``hook``."""
+    """What is probed without being asked for: the latent ``target`` at token ``position`` of the hook ``hook``.
+
+    ``position`` is None where activations have no tokens (an MLP).
+    """
 
     hook: str
     target: str
@@ -45,10 +59,20 @@ class Probe(NamedTuple):
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """One supervised job. ``Options`` is the dataclass of its data, ``Model`` that of its model's sizes.
+    """One supervised job. Its methods hold no state: they are given the options they depend on.
 
-    ``presets`` maps a preset's name to the config values in which it differs from the defaults, by section;
-    the first preset is the default one. ``kind`` says what :meth:`reported` gives: numbers, or classes.
+    Args:
+        name: one word with hyphens; the default name of a run's directory begins with it.
+        summary: one line that says what is learned.
+        presets: preset -> section -> the config values in which it differs from the defaults. The first preset is used
+            unless another is asked for; ``{"best": {}}`` is enough.
+        Options: frozen dataclass of the data's settings. Every field has a type (int, float, str, a Literal, or
+            tuple[int, ...]), a default and, in the line under it, a sentence: it becomes an option of the command line
+            with this help. ``__post_init__`` raises InputError for values that cannot be (tasks/checks.py has the usual
+            checks). Its methods receive an instance as ``options``.
+        Model: frozen dataclass of the model's sizes, written in the same way (:class:`bimt_tf.tasks.kinds.MLPOptions`).
+
+    ``kind`` says whether :meth:`reported` gives numbers or classes.
     """
 
     kind: ClassVar[Literal["regression", "classification"]] = "regression"
@@ -63,36 +87,51 @@ class Task(ABC):
 
     @abstractmethod
     def data(self, options: Any, seed: int, dtype: torch.dtype) -> Split:
-        """Draw the examples; the same seed gives the same examples."""
+        """The examples, on the CPU; the same options and seed give the same examples.
+
+        Numbers are of ``dtype``; tokens and classes are whole numbers (int64). Draw from a ``torch.Generator`` of this
+        seed, never from the global one. :func:`bimt_tf.tasks.kinds.split` cuts examples in two.
+        """
 
     @abstractmethod
     def model(self, model: Any, options: Any, seed: int, dtype: torch.dtype) -> nn.Module:
-        """The untrained model."""
+        """The untrained model: a module with hooks that ``bimt_tf.wire`` knows, such as ``bimt_tf.MLP``.
+
+        Args:
+            model: an instance of ``Model``, the sizes.
+            options: an instance of ``Options``, for what follows from the data.
+            seed: of the initial weights; the same seed gives the same weights.
+            dtype: of the weights.
+        """
 
     @abstractmethod
     def loss(self, options: Any, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The training loss, a scalar."""
+        """The training loss: a differentiable scalar of outputs and targets, [batch, ...] each."""
 
     @abstractmethod
     def metrics(self, options: Any, outputs: Tensor, targets: Tensor) -> dict[str, float]:
-        """The reported figures; ``loss`` is among them, and ``accuracy`` where classes are predicted."""
+        """What is reported of outputs and targets, by name, as finite numbers.
+
+        ``loss`` is among them, and ``accuracy`` where classes are predicted; others get ``test_`` in front and stand in
+        the summary of a run.
+        """
 
     @abstractmethod
     def reported(self, options: Any, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """(true, predicted) numbers or classes [n] behind the reported figures, to be drawn."""
+        """(true, predicted) numbers or classes, [n] each, for a figure that sets one against the other."""
 
     @abstractmethod
     def labels(self, options: Any) -> Mapping[str, list[str]]:
-        """Population -> what its neurons are called; ``input`` and ``output`` if anything."""
+        """Population (usually ``input`` and ``output``) -> a name for each of its neurons; {} for no names."""
 
     def classes(self, options: Any) -> list[str]:
-        """What the classes of a classification are called, by number; the output's neurons unless the task says."""
+        """A name for each class of a classification, by number; unless overridden, those of the output's neurons."""
         return self.labels(options)["output"]
 
     def measure(self, options: Any, model: nn.Module, examples: Data) -> dict[str, float]:
-        """The metrics of a model on examples, called without gradients; a task may choose among many examples."""
+        """The metrics of a model on examples; called without gradients. Override it to measure some of many."""
         return self.metrics(options, model(examples.inputs), examples.targets)
 
     def probes(self, options: Any) -> tuple[Probe, ...]:
-        """What the first look probes; nothing unless the task says."""
+        """What is probed at the end of a run; nothing unless overridden."""
         return ()

@@ -16,6 +16,7 @@ from matplotlib.patches import Rectangle
 from torch import nn
 
 from bimt_tf.analysis.graph import connection_graph
+from bimt_tf.analysis.paths import live
 from bimt_tf.analysis.prune import PrunePoint
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.geometry import Geometry
@@ -145,7 +146,7 @@ def test_a_heads_neurons_lie_in_its_band(model):
     graph = connection_graph(bimt, "unrolled")
     figure = network_figure(graph, bimt.wiring)
     spots = np.concatenate(
-        [c.get_offsets() for gid in ("active", "inactive") for c in named(figure, gid, PathCollection)]
+        [c.get_offsets() for gid in ("active", "off path", "unconnected") for c in named(figure, gid, PathCollection)]
     )
     per_head = bimt.wiring.populations["blocks.0.qk"].head_size
     for band in named(figure, "head", Rectangle):
@@ -154,17 +155,24 @@ def test_a_heads_neurons_lie_in_its_band(model):
         assert len(inside) == per_head
 
 
-def test_active_neurons_are_told_from_inactive_ones():
+def test_active_neurons_are_told_from_those_off_the_path_and_those_without_weights():
     bimt = transformer()
+    with torch.no_grad():
+        bimt.model.blocks[0].mlp.W_out[2] = 0.0  # fed, and read by nothing
+        bimt.model.blocks[0].mlp.W_in[:, 3] = 0.0  # read, and fed by nothing
+        bimt.model.blocks[0].mlp.W_out[4] = bimt.model.blocks[0].mlp.W_in[:, 4] = 0.0
     graph = connection_graph(bimt, "unrolled")
     figure = network_figure(graph, bimt.wiring)
-    busy, idle = (named(figure, gid, PathCollection)[0] for gid in ("active", "inactive"))
+    active, off, unconnected = (named(figure, gid, PathCollection)[0] for gid in ("active", "off path", "unconnected"))
     degrees = dict(graph.degree())
-    assert len(busy.get_offsets()) == sum(d > 0 for d in degrees.values())
-    assert len(idle.get_offsets()) == sum(d == 0 for d in degrees.values())
-    assert idle.get_sizes().max() < busy.get_sizes().min()
-    used = sum(degrees["Res0", n] > 0 for n in range(8))
-    assert f"{used}/8" in texts(figure)
+    assert len(active.get_offsets()) == len(live(graph))
+    assert len(off.get_offsets()) == 2
+    carried = {node for node in live(graph) if not degrees[node]}  # on a path, without weights of their own
+    assert carried and all(graph.nodes[node]["population"] == "residual" for node in carried)
+    assert len(unconnected.get_offsets()) == sum(d == 0 for d in degrees.values()) - len(carried)
+    assert unconnected.get_sizes().max() < active.get_sizes().min()
+    used = sum(("blocks.0.mlp", n) in live(graph) for n in range(bimt.wiring.populations["blocks.0.mlp"].size))
+    assert f"{used}/{bimt.wiring.populations['blocks.0.mlp'].size}" in texts(figure)
 
 
 def test_neurons_stand_in_the_order_of_slots():
