@@ -33,6 +33,8 @@ def activations(
     """
     if len(inputs) == 0:
         raise InputError("inputs holds no example: activations are those of at least one")
+    if not isinstance(hook, str):
+        raise InputError(f"hook must be the name of one, found {hook!r}")
     seen: dict[str, Tensor] = {}
 
     def save(activation: Tensor) -> None:
@@ -63,7 +65,7 @@ def run_hooked(model: nn.Module, inputs: Tensor, edits: Mapping[str, Callable[[T
     if known is None or not hasattr(model, "run_with_hooks"):
         raise InputError(f"the model must be a HookedRootModule or a TransformerBridge, found {type(model).__name__}")
     for name in edits:
-        if not isinstance(name, str) or name not in known:
+        if name not in known:
             raise unknown("hook", str(name), known)
     run_with_hooks: Callable[..., Any] = getattr(model, "run_with_hooks")  # noqa: B009  (nn.Module does not declare it)
     fwd_hooks = [(name, partial(_call, edit)) for name, edit in edits.items()]

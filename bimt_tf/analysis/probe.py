@@ -8,26 +8,25 @@ bumps (regressors.py gives every constant). The same with a shuffled target is t
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Shaped
 from sklearn.dummy import DummyRegressor
 from sklearn.metrics import r2_score
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from bimt_tf.analysis.activations import activations
 from bimt_tf.analysis.pair_screen import screen_pairs
+from bimt_tf.analysis.probe_values import checked_target, varying_neurons, within_one
 from bimt_tf.analysis.regressors import linear_regressor, smooth_regressor
 from bimt_tf.errors import InputError, require_non_negative
 
 __all__ = ["Control", "NeuronProbe", "PairProbe", "PopulationProbe", "ProbeResult", "probe"]
 
-FEWEST = 20
-"""Examples below which a held-out R2 says nothing."""
 HELD_OUT = 0.2
 """Share of the examples that is scored."""
 SHOWN = 5
@@ -159,11 +158,35 @@ def probe(
     if isinstance(max_pairs_neurons, bool) or not isinstance(max_pairs_neurons, int) or max_pairs_neurons < 2:
         raise InputError(f"max_pairs_neurons must be a whole number of at least 2, found {max_pairs_neurons!r}")
     require_non_negative("varying_threshold", varying_threshold)
-    y = _target(target, len(inputs))
+    y = checked_target(target, len(inputs))
     activation = activations(model, hook, position, inputs=inputs)
-    x = _within_one(activation.cpu().double().numpy())
-    varying = _varying(x, torch.finfo(activation.dtype).eps, varying_threshold)
+    x = within_one(activation.cpu().double().numpy())
+    varying = varying_neurons(x, torch.finfo(activation.dtype).eps, varying_threshold)
 
+    train, test, shuffled = _divided(y, seed)
+
+    def scores(neurons: list[int], values: np.ndarray = y) -> tuple[float, float]:
+        return _scores(x[:, neurons], values, train, test, seed)
+
+    screened = len(varying) > max_pairs_neurons
+    with threadpool_limits(1):  # hundreds of small fits: threads of their own would wait for each other
+        paired = screen_pairs(x[train], y[train], varying, max_pairs_neurons) if screened else varying
+        pairs = [PairProbe(i, j, *scores([i, j])) for i, j in combinations(paired, 2)]
+        pairs.sort(key=lambda pair: (-pair.nonlinear, pair.first, pair.second))
+        best = [pairs[0].first, pairs[0].second] if pairs else []
+        control = Control(
+            PairProbe(best[0], best[1], *scores(best, shuffled)) if best else None,
+            PopulationProbe(*scores(varying, shuffled)),
+        )
+        neurons = [NeuronProbe(i, *scores([i])) for i in varying]
+        population = PopulationProbe(*scores(varying))
+    return ProbeResult(
+        hook, position, varying, paired, neurons, pairs, population, control, len(train), len(test), screened
+    )
+
+
+def _divided(y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Indices of the training and of the held-out examples, and the target shuffled over all of them."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(y))
     shuffled = rng.permutation(y)
@@ -172,24 +195,7 @@ def probe(
     for part, name in ((train, "training"), (test, "held-out")):
         if np.ptp(y[part]) == 0 or np.ptp(shuffled[part]) == 0:
             raise InputError(f"the target is constant over the {len(part)} {name} examples; give more examples")
-
-    def scores(neurons: list[int], values: np.ndarray = y) -> tuple[float, float]:
-        return _scores(x[:, neurons], values, train, test, seed)
-
-    screened = len(varying) > max_pairs_neurons
-    paired = screen_pairs(x[train], y[train], varying, max_pairs_neurons) if screened else varying
-    pairs = [PairProbe(i, j, *scores([i, j])) for i, j in combinations(paired, 2)]
-    pairs.sort(key=lambda pair: (-pair.nonlinear, pair.first, pair.second))
-    best = [pairs[0].first, pairs[0].second] if pairs else []
-    control = Control(
-        PairProbe(best[0], best[1], *scores(best, shuffled)) if best else None,
-        PopulationProbe(*scores(varying, shuffled)),
-    )
-    neurons = [NeuronProbe(i, *scores([i])) for i in varying]
-    population = PopulationProbe(*scores(varying))
-    return ProbeResult(
-        hook, position, varying, paired, neurons, pairs, population, control, len(train), len(test), screened
-    )
+    return train, test, shuffled
 
 
 def _scores(x: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray, seed: int) -> tuple[float, float]:
@@ -202,42 +208,6 @@ def _scores(x: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray, s
         for regressor in regressors
     )
     return linear, nonlinear
-
-
-def _target(target: Tensor | np.ndarray | Sequence[float], examples: int) -> Float[np.ndarray, " examples"]:
-    """The target as numbers that are finite, not all equal, and within -1 and 1 (R2 knows no scale)."""
-    try:
-        values = torch.as_tensor(target).detach().cpu()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"target must be numbers, one an input, found a {type(target).__name__}") from error
-    if values.ndim != 1 or len(values) != examples:
-        raise InputError(f"target must have shape [{examples}], one number an input, found {list(values.shape)}")
-    if values.is_complex():
-        raise InputError("target must hold real numbers, found complex ones; probe the real or the imaginary part")
-    if examples < FEWEST:
-        raise InputError(f"a probe needs at least {FEWEST} examples, found {examples}")
-    y: np.ndarray = values.double().numpy()
-    if not np.isfinite(y).all():
-        raise InputError(f"target holds {int((~np.isfinite(y)).sum())} NaN or infinite value(s)")
-    if np.ptp(y) == 0:
-        raise InputError(f"target is constant ({y[0]:g}): there is nothing to decode")
-    return _within_one(y)
-
-
-def _within_one(values: np.ndarray) -> np.ndarray:
-    """Numbers divided by a power of two, so that none exceeds 1: rounding stays as it is, and no square overflows."""
-    _, exponent = np.frexp(np.abs(values).max(initial=0.0))
-    scaled: np.ndarray = np.ldexp(values, -exponent)
-    return scaled
-
-
-def _varying(x: Float[np.ndarray, "n neurons"], rounding: float, threshold: float) -> list[int]:
-    """The neurons whose standard deviation exceeds ``threshold`` times the largest, and four roundings."""
-    std = x.std(axis=0, ddof=1)
-    found: list[int] = np.flatnonzero(
-        (std > threshold * std.max(initial=0.0)) & (std > 4 * rounding * np.abs(x).max(axis=0))
-    ).tolist()
-    return found
 
 
 def _plain(value: Any) -> Any:

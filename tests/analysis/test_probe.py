@@ -296,3 +296,75 @@ def test_a_bridge():
     z = probe(model, "blocks.0.attn.hook_z", target, 1, inputs=tokens, max_pairs_neurons=2)
     assert z.varying == list(range(8))
     assert _no_hooks(model)
+
+
+def _ratio(n=200):
+    model, inputs = _planted(), _inputs(n)
+    _write(model, {(0, 2): 1.0, (1, 5): -3.0})
+    return model, inputs, inputs[:, 1, 0] / inputs[:, 1, 1]
+
+
+def test_a_result_prints_in_a_line_and_as_a_table():
+    model, inputs, target = _ratio()
+    result = probe(model, RESIDUAL, target, 1, inputs=inputs)
+    text, table = repr(result), result._repr_html_()
+    assert len(text) < 400 and "\n" not in text
+    assert "2 varying neurons, 160 training and 40 held-out examples" in text and "pair 2 and 5 R2 1.0000" in text
+    assert table.count("<tr>") == 1 + 1 + 2 + 2 and "target shuffled" in table
+    assert "<b>" not in result._replace(hook="<b>")._repr_html_()
+    empty = probe(_planted(), RESIDUAL, target, 1, inputs=inputs)
+    assert "0 varying neurons" in repr(empty) and "<table>" in empty._repr_html_()
+    assert np.isfinite(list(empty.population)).all()
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-30, 1e30, 1e200])
+def test_the_scale_of_targets_and_activations_does_not_matter(scale):
+    model, inputs, target = _ratio()
+    plain = probe(model, RESIDUAL, target, 1, inputs=inputs)
+    large = probe(model, RESIDUAL, target * scale, 1, inputs=inputs)
+    assert large.best_pair.nonlinear == pytest.approx(plain.best_pair.nonlinear, abs=1e-6)
+    with torch.no_grad():
+        model.embed.W_E.mul_(scale)
+    assert probe(model, RESIDUAL, target, 1, inputs=inputs).population.nonlinear == pytest.approx(
+        plain.population.nonlinear, abs=1e-6
+    )
+
+
+def test_a_neuron_that_moves_in_no_training_example_predicts_the_mean():
+    model, inputs, target = _ratio(100)
+    rng = np.random.default_rng(0)
+    held_out = rng.permutation(100)[:20]  # as probe draws them with seed 0
+    inputs[:, 1, 2] = 0.0
+    inputs[held_out[0], 1, 2] = 1.0
+    _write(model, {(2, 4): 1.0})
+    result = probe(model, RESIDUAL, target, 1, inputs=inputs)
+    (lonely,) = (neuron for neuron in result.neurons if neuron.neuron == 4)
+    assert lonely.linear == lonely.nonlinear <= 0
+
+
+@pytest.mark.parametrize("kind", [list, np.asarray, torch.as_tensor])
+def test_targets_of_other_kinds(kind):
+    model, inputs, target = _ratio()
+    wanted = probe(model, RESIDUAL, target, 1, inputs=inputs)
+    assert probe(model, RESIDUAL, kind(target.tolist()), 1, inputs=inputs).best_pair.nonlinear == pytest.approx(
+        wanted.best_pair.nonlinear, abs=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"inputs": _inputs(0), "target": torch.zeros(0)}, "at least 20 examples, found 0"),
+        ({"target": torch.full((100,), torch.inf)}, "100 NaN or infinite"),
+        ({"target": ["a"] * 100}, "target must be numbers"),
+        ({"target": None}, "target must be numbers"),
+        ({"target": torch.arange(100.0) + 1j}, "real numbers"),
+        ({"position": 1.5}, "found 1.5"),
+        ({"position": True}, "found True"),
+        ({"hook": None}, "hook must be the name of one, found None"),
+        ({"hook": ["hook_embed"]}, "hook must be the name of one"),
+        ({"varying_threshold": float("nan")}, "varying_threshold must be finite"),
+    ],
+)
+def test_odd_values_are_one_line(change, message):
+    test_mistakes_are_one_line(change, message)
