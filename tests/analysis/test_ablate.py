@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 from transformer_lens import TransformerBridge, TransformerBridgeConfig
@@ -168,3 +170,81 @@ def test_a_bridge():
         wanted = float(_loss(model.run_with_hooks(tokens, fwd_hooks=[("blocks.0.attn.hook_z", cut)])))
     assert found.after == pytest.approx(wanted, rel=1e-6)
     assert found.change != 0
+
+
+@pytest.mark.parametrize(
+    ("neurons", "message"),
+    [
+        ([3, 3], "neuron 3 of hook 'hook_embed' is named 2 times"),
+        ([1.5], "must be whole numbers"),
+        ([float("nan")], "must be whole numbers"),
+        ([True], "must be whole numbers"),
+        (["3"], "must be whole numbers"),
+        (3, "must be whole numbers"),
+        ([10**30], "has neurons 0 to 7, found 1000000000000000000000000000000"),
+    ],
+)
+def test_neurons_that_are_none(neurons, message):
+    model = _transformer()
+    for call in (
+        lambda: ablate(model, {"hook_embed": neurons}, _inputs(), _loss),
+        lambda: ablate_each(model, "hook_embed", _inputs(), _loss, neurons=neurons),
+    ):
+        with pytest.raises(InputError, match=message) as caught:
+            call()
+        assert "\n" not in str(caught.value) and _no_hooks(model)
+
+
+def test_neurons_may_be_numbers_of_arrays_and_tensors():
+    model, x = _transformer(), _inputs()
+    wanted = ablate(model, {"hook_embed": [1, 2]}, x, _loss)
+    assert ablate(model, {"hook_embed": torch.tensor([1, 2])}, x, _loss) == wanted
+    assert [one.neuron for one in ablate_each(model, "hook_embed", x, _loss, neurons=torch.tensor([5, 2]))] == [5, 2]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_metric_that_is_undefined_is_said_with_the_neuron(number):
+    model, x = _transformer(), _inputs()
+    with pytest.raises(InputError, match=f"metric gives {number} without ablation"):
+        ablate(model, {"hook_embed": [0]}, x, lambda outputs: number)
+    numbers = iter([1.0, 1.0, number])
+    with pytest.raises(InputError, match=f"metric gives {number} with neuron 1 of 'hook_embed' ablated"):
+        ablate_each(model, "hook_embed", x, lambda outputs: next(numbers))
+    assert _no_hooks(model)
+
+
+def test_no_example_and_infinite_activations():
+    model, x = _transformer(), _inputs()
+    for call in (ablate_each, lambda model, hook, *rest: ablate(model, {hook: [0]}, *rest)):
+        with pytest.raises(InputError, match="inputs holds no example"):
+            call(model, "hook_embed", x[:0], _loss)
+        with pytest.raises(InputError, match="NaN or infinite activations"):
+            call(model, "hook_embed", x * torch.inf, _loss)
+    with pytest.raises(InputError, match="hooks names no neuron"):
+        ablate(model, [("hook_embed", [0])], x, _loss)
+    assert _no_hooks(model)
+
+
+def test_results_as_dicts_are_json():
+    model, x = _transformer(), _inputs()
+    whole = ablate(model, {"hook_embed": [0]}, x, _loss)
+    (one,) = ablate_each(model, "hook_embed", x, _loss, neurons=[0])
+    assert json.loads(json.dumps([whole.as_dict(), one.as_dict()])) == [
+        {"before": whole.before, "after": whole.after, "change": whole.change},
+        {"neuron": 0, "before": whole.before, "after": whole.after, "change": whole.change},
+    ]
+
+
+@pytest.mark.parametrize("where", ["model", "metric"])
+def test_hooks_are_taken_off_after_an_exception(where):
+    model, x = _transformer(), _inputs()
+
+    def fail(*args):
+        raise RuntimeError("stop")
+
+    if where == "model":
+        model.blocks[1].register_forward_hook(fail)
+    model.train()
+    with pytest.raises(RuntimeError, match="stop"):
+        ablate(model, {"hook_embed": [0]}, x, fail if where == "metric" else _loss)
+    assert _no_hooks(model) and all(module.training for module in model.modules())

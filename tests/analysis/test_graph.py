@@ -281,3 +281,13 @@ def test_wiring_length_of_nothing_is_zero():
         for p in model.parameters():
             p.zero_()
     assert wiring_length(BIMT(model)) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_wiring_length_of_weights_that_are_not_finite_is_refused(bad):
+    model = MLP([2, 2])
+    assert wiring_length(BIMT(model)).as_dict().keys() == {"mean", "total"}
+    with torch.no_grad():
+        model.layers[0].weight[0, 0] = bad
+    with pytest.raises(InputError, match="'layers.0.weight' has weights that are not finite"):
+        wiring_length(BIMT(model))

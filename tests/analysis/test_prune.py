@@ -1,3 +1,4 @@
+import json
 import math
 
 import networkx as nx
@@ -214,3 +215,22 @@ def test_severed_tells_a_cut_network():
     with torch.no_grad():
         model.layers[1].weight.zero_()
     assert severed(bimt)
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_loss_that_is_undefined_is_said_with_the_threshold(loss):
+    bimt = _transformer()
+    before = _snapshot(bimt)
+    losses = iter([1.0, loss])
+    with pytest.raises(InputError, match=f"evaluate gives {loss} at threshold 0.1") as caught:
+        prune(bimt, lambda model: next(losses), [0.0, 0.1])
+    assert _same(bimt, before) and "\n" not in str(caught.value)
+
+
+def test_a_nonzero_weight_that_leads_nowhere_is_not_active():
+    bimt = BIMT(MLP([1, 2, 1], seed=0))
+    with torch.no_grad():
+        bimt.model.layers[1].weight[0, 1] = 0.0
+    (point,) = prune(bimt, lambda model: 0.0, [0.0])
+    assert point.active_weights == 2
+    assert json.loads(json.dumps(point.as_dict())) == point._asdict()
