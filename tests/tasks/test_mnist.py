@@ -243,7 +243,7 @@ def test_examples_are_the_images_in_order_or_drawn(mnist_dir):
     [
         ({"train_samples": TRAIN + 1}, "train_samples is 41, but there are 40 images"),
         ({"test_samples": 1000}, "test_samples is 1000, but there are 24 images"),
-        ({"test_samples": -1}, "test_samples must be at least 0"),
+        ({"test_samples": -1}, "test_samples must be a whole number of at least 0"),
     ],
 )
 def test_too_many_images(given, says, mnist_dir):
