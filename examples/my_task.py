@@ -42,5 +42,6 @@ class SineAndProduct(Regression):
         return {"input": ["x1", "x2", "x3"], "output": ["y"]}
 
 
-PRESETS = {"best": {"geometry": {"layer_gap": 0.1}, "training": {"steps": 5_000, "batch_size": 0, "lam": 0.001}}}
+TRAINING = {"steps": 5_000, "batch_size": 0, "lr": 2e-3, "reduction": "sum", "penalty": "subgradient", "lam": 0.003}
+PRESETS = {"best": {"geometry": {"layer_gap": 0.1}, "training": TRAINING}}
 TASK = SineAndProduct("sine-and-product", "sin(pi x1) + x2 x3", PRESETS, Options, MLPOptions)

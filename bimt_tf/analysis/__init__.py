@@ -1,1 +1,1 @@
-"""What a trained network is made of: results as data, nothing plotted, printed or trained here."""
+"""Analyses of a trained network. They return results as data; other rooms draw, print and train."""

@@ -1,7 +1,8 @@
 """Paths of weights from input to output: which neurons are part of the computation, and what each output depends on.
 
 A neuron is **live** when some path of weights leads from the first stage through it to the last. A neuron with
-weights on one side only (fed but not read, or read but constant) is not.
+weights on one side only is not live: either no weight leads to it, or none leads away from it. Of a graph made with the
+active threshold, the live neurons are the active ones, and the weights between them the active weights (active.py).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from bimt_tf.errors import InputError
 __all__ = ["FEWEST", "checked_target", "varying_neurons", "within_one"]
 
 FEWEST = 20
-"""Examples below which a held-out R2 says nothing."""
+"""The fewest examples of a probe: with less, a held-out R2 is mostly noise."""
 
 
 def checked_target(target: Tensor | np.ndarray | Sequence[float], examples: int) -> Float[np.ndarray, " examples"]:

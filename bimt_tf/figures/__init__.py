@@ -1,1 +1,1 @@
-"""Matplotlib figures of analysis results; nothing is computed, saved or shown here."""
+"""Matplotlib figures of analysis results. The caller saves or shows them."""

@@ -1,1 +1,1 @@
-"""Tasks: the data, the loss, the model and the presets of one task a file."""
+"""Tasks. Each file holds the data, the loss, the model and the presets of one task."""

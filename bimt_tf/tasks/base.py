@@ -77,7 +77,7 @@ class Task(ABC):
 
     kind: ClassVar[Literal["regression", "classification"]] = "regression"
     pretrained: ClassVar[bool] = False
-    """whether the model is one of Hugging Face's, which a run then gives back as such"""
+    """whether the model is one of Hugging Face's; a run then saves it in their format too"""
 
     name: str
     summary: str

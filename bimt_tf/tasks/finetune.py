@@ -49,7 +49,7 @@ class FinetuneOptions:
 
 @dataclass(frozen=True)
 class PretrainedOptions:
-    """Nothing: a pretrained model has its sizes."""
+    """No options, since a pretrained model has its sizes."""
 
 
 @dataclass(frozen=True)

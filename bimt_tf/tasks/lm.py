@@ -85,7 +85,7 @@ class Language(Classification):
         return super().reported(options, outputs.flatten(0, -2), targets.flatten())
 
     def labels(self, options: Any) -> Mapping[str, list[str]]:
-        """Nothing: a vocabulary is no population."""
+        """No labels, since a vocabulary is no population of neurons."""
         return {}
 
 

@@ -115,7 +115,7 @@ class GroupTransformer(Classification):
         return super().reported(options, self._logits(options, outputs), targets)
 
     def labels(self, options: Any) -> Mapping[str, list[str]]:
-        """Nothing: a vocabulary is no population."""
+        """No labels, since a vocabulary is no population of neurons."""
         return {}
 
     def classes(self, options: Any) -> list[str]:

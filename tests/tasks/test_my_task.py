@@ -31,7 +31,7 @@ def test_a_config_is_made_of_it(task, monkeypatch):
     monkeypatch.setattr(reading, "find_task", lambda name: task)
     config = reading.make("sine-and-product", overrides={"data": {"samples": 40}})
     assert (config.preset, config.data.samples, config.model.hidden) == ("best", 40, (20, 20))
-    assert config.training.steps == 5_000 and config.training.lam == ((0.0, 0.001),)
+    assert config.training.steps == 5_000 and config.training.lam == ((0.0, 0.003),)
     assert reading.sentences(task.Options).keys() == {"samples", "train_share"}
     with pytest.raises(InputError, match="samples"):
         task.Options(samples=-1)
