@@ -112,7 +112,7 @@ def _divergence(options: FinetuneOptions, outputs: Tensor, targets: Tensor) -> T
 
     before = _original(options.model, outputs.dtype, outputs.device)
     with torch.no_grad():
-        wanted = before(targets[:, :-1]).log_softmax(-1)
+        wanted: Tensor = before(targets[:, :-1]).log_softmax(-1)
     return (wanted.exp() * (wanted - outputs.log_softmax(-1))).sum(-1).mean()
 
 
