@@ -9,6 +9,7 @@ bimt.bake_()                              # at the end: neurons into slot order
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -18,14 +19,14 @@ from torch import Tensor, nn
 from bimt_tf.adapters import homes, wire
 from bimt_tf.core import cost
 from bimt_tf.core.bake import bake_
-from bimt_tf.core.coefficient import Coefficient, Reduction, scales
+from bimt_tf.core.coefficient import Coefficient, Reduction, coefficients, scales
 from bimt_tf.core.cost import Charged
 from bimt_tf.core.geometry import Geometry
 from bimt_tf.core.layout import Layout
 from bimt_tf.core.placement import Placement
 from bimt_tf.core.search import Method, SwapReport, search
 from bimt_tf.core.wiring import Wiring
-from bimt_tf.errors import InputError
+from bimt_tf.errors import InputError, unknown
 
 __all__ = ["BIMT"]
 
@@ -77,12 +78,29 @@ class BIMT:
     @property
     def places(self) -> dict[str, Float[Tensor, "neurons dims"]]:
         """Every neuron's coordinates (lengths): those of the slot it occupies. float64, CPU."""
-        return {name: self._coordinates[name][slots] for name, slots in self.layout.slots.items()}
+        return self._places(self._coordinates)
 
-    def coefficients(self) -> dict[str, Tensor]:
-        """Charged parameter -> what each of its entries pays per unit of |w| (cost.py); the parameter's shape."""
-        made = (c if isinstance(c, Tensor) else c.whole() for _, c in self._weights())
-        return dict(zip(self._scales, made, strict=True))
+    def _places(self, coordinates: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: coordinates[name][slots] for name, slots in self.layout.slots.items()}
+
+    def coefficients(self, width: float | None = None) -> dict[str, Tensor]:
+        """Charged parameter -> what each of its entries pays per unit of |w| (cost.py); the parameter's shape.
+
+        Args:
+            width: A in the place of ``geometry.width`` (a length); 0 gives the coefficients of a plain L1 penalty.
+
+        Raises:
+            InputError: for a width that is negative or not finite.
+        """
+        if width is None:
+            made = (c if isinstance(c, Tensor) else c.whole() for _, c in self._weights())
+            return dict(zip(self._scales, made, strict=True))
+        geometry = replace(self.geometry, width=width)
+        with torch.inference_mode(False), torch.no_grad():
+            found = coefficients(
+                self.wiring, geometry, self._places(geometry.coordinates(self.wiring)), self._scales, self.parameters
+            )
+            return {name: c.whole() for name, c in found.items()}
 
     def cost(self) -> Float[Tensor, ""]:
         """The connection cost (Eqs. 3 and 4), differentiable in the weights."""
@@ -96,19 +114,41 @@ class BIMT:
         """The proximal step of ``lam * cost()`` after ``optimizer.step()``: exact zeros (cost.py)."""
         cost.shrink_(self._weights(), lam, optimizer)
 
-    def placement(self) -> Placement:
-        """The placement problem of the present weights, for searches and measurements."""
-        return Placement.of(self.wiring, self.geometry, self._coordinates, self._scales, self.parameters)
+    def placement(self, weights: Mapping[str, Tensor] | None = None) -> Placement:
+        """The placement problem of the present weights, for searches and measurements.
 
-    def swap(self, method: Method = "assignment", top_k: int = 30) -> SwapReport:
+        Args:
+            weights: parameter -> a tensor of its shape, read in the place of the parameter's own values. What a weight
+                pays is then that of these tensors; parameters that are not named are read from the model.
+
+        Raises:
+            InputError: for a name or a shape that is not the model's, or weights that are not finite.
+        """
+        read = self.parameters
+        return Placement.of(
+            self.wiring, self.geometry, self._coordinates, self._scales, {**read, **_in_place_of(read, weights or {})}
+        )
+
+    def swap(
+        self,
+        method: Method = "assignment",
+        top_k: int = 30,
+        *,
+        weights: Mapping[str, Tensor] | None = None,
+    ) -> SwapReport:
         """Move neurons to shorten the wiring (Section 2.2); no weight changes and the cost never rises.
 
         Args:
             method: "assignment" (exact per population, swept to a fixed point) or "greedy" (the paper's Step 3).
             top_k: the paper's k, for "greedy".
+            weights: parameter -> a tensor of its shape that the search sees in the place of the parameter (as
+                :meth:`placement` takes it): effective weights, for example. The report's costs are then theirs.
+
+        Raises:
+            InputError: for an unknown method, a bad ``top_k``, weights that do not fit or are not finite.
         """
         self.layout.check(self.wiring)
-        self.layout, report = search(self.placement(), self.layout, method, top_k)
+        self.layout, report = search(self.placement(weights), self.layout, method, top_k)
         return report
 
     def bake_(self, optimizer: torch.optim.Optimizer | None = None) -> dict[str, Int64[Tensor, "slots"]]:
@@ -157,14 +197,20 @@ class BIMT:
 
     def _coefficients(self, parameters: Mapping[str, Tensor]) -> Sequence[Tensor | Coefficient]:
         """Of everything charged: whole for a small model, as coordinates for a large one."""
-        places = self.places
-        charged = {wired.parameter: wired for wired in self.wiring.wired if wired.parameter in self._scales}
-        made = [
-            Coefficient.of(charged[name], self.geometry, places, scale, parameters[name])
-            for name, scale in self._scales.items()
-        ]
-        small = sum(wired.numel for wired in charged.values()) <= CACHED_ENTRIES
+        made = list(coefficients(self.wiring, self.geometry, self.places, self._scales, parameters).values())
+        small = sum(parameters[name].numel() for name in self._scales) <= CACHED_ENTRIES
         return [c.whole() for c in made] if small else made
+
+
+def _in_place_of(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """``weights``, once each is found to have the name and the shape of a parameter."""
+    for name, tensor in weights.items():
+        if name not in parameters:
+            raise unknown("parameter in weights", name, parameters)
+        if not isinstance(tensor, Tensor) or tensor.shape != parameters[name].shape:
+            found = list(tensor.shape) if isinstance(tensor, Tensor) else f"a {type(tensor).__name__}"
+            raise InputError(f"weights[{name!r}] must be a tensor {list(parameters[name].shape)}, found {found}")
+    return weights
 
 
 class _Cached(NamedTuple):

@@ -311,3 +311,58 @@ def test_a_foreign_model_is_wired_by_hand():
     with pytest.raises(InputError, match=r"Wiring.from_table\(\{'weight': '\? \?', 'bias': '\?'\}"):
         BIMT(layer)
     assert wire(nn.Sequential(layer)).populations.keys() == {"input", "output"}
+
+
+def test_coefficients_under_another_width_are_those_of_a_bimt_of_that_width():
+    model = transformer()
+    bimt = shuffled(model, 1, geometry=Geometry(1.5, 0.3, "l2"))
+    kept = bimt.coefficients()
+    for width in (0.0, 1.5, 4.0):
+        other = BIMT(model, Geometry(width, 0.3, "l2"), layout=bimt.layout).coefficients()
+        found = bimt.coefficients(width=width)
+        assert found.keys() == other.keys() and all(torch.equal(c, other[name]) for name, c in found.items())
+        assert all(c.shape == model.get_parameter(name).shape for name, c in found.items())
+    assert all(torch.equal(c, kept[name]) for name, c in bimt.coefficients().items())
+    with pytest.raises(InputError, match="width must be at least 0, found -1"):
+        bimt.coefficients(width=-1)
+
+
+@pytest.mark.parametrize("method", ["assignment", "greedy"])
+def test_a_swap_sees_the_weights_it_is_given_and_leaves_the_models(method):
+    model, other = transformer(), transformer(seed=7)
+    before = copy.deepcopy(model.state_dict())
+    bimt, expected = shuffled(model, 2), shuffled(other, 2)
+    report = bimt.swap(method, 5, weights={name: p.detach() for name, p in other.named_parameters()})
+    assert report == expected.swap(method, 5) and slots(bimt) == slots(expected)
+    assert all(torch.equal(p, before[name]) for name, p in model.state_dict().items())
+    own = shuffled(model, 2)
+    own.swap(method, 5)
+    assert slots(own) != slots(bimt)
+
+
+def test_weights_not_named_are_the_models():
+    model = transformer()
+    bimt = shuffled(model, 2)
+    doubled = bimt.placement({"blocks.0.mlp.W_in": 2 * model.blocks[0].mlp.W_in})
+    with torch.no_grad():
+        model.blocks[0].mlp.W_in.mul_(2)
+    own = {name: s.numpy() for name, s in bimt.layout.slots.items()}
+    assert doubled.cost(own) == bimt.placement().cost(own)
+
+
+@pytest.mark.parametrize(
+    ("weights", "says"),
+    [
+        ({"embed.W_e": torch.zeros(2, 5)}, r"unknown parameter in weights 'embed.W_e'; did you mean 'embed.W_E'"),
+        ({"embed.W_E": torch.zeros(5, 2)}, r"weights\['embed.W_E'\] must be a tensor \[2, 5\], found \[5, 2\]"),
+        ({"embed.W_E": [[0.0] * 5] * 2}, r"must be a tensor \[2, 5\], found a list"),
+        ({"embed.W_E": torch.full((2, 5), torch.nan)}, "not finite"),
+    ],
+    ids=range(4),
+)
+def test_weights_that_do_not_fit_are_refused(weights, says):
+    bimt = shuffled(transformer(), 2)
+    kept = slots(bimt)
+    with pytest.raises(InputError, match=says):
+        bimt.swap(weights=weights)
+    assert slots(bimt) == kept

@@ -23,7 +23,7 @@ from bimt_tf.core.population import Attachment, Connection
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import unknown
 
-__all__ = ["Coefficient", "Index", "Reduction", "scales"]
+__all__ = ["Coefficient", "Index", "Reduction", "coefficients", "scales"]
 
 
 Reduction = Literal["sum", "mean"]
@@ -97,6 +97,29 @@ class Coefficient:
         """All of them: a tensor of the parameter's shape."""
         found = self.block(())
         return found if self.target is None else found.contiguous()
+
+
+def coefficients(
+    wiring: Wiring,
+    geometry: Geometry,
+    places: Mapping[str, Float[Tensor, "neurons dims"]],
+    scale: Mapping[str, float],
+    parameters: Mapping[str, Tensor],
+) -> dict[str, Coefficient]:
+    """Charged parameter -> its coefficient, in its dtype and on its device.
+
+    Args:
+        wiring: what joins what.
+        geometry: how long a wire between two places is.
+        places: population -> its neurons' coordinates in that geometry (lengths, float64).
+        scale: charged parameter -> the factor of its lengths (:func:`scales`).
+        parameters: the model's tensors by name; their values are not read.
+    """
+    charged = {wired.parameter: wired for wired in wiring.wired}
+    return {
+        name: Coefficient.of(charged[name], geometry, places, factor, parameters[name])
+        for name, factor in scale.items()
+    }
 
 
 def _blocks(shape: tuple[int, ...], most: int) -> Iterator[Index]:
