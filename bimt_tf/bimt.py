@@ -8,9 +8,7 @@ bimt.bake_()                              # at the end: neurons into slot order
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
 
 import torch
 from jaxtyping import Float, Int64
@@ -19,25 +17,24 @@ from torch import Tensor, nn
 from bimt_tf.adapters import homes, wire
 from bimt_tf.core import cost
 from bimt_tf.core.bake import bake_
-from bimt_tf.core.coefficient import Coefficient, Reduction, coefficients, scales
+from bimt_tf.core.charged import ChargedWeights
+from bimt_tf.core.coefficient import Reduction
 from bimt_tf.core.cost import Charged
 from bimt_tf.core.geometry import Geometry
 from bimt_tf.core.layout import Layout
-from bimt_tf.core.placement import Placement
+from bimt_tf.core.placement import Placement, in_place_of
 from bimt_tf.core.search import Method, SwapReport, search
 from bimt_tf.core.wiring import Wiring
-from bimt_tf.errors import InputError, unknown
+from bimt_tf.errors import InputError
 
 __all__ = ["BIMT"]
-
-CACHED_ENTRIES = 2**22
-"""Up to this many entries coefficients are kept as tensors between steps; beyond, coordinates alone are (cost.py)."""
 
 
 class BIMT:
     """Brain-Inspired Modular Training of ``model``: connection cost, swaps, baking.
 
-    Holds no weights of its own, registers nothing on the model and leaves global state alone.
+    Holds no weights of its own, registers nothing on the model and leaves global state alone. What it was made with
+    stays; only :attr:`layout` may be assigned.
 
     Args:
         model: any module that ``wire`` knows, or that ``wiring`` describes.
@@ -58,17 +55,48 @@ class BIMT:
         reduction: Reduction = "mean",
         layout: Layout | None = None,
     ) -> None:
-        self.model = model
+        self._model, self._reduction = model, reduction
         self._homes = homes(model)  # found once, as walking a model takes its time
-        self.geometry = geometry if geometry is not None else Geometry()
-        self.wiring = wiring if wiring is not None else wire(model)
-        self.reduction: Reduction = reduction
-        self.wiring.check(self.parameters)
-        self.layout = layout if layout is not None else Layout.identity(self.wiring)
-        self._scales = scales(self.wiring, reduction)
-        self._coordinates = self.geometry.coordinates(self.wiring)
-        self._cached: _Cached | None = None
-        self.layout.check(self.wiring)
+        wiring = wiring if wiring is not None else wire(model)
+        wiring.check(self.parameters)
+        self._charged = ChargedWeights(wiring, geometry if geometry is not None else Geometry(), reduction)
+        self.layout = layout if layout is not None else Layout.identity(wiring)
+
+    @property
+    def model(self) -> nn.Module:
+        """The module that is trained; it holds the weights."""
+        return self._model
+
+    @property
+    def wiring(self) -> Wiring:
+        """The model's populations, and which parameter joins which of them."""
+        return self._charged.wiring
+
+    @property
+    def geometry(self) -> Geometry:
+        """Where the slots are, and how long a wire between two of them is."""
+        return self._charged.geometry
+
+    @property
+    def reduction(self) -> Reduction:
+        """Whether the cost sums over the weights of a linear layer, or takes their mean."""
+        return self._reduction
+
+    @property
+    def layout(self) -> Layout:
+        """Which slot each neuron occupies. Neurons are moved by assigning another layout.
+
+        Raises:
+            InputError: on assigning what is no layout of the wiring.
+        """
+        return self._layout
+
+    @layout.setter
+    def layout(self, layout: Layout) -> None:
+        if not isinstance(layout, Layout):
+            raise InputError(f"bimt.layout must be a Layout, found a {type(layout).__name__}; Layout(slots) makes one")
+        layout.check(self.wiring)
+        self._layout = layout
 
     @property
     def parameters(self) -> dict[str, nn.Parameter]:
@@ -78,13 +106,10 @@ class BIMT:
     @property
     def places(self) -> dict[str, Float[Tensor, "neurons dims"]]:
         """Every neuron's coordinates (lengths): those of the slot it occupies. float64, CPU."""
-        return self._places(self._coordinates)
-
-    def _places(self, coordinates: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {name: coordinates[name][slots] for name, slots in self.layout.slots.items()}
+        return self.layout.places(self._charged.coordinates)
 
     def coefficients(self, width: float | None = None) -> dict[str, Tensor]:
-        """Charged parameter -> what each of its entries pays per unit of |w| (cost.py); the parameter's shape.
+        """Charged parameter -> what each of its entries pays per unit of |w|; a tensor of the parameter's shape.
 
         Args:
             width: A in the place of ``geometry.width`` (a length); 0 gives the coefficients of a plain L1 penalty.
@@ -92,134 +117,100 @@ class BIMT:
         Raises:
             InputError: for a width that is negative or not finite.
         """
-        if width is None:
-            made = (c if isinstance(c, Tensor) else c.whole() for _, c in self._weights())
-            return dict(zip(self._scales, made, strict=True))
-        geometry = replace(self.geometry, width=width)
-        with torch.inference_mode(False), torch.no_grad():
-            found = coefficients(
-                self.wiring, geometry, self._places(geometry.coordinates(self.wiring)), self._scales, self.parameters
-            )
-            return {name: c.whole() for name, c in found.items()}
+        return self._charged.coefficients(self.layout, self.parameters, width)
 
     def cost(self) -> Float[Tensor, ""]:
         """The connection cost (Eqs. 3 and 4), differentiable in the weights."""
         return cost.total(self._weights())
 
     def add_cost_grad_(self, lam: float) -> None:
-        """Add the gradient of ``lam * cost()`` to every ``.grad`` in place, without autograd; after backward."""
+        """Add the gradient of ``lam * cost()`` to every ``.grad`` in place, without autograd; after backward.
+
+        Raises:
+            InputError: for a lambda that is negative or not finite.
+        """
         cost.add_gradient_(self._weights(), lam)
 
     def shrink_(self, lam: float, optimizer: torch.optim.Optimizer) -> None:
-        """The proximal step of ``lam * cost()`` after ``optimizer.step()``: exact zeros (cost.py)."""
+        """The proximal step of ``lam * cost()`` after ``optimizer.step()``: exact zeros (cost.py).
+
+        Raises:
+            InputError: for a lambda that is negative or not finite, or an optimizer that lacks a charged parameter.
+        """
         cost.shrink_(self._weights(), lam, optimizer)
 
     def placement(self, weights: Mapping[str, Tensor] | None = None) -> Placement:
         """The placement problem of the present weights, for searches and measurements.
 
         Args:
-            weights: parameter -> a tensor of its shape, read in the place of the parameter's own values. What a weight
-                pays is then that of these tensors; parameters that are not named are read from the model.
+            weights: parameter -> a tensor of its shape, read in the place of the parameter's own values (effective
+                weights, for example); parameters that are not named are read from the model.
 
         Raises:
             InputError: for a name or a shape that is not the model's, or weights that are not finite.
         """
-        read = self.parameters
-        return Placement.of(
-            self.wiring, self.geometry, self._coordinates, self._scales, {**read, **_in_place_of(read, weights or {})}
-        )
+        read = self.parameters if weights is None else in_place_of(self.parameters, weights)
+        charged = self._charged
+        return Placement.of(self.wiring, self.geometry, charged.coordinates, charged.scales, read)
 
     def swap(
-        self,
-        method: Method = "assignment",
-        top_k: int = 30,
-        *,
-        weights: Mapping[str, Tensor] | None = None,
+        self, method: Method = "assignment", top_k: int = 30, *, weights: Mapping[str, Tensor] | None = None
     ) -> SwapReport:
         """Move neurons to shorten the wiring (Section 2.2); no weight changes and the cost never rises.
 
         Args:
             method: "assignment" (exact per population, swept to a fixed point) or "greedy" (the paper's Step 3).
             top_k: the paper's k, for "greedy".
-            weights: parameter -> a tensor of its shape that the search sees in the place of the parameter (as
-                :meth:`placement` takes it): effective weights, for example. The report's costs are then theirs.
+            weights: what the search sees in the place of parameters, as :meth:`placement` takes it; the costs of the
+                report are then theirs.
 
         Raises:
-            InputError: for an unknown method, a bad ``top_k``, weights that do not fit or are not finite.
+            InputError: for an unknown method, a bad ``top_k``, or weights that do not fit or are not finite.
         """
-        self.layout.check(self.wiring)
-        self.layout, report = search(self.placement(weights), self.layout, method, top_k)
+        self._layout, report = search(self.placement(weights), self.layout, method, top_k)
         return report
 
     def bake_(self, optimizer: torch.optim.Optimizer | None = None) -> dict[str, Int64[Tensor, "slots"]]:
         """Move neurons physically into slot order where that leaves the model's function unchanged.
 
-        Give the optimizer if training goes on: its moments move too. Inputs, outputs and other populations
-        without that symmetry keep their slots in the layout.
+        Inputs, outputs and other populations without that symmetry keep their slots in the layout.
+
+        Args:
+            optimizer: to be given if training goes on: its moments move too.
 
         Returns:
             Baked population -> the order applied: new position -> old neuron.
+
+        Raises:
+            InputError: when the optimizer holds none of the parameters.
         """
-        self.layout.check(self.wiring)
         self.layout, orders = bake_(self.wiring, self.layout, self.parameters, optimizer)
         return orders
 
     def state_dict(self) -> dict[str, Tensor]:
         """The layout as tensors: ``slots.<population>`` -> int64 [neurons]. Weights are the model's own."""
-        return {f"slots.{name}": slots.clone() for name, slots in self.layout.slots.items()}
+        return {f"slots.{name}": slots for name, slots in self.layout.slots.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restore what :meth:`state_dict` gave; raises InputError if it is of another model."""
+        """Restore what :meth:`state_dict` gave.
+
+        Raises:
+            InputError: for the state of another model, or one that is no layout; nothing has changed then.
+        """
         for key in state:
             if not key.startswith("slots."):
                 raise InputError(f"a BIMT state holds 'slots.<population>' only, found {key!r}")
-        layout = Layout(
-            {
-                key.removeprefix("slots."): s.to("cpu", copy=True) if isinstance(s, Tensor) else s
-                for key, s in state.items()
-            }
+        self.layout = Layout({key.removeprefix("slots."): slots for key, slots in state.items()})
+
+    def __repr__(self) -> str:
+        populations = self.wiring.populations
+        neurons = sum(p.size for p in populations.values())
+        weights = sum(c.numel for c in self.wiring.connections)
+        return (
+            f"BIMT({type(self.model).__name__}, {len(populations)} populations, {neurons:,} neurons, "
+            f"{weights:,} weights, {self.geometry!r}, reduction={self.reduction!r})"
         )
-        layout.check(self.wiring)
-        self.layout = layout
 
     def _weights(self) -> Iterator[Charged]:
-        """(parameter, coefficient) of everything charged; coefficients are remade when the layout changed."""
-        parameters = self.parameters
-        like = next(iter(parameters.values()))
-        slots = tuple(self.layout.slots.values())
-        # an inference tensor counts no versions: its coefficients are made anew each time
-        version = (*(object() if s.is_inference() else s._version for s in slots), like.device, like.dtype)
-        if self._cached is None or self._cached.version != version or not _same(self._cached.slots, slots):
-            self.layout.check(self.wiring)
-            with torch.inference_mode(False), torch.no_grad():  # what is kept must serve a later backward pass
-                self._cached = _Cached(slots, version, self._coefficients(parameters))
-        yield from zip((parameters[name] for name in self._scales), self._cached.coefficients, strict=True)
-
-    def _coefficients(self, parameters: Mapping[str, Tensor]) -> Sequence[Tensor | Coefficient]:
-        """Of everything charged: whole for a small model, as coordinates for a large one."""
-        made = list(coefficients(self.wiring, self.geometry, self.places, self._scales, parameters).values())
-        small = sum(parameters[name].numel() for name in self._scales) <= CACHED_ENTRIES
-        return [c.whole() for c in made] if small else made
-
-
-def _in_place_of(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """``weights``, once each is found to have the name and the shape of a parameter."""
-    for name, tensor in weights.items():
-        if name not in parameters:
-            raise unknown("parameter in weights", name, parameters)
-        if not isinstance(tensor, Tensor) or tensor.shape != parameters[name].shape:
-            found = list(tensor.shape) if isinstance(tensor, Tensor) else f"a {type(tensor).__name__}"
-            raise InputError(f"weights[{name!r}] must be a tensor {list(parameters[name].shape)}, found {found}")
-    return weights
-
-
-class _Cached(NamedTuple):
-    """Coefficients, and the layout (its very tensors and their versions), device and dtype they were made for."""
-
-    slots: tuple[Tensor, ...]
-    version: tuple[object, ...]
-    coefficients: Sequence[Tensor | Coefficient]
-
-
-def _same(these: tuple[Tensor, ...], those: tuple[Tensor, ...]) -> bool:
-    return len(these) == len(those) and all(a is b for a, b in zip(these, those, strict=True))
+        """(parameter, coefficients) of everything charged."""
+        return self._charged.pairs(self.layout, self.parameters)

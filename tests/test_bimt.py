@@ -152,7 +152,7 @@ def test_state_dict_round_trip():
     state = bimt.state_dict()
     assert set(state) == {f"slots.{name}" for name in bimt.wiring.populations}
     cost, kept = bimt.cost().item(), slots(bimt)
-    bimt.layout.slots["residual"].copy_(torch.arange(5).flip(0))
+    bimt.layout = Layout(bimt.layout.slots | {"residual": torch.arange(5).flip(0)})
     assert {name.removeprefix("slots."): s.tolist() for name, s in state.items()} == kept  # a copy
     other = BIMT(transformer())
     other.load_state_dict(state)
@@ -189,39 +189,82 @@ def test_states_that_do_not_fit_are_refused_and_change_nothing(state, says):
     assert slots(bimt) == kept
 
 
-@pytest.mark.parametrize("use", ["cost", "add_cost_grad_", "swap", "bake_", "BIMT"])
-def test_a_layout_that_mixes_heads_is_refused_wherever_it_is_used(use):
-    model = transformer()
-    bimt = BIMT(model)
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        (
+            lambda slots: Layout(slots | {"blocks.0.qk": torch.tensor([3, 1, 2, 0, 4, 5])}),
+            "mix neurons of different heads",
+        ),
+        (lambda slots: Layout({"residual": slots["residual"]}), "no slots for population"),
+        (lambda slots: slots, r"must be a Layout, found a dict; Layout\(slots\) makes one"),
+    ],
+    ids=range(3),
+)
+def test_a_layout_that_does_not_fit_is_refused_where_it_is_assigned(made, says):
+    bimt = shuffled(transformer(), 1)
+    kept, cost = bimt.layout, bimt.cost().item()
+    with pytest.raises(InputError, match=says):
+        bimt.layout = made(kept.slots)
+    assert bimt.layout is kept and bimt.cost().item() == cost
+    with pytest.raises(InputError, match=says):
+        BIMT(bimt.model, layout=made(kept.slots))
+
+
+def test_coefficients_are_kept_while_the_layout_is_the_same():
+    bimt = shuffled(transformer(), 1)
     bimt.cost()
-    bimt.layout.slots["blocks.0.qk"][[0, 3]] = bimt.layout.slots["blocks.0.qk"][[3, 0]]
-    with pytest.raises(InputError, match="mix neurons of different heads"):
-        if use == "BIMT":
-            BIMT(model, layout=bimt.layout)
-        elif use == "add_cost_grad_":
-            bimt.add_cost_grad_(0.1)
-        else:
-            getattr(bimt, use)()
+    kept = bimt._charged._kept
+    bimt.add_cost_grad_(0.1)
+    bimt.coefficients()["embed.W_E"].zero_()  # a copy
+    assert bimt._charged._kept is kept
+    copied = pickle.loads(pickle.dumps(bimt))
+    again = copied._charged._kept
+    assert copied.cost().item() == bimt.cost().item() and copied._charged._kept is again
+    bimt.layout = exchanged(bimt, "residual")
+    bimt.cost()
+    assert bimt._charged._kept is not kept
 
 
-def test_the_cost_sees_edits_of_the_layout():
+def test_a_bimt_says_what_it_holds():
+    assert repr(BIMT(transformer(), Geometry(1.5, 0.3, "l2"), reduction="sum")) == (
+        "BIMT(RegressionTransformer, 9 populations, 41 neurons, 340 weights, "
+        "Geometry(width=1.5, layer_gap=0.3, norm='l2'), reduction='sum')"
+    )
+
+
+@pytest.mark.parametrize("name", ["model", "wiring", "geometry", "reduction"])
+def test_what_a_bimt_was_made_with_stays(name):
+    bimt = BIMT(transformer())
+    with pytest.raises(AttributeError):
+        setattr(bimt, name, getattr(bimt, name))
+
+
+def exchanged(bimt: BIMT, population: str) -> Layout:
+    """The layout with the first two neurons of a population in each other's slots."""
+    slots = bimt.layout.slots
+    slots[population][[0, 1]] = slots[population][[1, 0]]
+    return Layout(slots)
+
+
+def test_the_cost_follows_the_layout():
     model = transformer()
     bimt = shuffled(model, 2)
     wires = transformer_wires(model)
     seen = [bimt.cost().item()]
-    bimt.layout.slots["residual"][[0, 1]] = bimt.layout.slots["residual"][[1, 0]]  # in place
+    bimt.layout = exchanged(bimt, "residual")
     seen.append(bimt.cost().item())
-    bimt.layout.slots["blocks.1.mlp"] = bimt.layout.slots["blocks.1.mlp"].flip(0)  # an entry replaced
+    bimt.layout = Layout(bimt.layout.slots | {"blocks.1.mlp": bimt.layout.slots["blocks.1.mlp"].flip(0)})
     assert bimt.cost().item() == pytest.approx(loop_cost(wires, slots(bimt), Space()), rel=1e-12)
     seen.append(bimt.cost().item())
-    bimt.layout = Layout.identity(bimt.wiring)  # the layout replaced
+    bimt.layout = Layout.identity(bimt.wiring)
     assert bimt.cost().item() == pytest.approx(loop_cost(wires, slots(bimt), Space()), rel=1e-12)
     seen.append(bimt.cost().item())
     bimt.swap()
     assert bimt.cost().item() == pytest.approx(loop_cost(wires, slots(bimt), Space()), rel=1e-12)
     seen.append(bimt.cost().item())
     assert len({round(cost, 9) for cost in seen}) == len(seen)
-    bimt.layout.slots["residual"][[0, 1]] = bimt.layout.slots["residual"][[1, 0]]
+    bimt.layout = exchanged(bimt, "residual")
     for p in model.parameters():
         p.grad = None
     bimt.add_cost_grad_(1.0)
@@ -242,19 +285,22 @@ def test_the_cost_sees_edits_and_moves_of_the_model():
     model.float()
     assert bimt.cost().dtype == torch.float32 and bimt.cost().item() == pytest.approx(2 * before, rel=1e-5)
     model.double()
+    assert bimt.cost().dtype == F64 and bimt.cost().item() == pytest.approx(2 * before, rel=1e-5)
+    model.unembed.half()  # one module of them alone
+    charged = dict(model.named_parameters())
+    assert all(c.dtype == charged[name].dtype for name, c in bimt.coefficients().items())
+    model.double()
     model.embed.W_E = nn.Parameter(torch.zeros_like(model.embed.W_E))
     assert bimt.cost().item() < 2 * before
 
 
 def test_a_large_model_keeps_coordinates_in_the_place_of_coefficients(monkeypatch):
-    import bimt_tf.bimt
-
     model = transformer()
     kept = shuffled(model, 1)
-    monkeypatch.setattr(bimt_tf.bimt, "CACHED_ENTRIES", 10)
+    monkeypatch.setattr("bimt_tf.core.charged.KEPT_WHOLE", 10)
     made = shuffled(model, 1)
     assert made.cost().item() == pytest.approx(kept.cost().item(), rel=1e-14)
-    ends = [end for c in made._cached.coefficients for end in (c.source, c.target) if end is not None]
+    ends = [end for c in made._charged._kept.coefficients for end in (c.source, c.target) if end is not None]
     neurons = sum(p.size for p in made.wiring.populations.values())
     assert all(end.numel() == end.untyped_storage().nbytes() // end.element_size() <= neurons for end in ends)
     expected = kept.coefficients()
@@ -278,7 +324,7 @@ def test_a_cost_logged_without_autograd_does_not_harm_the_next_step(guard):
     with guard():  # layout and coordinates are inference tensors
         made = shuffled(model, 1)
         made.cost()
-    made.layout.slots["residual"] = made.layout.slots["residual"].flip(0)
+    made.layout = exchanged(made, "residual")
     made.cost().backward()
 
 

@@ -43,8 +43,8 @@ def bake_(
         if all(p.bakeable for p in group):
             orders |= _orders(group, layout)
     if optimizer is not None:
-        held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        if not any(id(parameters[wired.parameter]) in held for wired in wiring.wired):
+        held = {p for group in optimizer.param_groups for p in group["params"]}
+        if not any(parameters[wired.parameter] in held for wired in wiring.wired):
             raise InputError("the optimizer holds none of the model's parameters: its moments cannot be moved")
     with torch.no_grad():
         for wired in wiring.wired:
@@ -56,8 +56,8 @@ def bake_(
             gradient = [] if parameter.grad is None else [parameter.grad]
             for tensor in (parameter, *gradient, *companions):
                 tensor.copy_(_reordered(wired, tensor, orders))
-    slots = {name: s[orders[name]] if name in orders else s.clone() for name, s in layout.slots.items()}
-    return Layout(slots), orders
+    slots = layout.slots
+    return Layout({name: s[orders[name]] if name in orders else s for name, s in slots.items()}), orders
 
 
 def _orders(group: tuple[Population, ...], layout: Layout) -> dict[str, Int64[Tensor, "slots"]]:
@@ -66,7 +66,7 @@ def _orders(group: tuple[Population, ...], layout: Layout) -> dict[str, Int64[Te
     heads = torch.arange(len(segments)) if group[0].anchored else segments.argsort()  # new position -> old head
     orders = {}
     for p in group:
-        free = layout.slots[p.name].reshape(p.heads, p.head_size)[:, p.pinned :].argsort(dim=1) + p.pinned
+        free = torch.tensor(layout.of(p.name)).reshape(p.heads, p.head_size)[:, p.pinned :].argsort(dim=1) + p.pinned
         inside = torch.cat([torch.arange(p.pinned).expand(p.heads, -1), free], dim=1)
         orders[p.name] = (torch.arange(p.heads)[:, None] * p.head_size + inside)[heads].flatten()
     return orders

@@ -113,9 +113,9 @@ def shrink_(weights: Iterable[Charged], lam: float, optimizer: torch.optim.Optim
         InputError: if the optimizer does not hold every charged parameter that requires a gradient.
     """
     require_non_negative("lam", lam)
-    group_of = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    group_of = {p: group for group in optimizer.param_groups for p in group["params"]}
     trained = [(p, c) for p, c in weights if p.requires_grad]
-    if any(id(p) not in group_of for p, _ in trained):
+    if any(p not in group_of for p, _ in trained):
         raise InputError("the optimizer does not hold every parameter that the connection cost charges")
     if lam == 0:
         return
@@ -124,7 +124,7 @@ def shrink_(weights: Iterable[Charged], lam: float, optimizer: torch.optim.Optim
             members = [
                 (p, c)
                 for p, c in trained
-                if group_of[id(p)] is group and ("exp_avg_sq" in optimizer.state.get(p, {})) is adaptive
+                if group_of[p] is group and ("exp_avg_sq" in optimizer.state.get(p, {})) is adaptive
             ]
             if members:
                 _shrink_group_(members, lam, group, [optimizer.state[p] for p, _ in members] if adaptive else None)

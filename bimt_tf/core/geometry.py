@@ -29,7 +29,7 @@ Shape = Literal["line", "grid", "ring"] | tuple[int, int] | Tensor
 CENTRE = 0.5  # where a population with fewer dimensions than another stands in the missing ones
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Geometry:
     """Slot coordinates and the length of a wire.
 
@@ -51,6 +51,14 @@ class Geometry:
         require_non_negative("layer_gap", self.layer_gap)
         if self.norm not in ("l1", "l2"):
             raise unknown("norm", str(self.norm), ("l1", "l2"))
+
+    def __repr__(self) -> str:
+        shapes = {
+            name: f"<coordinates {list(shape.shape)}>" if isinstance(shape, Tensor) else repr(shape)
+            for name, shape in self.shapes.items()
+        }
+        said = f", shapes={{{', '.join(f'{name!r}: {shape}' for name, shape in shapes.items())}}}" if shapes else ""
+        return f"Geometry(width={self.width}, layer_gap={self.layer_gap}, norm={self.norm!r}{said})"
 
     def coordinates(self, wiring: Wiring) -> dict[str, Float[Tensor, "slots dims"]]:
         """Slot coordinates of every population as lengths, in float64; all have the same number of dimensions."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +16,9 @@ from torch import Tensor
 from bimt_tf.core.geometry import Geometry
 from bimt_tf.core.population import Connection, Population
 from bimt_tf.core.wiring import Wiring
-from bimt_tf.errors import InputError
+from bimt_tf.errors import InputError, unknown
 
-__all__ = ["STRICT", "Placement", "Slots", "movable_groups"]
+__all__ = ["STRICT", "Placement", "Slots", "in_place_of", "movable_groups"]
 
 
 Slots = dict[str, np.ndarray]
@@ -35,7 +34,8 @@ class Placement:
 
     ``strength[p, q]`` is the summed scale * |w| [neurons of p, neurons of q], ``distance[p, q]`` [slots, slots], both
     for (p, q) and (q, p); ``score[p]`` the summed |in| + |out| weights of each neuron (Eq. 5); ``constant`` what
-    does not depend on the layout.
+    does not depend on the layout. Populations with the same ``coordinate_set`` have their slots at
+    the same places, and so the same distances to any other.
     """
 
     wiring: Wiring
@@ -44,6 +44,7 @@ class Placement:
     score: Mapping[str, np.ndarray]
     constant: float
     neighbours: Mapping[str, tuple[str, ...]]
+    coordinate_set: Mapping[str, int]
 
     @classmethod
     def of(
@@ -80,7 +81,8 @@ class Placement:
                 strength[p, q] += joined
             else:
                 strength[p, q] = joined
-        distance = _distances(geometry, coordinates, strength)
+        coordinate_set = _coordinate_sets(coordinates)
+        distance = _distances(geometry, coordinates, coordinate_set, strength)
         neighbours: dict[str, tuple[str, ...]] = {name: () for name in wiring.populations}
         for p, q in strength:
             neighbours[p] += (q,)
@@ -88,7 +90,7 @@ class Placement:
         strength.update({(q, p): matrix.T for (p, q), matrix in tuple(strength.items())})
         if not all(np.isfinite(s).all() for s in score.values()):
             raise InputError("the weights are not finite: neurons cannot be placed")
-        return cls(wiring, strength, distance, score, constant, neighbours)
+        return cls(wiring, strength, distance, score, constant, neighbours, coordinate_set)
 
     def cost(self, slots: Slots) -> float:
         """The connection cost of a layout."""
@@ -103,14 +105,29 @@ class Placement:
         table = np.zeros((len(slots[name]), len(slots[name])))
         shared: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # neighbours at equal distances take one product
         for q in self.neighbours[name]:
-            distance, joined = self.distance[name, q], self.strength[name, q][:, _inverse(slots[q])]
-            if id(distance) in shared:
-                shared[id(distance)][1][:] += joined
+            joined = self.strength[name, q][:, _inverse(slots[q])]
+            if self.coordinate_set[q] in shared:
+                shared[self.coordinate_set[q]][1][:] += joined
             else:
-                shared[id(distance)] = distance, joined
+                shared[self.coordinate_set[q]] = self.distance[name, q], joined
         for distance, joined in shared.values():
             table += joined @ distance.T
         return table
+
+
+def in_place_of(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The parameters, those that ``weights`` names replaced by its tensors.
+
+    Raises:
+        InputError: for a name that is no parameter's, or a tensor of another shape than the parameter.
+    """
+    for name, tensor in weights.items():
+        if name not in parameters:
+            raise unknown("parameter in weights", name, parameters)
+        if not isinstance(tensor, Tensor) or tensor.shape != parameters[name].shape:
+            found = list(tensor.shape) if isinstance(tensor, Tensor) else f"a {type(tensor).__name__}"
+            raise InputError(f"weights[{name!r}] must be a tensor {list(parameters[name].shape)}, found {found}")
+    return {**parameters, **weights}
 
 
 def _sum_of_sizes(parameter: Tensor) -> float:
@@ -119,15 +136,24 @@ def _sum_of_sizes(parameter: Tensor) -> float:
     return sum(float(part.abs().sum(dtype=torch.float64)) for part in parameter.split(rows))
 
 
+def _coordinate_sets(coordinates: Mapping[str, Tensor]) -> dict[str, int]:
+    """Population -> a number that is the same for all whose slots lie on the same coordinates."""
+    numbers: dict[tuple[tuple[int, ...], bytes], int] = {}
+    keys = {name: (tuple(at.shape), at.numpy().tobytes()) for name, at in coordinates.items()}
+    return {name: numbers.setdefault(key, len(numbers)) for name, key in keys.items()}
+
+
 def _distances(
-    geometry: Geometry, coordinates: Mapping[str, Tensor], pairs: Iterable[tuple[str, str]]
+    geometry: Geometry,
+    coordinates: Mapping[str, Tensor],
+    coordinate_set: Mapping[str, int],
+    pairs: Iterable[tuple[str, str]],
 ) -> dict[tuple[str, str], np.ndarray]:
     """[slots, slots] of every pair, both ways; populations on the same coordinates share one matrix."""
-    kinds = {name: (at.shape, at.numpy().tobytes()) for name, at in coordinates.items()}
-    made: dict[tuple[Any, Any], np.ndarray] = {}
+    made: dict[tuple[int, int], np.ndarray] = {}
     found = {}
     for p, q in pairs:
-        a, b = kinds[p], kinds[q]
+        a, b = coordinate_set[p], coordinate_set[q]
         if (a, b) not in made:
             matrix = geometry.distance(coordinates[p], coordinates[q]).numpy()
             made[b, a] = matrix.T

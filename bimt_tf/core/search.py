@@ -34,12 +34,17 @@ class SwapReport(NamedTuple):
     moved: int
     sweeps: int
 
+    def __repr__(self) -> str:
+        neurons = "1 neuron" if self.moved == 1 else f"{self.moved} neurons"
+        sweeps = "1 sweep" if self.sweeps == 1 else f"{self.sweeps} sweeps"
+        return f"SwapReport(cost {self.cost_before:.6g} -> {self.cost_after:.6g}, {neurons} moved in {sweeps})"
+
 
 def search(
     placement: Placement, layout: Layout, method: Method = "assignment", top_k: int = 30
 ) -> tuple[Layout, SwapReport]:
     """A layout of no higher cost. ``top_k`` (paper's k, neurons a population) is the greedy search's alone."""
-    slots = {name: s.numpy().copy() for name, s in layout.slots.items()}
+    slots = {name: layout.of(name).copy() for name in layout}
     before = placement.cost(slots)
     if method == "assignment":
         sweeps = search_exactly(placement, slots, STRICT * before)

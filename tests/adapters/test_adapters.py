@@ -8,6 +8,7 @@ from reference import TokenTransformer
 from torch import nn
 
 from bimt_tf import BIMT, MLP, Geometry, Layout, RegressionTransformer, TokenMLP, wire
+from bimt_tf.core.coefficient import scales
 from bimt_tf.errors import InputError
 
 F64 = torch.float64
@@ -244,9 +245,9 @@ def test_grouped_query_heads_are_folded_onto_the_key_head_that_they_share():
     bimt = BIMT(token_model(n_heads=4, n_kv_heads=2))
     populations = bimt.wiring.populations
     assert {(p.size, p.heads) for name, p in populations.items() if name.endswith((".qk", ".ov"))} == {(8, 2)}
-    scales = bimt._scales
-    assert scales["blocks.0.attn.W_Q"] == scales["blocks.0.attn._W_K"] == 1 / (6 * 4 * (4 + 2 + 2))
-    assert scales["blocks.0.attn.b_Q"] == scales["blocks.0.attn._b_V"] == 1 / (4 * (4 + 2 + 2))  # a bias, not a table
+    factors = scales(bimt.wiring, "mean")
+    assert factors["blocks.0.attn.W_Q"] == factors["blocks.0.attn._W_K"] == 1 / (6 * 4 * (4 + 2 + 2))
+    assert factors["blocks.0.attn.b_Q"] == factors["blocks.0.attn._b_V"] == 1 / (4 * (4 + 2 + 2))  # a bias, not a table
     paid = bimt.coefficients()["blocks.0.attn.W_Q"]
     assert torch.equal(paid[0], paid[1]) and torch.equal(paid[2], paid[3]) and not torch.equal(paid[1], paid[2])
 

@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-import bimt_tf.bimt
+import bimt_tf.core.charged
 from bimt_tf import BIMT, MLP, Geometry, Layout, RegressionTransformer, wire
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
@@ -317,7 +317,7 @@ def worked(block: int | None, act: Callable[[], list[torch.Tensor]]) -> list[tor
     """What ``act()`` gives with coefficients made for ``block`` entries at a time, with whole ones if it is None."""
     with pytest.MonkeyPatch.context() as patch:
         if block is not None:
-            patch.setattr(bimt_tf.bimt, "CACHED_ENTRIES", 0)
+            patch.setattr(bimt_tf.core.charged, "KEPT_WHOLE", 0)
             patch.setattr(bimt_tf.core.coefficient, "BLOCK_ENTRIES", block)
         return act()
 
@@ -389,7 +389,7 @@ def test_a_large_models_penalty_takes_no_more_memory_than_a_block(act, monkeypat
     with Largest() as whole:
         do()
     assert whole.entries >= 40 * 60
-    monkeypatch.setattr(bimt_tf.bimt, "CACHED_ENTRIES", 0)
+    monkeypatch.setattr(bimt_tf.core.charged, "KEPT_WHOLE", 0)
     monkeypatch.setattr(bimt_tf.core.coefficient, "BLOCK_ENTRIES", 128)
     bimt.layout = Layout.random(bimt.wiring, torch.Generator().manual_seed(0))
     with Largest() as blocks:

@@ -126,3 +126,12 @@ def test_a_pattern_shapes_all_that_it_fits():
 def test_a_pattern_that_fits_nothing_is_refused():
     with pytest.raises(InputError, match=r"'hiden\*'.*hidden0"):
         Geometry(shapes={"hiden*": "ring"}).coordinates(wiring(hidden0=5))
+
+
+def test_a_geometry_says_where_its_slots_are():
+    assert repr(Geometry()) == "Geometry(width=2.0, layer_gap=0.5, norm='l1')"
+    shapes = {"hidden*": "grid", "input": (2, 3), "output": torch.zeros(10, 2)}
+    assert repr(Geometry(1.0, 0.1, "l2", shapes)) == (
+        "Geometry(width=1.0, layer_gap=0.1, norm='l2', "
+        "shapes={'hidden*': 'grid', 'input': (2, 3), 'output': <coordinates [10, 2]>})"
+    )

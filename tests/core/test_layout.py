@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 import torch
 from hypothesis import given
@@ -73,36 +76,116 @@ def test_identity_and_moved():
     w = wiring()
     identity = Layout.identity(w)
     identity.check(w)
-    other = Layout({name: s.clone() for name, s in identity.slots.items()})
-    other.slots["m"][:2] = torch.tensor([1, 0])
+    other = Layout(identity.slots | {"m": torch.tensor([1, 0, 2, 3, 4])})
     assert other.moved(identity) == identity.moved(other) == 2
     assert identity.moved(identity) == 0
 
 
-def edited(name: str, slots: object) -> Layout:
-    own = dict(Layout.identity(wiring()).slots)
-    own[name] = slots
-    return Layout(own)
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"m": torch.tensor([0, 1, 2, 3, 3])}, "'m' are not a permutation of 0..4"),
+        ({"m": torch.tensor([0, 1, 2, 3, 5])}, "'m' are not a permutation of 0..4"),
+        ({"m": torch.tensor([0, 1, 2, 3, -4])}, "'m' are not a permutation"),
+        ({"m": torch.arange(5).int()}, r"'m' must be int64 \[neurons\], found int32 \[5\]"),
+        ({"m": torch.arange(5)[None]}, r"'m' must be int64 \[neurons\], found int64 \[1, 5\]"),
+        ({"m": torch.tensor(0)}, r"'m' must be int64 \[neurons\], found int64 \[\]"),
+        ({"m": [0, 1, 2, 3, 4]}, "'m' must be a tensor, found a list"),
+    ],
+    ids=range(7),
+)
+def test_what_is_no_permutation_is_refused_where_it_is_given(changed, says):
+    with pytest.raises(InputError, match=says):
+        Layout(Layout.identity(wiring()).slots | changed)
 
 
 @pytest.mark.parametrize(
-    ("layout", "says"),
+    ("changed", "says"),
     [
-        (edited("m", torch.tensor([0, 1, 2, 3, 3])), "'m' are not a permutation of 0..4"),
-        (edited("m", torch.tensor([0, 1, 2, 3, 5])), "'m' are not a permutation"),
-        (edited("m", torch.arange(4)), r"'m' must be int64 \[5\], found torch.int64 \[4\]"),
-        (edited("m", torch.arange(5).int()), r"'m' must be int64 \[5\], found torch.int32"),
-        (edited("m", [0, 1, 2, 3, 4]), "'m' must be a tensor, found a list"),
-        (edited("q", torch.tensor([0, 2, 1, 3, 4, 5])), "'q' mix neurons of different heads"),
-        (edited("q", torch.tensor([2, 3, 0, 1, 4, 5])), "'q' and 'v' disagree"),
-        (edited("mm", torch.arange(5)), r"unknown population in the layout 'mm'"),
-        (Layout({"m": torch.arange(5)}), "no slots for population 'q'"),
+        ({"m": torch.arange(4)}, r"'m' must be int64 \[5\], found int64 \[4\]"),
+        ({"q": torch.tensor([0, 2, 1, 3, 4, 5])}, "'q' mix neurons of different heads"),
+        ({"q": torch.tensor([2, 3, 0, 1, 4, 5])}, "'q' and 'v' disagree"),
+        ({"mm": torch.arange(5)}, r"unknown population in the layout 'mm'"),
     ],
-    ids=lambda x: x if isinstance(x, str) else "",
+    ids=range(4),
 )
-def test_bad_layouts_are_refused(layout, says):
+def test_layouts_of_another_wiring_are_refused(changed, says):
+    layout = Layout(Layout.identity(wiring()).slots | changed)
     with pytest.raises(InputError, match=says):
         layout.check(wiring())
+
+
+def test_a_layout_that_lacks_a_population_is_refused():
+    with pytest.raises(InputError, match="no slots for population 'q'"):
+        Layout({"m": torch.arange(5)}).check(wiring())
+
+
+def copies(layout: Layout) -> list[Layout]:
+    return [layout, pickle.loads(pickle.dumps(layout)), copy.copy(layout), copy.deepcopy(layout)]
+
+
+@pytest.mark.parametrize("which", range(4), ids=["itself", "pickled", "copy", "deepcopy"])
+def test_nothing_that_a_layout_gives_or_takes_can_change_it(which):
+    given = Layout.random(wiring(), torch.Generator().manual_seed(1)).slots
+    expected = {name: s.tolist() for name, s in given.items()}
+    layout = copies(Layout(given))[which]
+    given["m"].zero_()
+    given["n"] = torch.arange(2)
+    for name, slots in layout.slots.items():
+        slots.zero_()
+        layout.order(name).zero_()
+        layout.segments(wiring().populations[name]).zero_()
+        with pytest.raises(ValueError, match="read-only"):
+            layout.of(name)[0] = 0
+        with pytest.raises(ValueError, match="read-only"):
+            layout.of(name).sort()
+    layout.slots["m"] = torch.arange(5)
+    layout.slots.clear()
+    for attempt in (
+        lambda: setattr(layout, "slots", {}),
+        lambda: setattr(layout, "m", 1),
+        lambda: delattr(layout, "_own"),
+    ):
+        with pytest.raises(AttributeError, match="cannot be changed"):
+            attempt()
+    assert {name: s.tolist() for name, s in layout.slots.items()} == expected
+    assert {name: layout.of(name).tolist() for name in layout} == expected
+    assert all(s.dtype == torch.int64 and s.device.type == "cpu" for s in layout.slots.values())
+
+
+def test_layouts_are_equal_if_every_neuron_stands_in_the_same_slot():
+    layout = Layout.random(wiring(), torch.Generator().manual_seed(1))
+    for same in (*copies(layout), Layout(dict(reversed(layout.slots.items())))):
+        assert same == layout and hash(same) == hash(layout) and not same != layout
+    fewer = layout.slots
+    del fewer["m"]
+    others = [Layout.identity(wiring()), Layout(fewer), Layout(layout.slots | {"m": torch.arange(6)}), layout.slots]
+    assert all(layout != other and other != layout for other in others)
+    assert len({layout, *copies(layout), *others[:3]}) == 4
+
+
+def test_a_layout_made_in_inference_mode_serves_outside():
+    with torch.inference_mode():
+        layout = Layout.identity(wiring())
+    weights = torch.ones(5, requires_grad=True)
+    weights[layout.slots["m"]].sum().backward()
+    assert not layout.slots["m"].is_inference() and weights.grad is not None
+
+
+def test_an_unknown_population_of_a_layout():
+    with pytest.raises(InputError, match=r"unknown population 'mm'.*'m'"):
+        Layout.identity(wiring()).of("mm")
+
+
+def test_a_layout_says_how_many_neurons_moved():
+    layout = Layout(Layout.identity(wiring()).slots | {"m": torch.tensor([1, 0, 2, 3, 4])})
+    assert repr(layout) == "Layout(2 of 23 neurons moved from the slot of their number, 3 populations)"
+
+
+def test_places_are_the_coordinates_of_the_slots_occupied():
+    layout = Layout({"a": torch.tensor([2, 0, 1])})
+    at = layout.places({"a": torch.tensor([[10.0, 1.0], [20.0, 2.0], [30.0, 3.0]])})
+    assert at["a"].tolist() == [[30.0, 3.0], [10.0, 1.0], [20.0, 2.0]]
 
 
 def test_bake_moves_rows_columns_and_leaves_the_identity():

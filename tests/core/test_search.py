@@ -328,3 +328,8 @@ def test_bfloat16_weights_are_placed():
     bimt = start(transformer(d_model=6, dtype=torch.bfloat16), Space(), 1)
     report = bimt.swap()
     assert report.cost_after < report.cost_before
+
+
+def test_a_report_reads_as_a_sentence():
+    assert repr(SwapReport(1.23, 0.98, 14, 3)) == "SwapReport(cost 1.23 -> 0.98, 14 neurons moved in 3 sweeps)"
+    assert repr(SwapReport(1.0, 1.0, 1, 1)) == "SwapReport(cost 1 -> 1, 1 neuron moved in 1 sweep)"
