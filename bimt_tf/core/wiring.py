@@ -16,20 +16,21 @@ network the population takes part (the residual stream is one population and man
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from torch import Tensor, nn
 
-from bimt_tf.core.axes import ANY, axis_of, einops_patterns, find_ends, parse, place_stages, solve_sizes
+from bimt_tf.core.from_table import TableOptions, read_table, refuse_unnamed
 from bimt_tf.core.population import Attachment, Connection, Population, Stage
 from bimt_tf.errors import InputError, unknown
 
 __all__ = ["Wiring"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Wiring:
     """All populations and connections of a model, as data; it holds no weight.
 
@@ -52,7 +53,7 @@ class Wiring:
 
     @property
     def unbaked(self) -> dict[str, str]:
-        """Population -> what of it :func:`bimt_tf.core.layout.bake_` leaves in the layout, as no symmetry moves it."""
+        """Population -> what of it :func:`bimt_tf.core.bake.bake_` leaves in the layout, as no symmetry moves it."""
         found = {}
         for group in self.groups.values():
             whole = [p.name for p in group if not p.bakeable]
@@ -87,7 +88,7 @@ class Wiring:
                     f"parameter {name!r} has shape {list(parameters[name].shape)} in the model and "
                     f"{list(shape)} in the wiring: the wiring was made for another model"
                 )
-        _refuse_unnamed({n: tuple(p.shape) for n, p in parameters.items()}, {*shapes, *self.left_out})
+        refuse_unnamed({n: tuple(p.shape) for n, p in parameters.items()}, {*shapes, *self.left_out})
 
     def fixing(self, fixed: Iterable[str]) -> Wiring:
         """The same wiring with the named populations held in their slots."""
@@ -157,80 +158,39 @@ class Wiring:
             InputError: for a pattern that does not fit its shape, a parameter without a pattern, more than two
                 populations in one parameter, or a population (or head group) joined to itself.
         """
-        named = dict(parameters.named_parameters()) if isinstance(parameters, nn.Module) else dict(parameters)
+        named = dict(parameters.named_parameters()) if isinstance(parameters, nn.Module) else parameters
         shapes = {name: tuple(tensor.shape) for name, tensor in named.items()}
-        head_of = dict(heads or {})
-        left_out, uncharged = tuple(left_out), tuple(uncharged)
-        for name in (*table, *left_out):
-            if name not in shapes:
-                raise unknown("parameter in the table", name, shapes)
-        _refuse_unnamed(shapes, {*table, *left_out})
-        for parameter in (*(layers or {}), *uncharged):
-            if parameter not in table:
-                raise unknown("parameter (not in the table)", parameter, table)
-        patterns = {parameter: parse(parameter, text) for parameter, text in table.items()}
-        for parameter, dims in patterns.items():
-            if len(dims) != len(shapes[parameter]):
-                raise InputError(
-                    f"{parameter} has {len(shapes[parameter])} dimensions {list(shapes[parameter])}, its pattern "
-                    f"{table[parameter]!r} has {len(dims)}"
-                )
-        axis_sizes = solve_sizes(patterns, shapes, sizes or {})
-        named_axes = [w for dims in patterns.values() for words in dims for w in words if w != ANY]
-        head_axes = set(head_of.values())
-        axes = list(dict.fromkeys(axis_of(word) for word in named_axes if axis_of(word) not in head_axes))
-        fixed, unbakeable, pinned, anchored = set(fixed), set(unbakeable), dict(pinned or {}), set(anchored)
-        for name in {*fixed, *unbakeable, *pinned, *head_of}:
-            if name not in axes:
-                raise unknown("population", name, axes)
-        for name in anchored:
-            if name not in head_axes:
-                raise unknown("head axis in anchored", name, sorted(head_axes))
-        populations = {}
-        for axis in axes:
-            head_axis = head_of.get(axis)
-            if head_axis is not None and head_axis not in axis_sizes:
-                raise unknown(f"head axis of population {axis!r}", head_axis, axis_sizes)
-            n_heads = axis_sizes[head_axis] if head_axis else 1
-            size = axis_sizes[axis]
-            if not 0 <= pinned.get(axis, 0) <= size:
-                raise InputError(f"pinned[{axis!r}] must be 0 to the head's size {size}, found {pinned[axis]}")
-            populations[axis] = Population(
-                axis,
-                n_heads * size,
-                n_heads,
-                head_axis,
-                movable=axis not in fixed,
-                bakeable=axis not in unbakeable,
-                pinned=pinned.get(axis, 0),
-                anchored=head_axis in anchored,
-            )
-        stages = place_stages(named_axes, head_axes, rows)
-        connections: list[Connection] = []
-        attachments: list[Attachment] = []
-        for parameter, dims in patterns.items():
-            layer = (layers or {}).get(parameter, parameter)
-            ends = find_ends(parameter, table[parameter], dims, stages, populations, head_axes)
-            shape = shapes[parameter]
-            spelling = einops_patterns(parameter, table[parameter], dims, ends, populations, axis_sizes, shape)
-            wired = (parameter, shape, layer, ends, *spelling)  # the fields of _Wired, in order
-            if len(ends) == 2:
-                if parameter in uncharged:
-                    raise InputError(
-                        f"{parameter} ({table[parameter]!r}) joins two populations and cannot be uncharged; only what "
-                        "hangs on one population can"
-                    )
-                connections.append(Connection(*wired))
-            else:
-                attachments.append(Attachment(*wired, charged=parameter not in uncharged))
-        return cls(populations, tuple(stages.values()), tuple(connections), tuple(attachments), left_out)
-
-
-def _refuse_unnamed(shapes: Mapping[str, tuple[int, ...]], named: set[str]) -> None:
-    missing = [name for name in shapes if name not in named]
-    if missing:
-        rows = ", ".join(f"{name!r}: '{' '.join('?' * len(shapes[name]))}'" for name in missing)
-        raise InputError(
-            f"the wiring does not name {len(missing)} parameter(s) of the model; name their axes or list them as "
-            f"left out: {{{rows}}}"
+        options = TableOptions(
+            heads=dict(heads or {}),
+            layers=dict(layers or {}),
+            rows=rows,
+            sizes=dict(sizes or {}),
+            fixed=tuple(fixed),
+            unbakeable=tuple(unbakeable),
+            pinned=dict(pinned or {}),
+            anchored=tuple(anchored),
+            uncharged=tuple(uncharged),
+            left_out=tuple(left_out),
         )
+        return cls(*read_table(table, shapes, options), options.left_out)
+
+    def __repr__(self) -> str:
+        left_out = f", left_out={len(self.left_out)}" if self.left_out else ""
+        return (
+            f"Wiring(populations={len(self.populations)}, connections={len(self.connections)}, "
+            f"attachments={len(self.attachments)}{left_out})"
+        )
+
+    def _repr_html_(self) -> str:
+        """A table of the populations, for notebooks."""
+        rows = "".join(_html_row(population, self) for population in self.populations.values())
+        titles = ("population", "neurons", "heads", "stages", "swaps move it", "bake_ leaves in the layout")
+        head = "".join(f"<th>{title}</th>" for title in titles)
+        return f"<table><caption>{html.escape(repr(self))}</caption><tr>{head}</tr>{rows}</table>"
+
+
+def _html_row(population: Population, wiring: Wiring) -> str:
+    stages = ", ".join(stage.name for stage in wiring.stages if stage.population == population.name)
+    moves = "yes" if population.movable else "no"
+    cells = (population.name, population.size, population.heads, stages, moves, wiring.unbaked.get(population.name, ""))
+    return f"<tr>{''.join(f'<td>{html.escape(str(cell))}</td>' for cell in cells)}</tr>"

@@ -346,3 +346,13 @@ def test_heads_folded_onto_a_shared_one_keep_their_biases_biases():
     flat = next(c for c in w.connections if c.parameter == "q").flatten(q)
     rows = flat[:, :, 0] if flat.shape[1] == 6 else flat[:, 0]
     assert rows.tolist() == [[0, 1, 2, 6, 7, 8], [3, 4, 5, 9, 10, 11]]  # query heads 0 and 2, then 1 and 3
+
+
+def test_a_wiring_says_what_it_holds():
+    shapes = tensors(w=(2, 3), b=(3,), more=(1,))
+    wiring = Wiring.from_table({"w": "a b", "b": "b"}, shapes, left_out=["more"], fixed=["a"], unbakeable=["b"])
+    assert repr(wiring) == "Wiring(populations=2, connections=1, attachments=1, left_out=1)"
+    table = wiring._repr_html_()
+    assert "<tr><td>a</td><td>2</td><td>1</td><td>a</td><td>no</td><td></td></tr>" in table
+    assert "<tr><td>b</td><td>3</td><td>1</td><td>b</td><td>yes</td><td>its order</td></tr>" in table
+    assert table.count("<tr>") == 3
