@@ -24,6 +24,7 @@ from bimt_tf.core.geometry import Geometry
 from bimt_tf.core.layout import Layout
 from bimt_tf.core.placement import Placement, in_place_of
 from bimt_tf.core.search import Method, SwapReport, search
+from bimt_tf.core.threads import few_threads
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
 
@@ -158,6 +159,8 @@ class BIMT:
     ) -> SwapReport:
         """Move neurons to shorten the wiring (Section 2.2); no weight changes and the cost never rises.
 
+        The search of a small model runs on one thread of BLAS and torch, which is quickest (core/threads.py).
+
         Args:
             method: "assignment" (exact per population, swept to a fixed point) or "greedy" (the paper's Step 3).
             top_k: the paper's k, for "greedy".
@@ -167,7 +170,8 @@ class BIMT:
         Raises:
             InputError: for an unknown method, a bad ``top_k``, or weights that do not fit or are not finite.
         """
-        self._layout, report = search(self.placement(weights), self.layout, method, top_k)
+        with few_threads(sum(c.numel for c in self.wiring.connections)):
+            self._layout, report = search(self.placement(weights), self.layout, method, top_k)
         return report
 
     def bake_(self, optimizer: torch.optim.Optimizer | None = None) -> dict[str, Int64[Tensor, "slots"]]:
