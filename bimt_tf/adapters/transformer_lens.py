@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from bimt_tf.adapters.anatomy import Rotary, gain, heads_of, stack, wired
+from bimt_tf.adapters.anatomy import Block, Rotary, gain, heads_of, stack, wired
 from bimt_tf.core.axes import ANY
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
@@ -63,49 +63,14 @@ def wiring(model: nn.Module) -> Wiring:
     positions: dict[str, Rotary] = {}
     left_out = [] if continuous else ["unembed.b_U"]
     for b in anatomy.blocks:
-        block, a, q = b.name, f"{b.name}.attn", b.queries if b.queries == b.head else f"({b.queries})"
-        table |= {
-            f"{block}.ln1.w": b.before,
-            f"{block}.ln1.b": b.before,
-            f"{a}.W_Q": f"{q} {b.before} {b.q}",
-            f"{a}.b_Q": f"{q} {b.q}",
-            f"{a}.W_O": f"{q} {b.v} {b.middle}",
-            f"{a}.b_O": b.middle,
-        }
-        for own in "", "_":  # the underscore is grouped-query attention's
-            table |= {
-                f"{a}.{own}W_K": f"{b.head} {b.before} {b.k}",
-                f"{a}.{own}W_V": f"{b.head} {b.before} {b.v}",
-                f"{a}.{own}b_K": f"{b.head} {b.k}",
-                f"{a}.{own}b_V": f"{b.head} {b.v}",
-            }
-            layers |= {f"{a}.{own}{w}_{x}": f"{a}.qkv" for w in "Wb" for x in "QKV"}
-        layers |= {f"{a}.{w}_O": f"{a}.o" for w in "Wb"}
-        d_head = shapes.get(f"{a}.W_Q", (0,))[-1]
-        positions[block] = rotary(cfg, d_head)
-        for x, heads, dims in (("q", q, b.q), ("k", b.head, b.k)):
-            name = f"{a}.{x}_norm.w"
-            if name in shapes:
-                weight = shapes.get(f"{a}._W_{x.upper()}") or shapes.get(f"{a}.W_{x.upper()}", ())
-                width = prod(weight[::2])
-                if axes := gain(shapes[name], width, heads.strip("()"), dims):
-                    table[name] = axes
-                else:  # one gain for all heads: no head's dimensions move alone
-                    positions[block] = positions[block]._replace(pinned=d_head)
-                    left_out.append(name)
-        reads_mlp = b.before if parallel else b.middle
-        table |= {f"{block}.ln2.{x}": reads_mlp for x in "wb"}
-        table |= {f"{block}.ln1_post.{x}": b.middle for x in "wb"}
-        table |= {f"{block}.ln2_post.{x}": b.after for x in "wb"}
-        table |= {f"{block}.mlp.ln.{x}": b.mlp for x in "wb"}
-        table |= {
-            f"{block}.mlp.W_in": f"{reads_mlp} {b.mlp}",
-            f"{block}.mlp.W_gate": f"{reads_mlp} {b.mlp}",
-            f"{block}.mlp.b_in": b.mlp,
-            f"{block}.mlp.W_out": f"{b.mlp} {b.after}",
-            f"{block}.mlp.b_out": b.after,
-        }
-        layers |= {f"{block}.mlp.{w}_{x}": f"{block}.mlp.{x}" for w in ("W", "b") for x in ("in", "out")}
+        d_head = shapes.get(f"{b.name}.attn.W_Q", (0,))[-1]
+        positions[b.name] = rotary(cfg, d_head)
+        gains, shared = _gains(b, shapes)
+        if shared:  # one gain for all heads: no head's dimensions move alone
+            positions[b.name] = positions[b.name]._replace(pinned=d_head)
+        left_out += shared
+        table |= _attention(b) | gains | _mlp(b, b.before if parallel else b.middle)
+        layers |= _layers(b.name)
     table |= {
         "ln_final.w": anatomy.last,
         "ln_final.b": anatomy.last,
@@ -124,6 +89,69 @@ def wiring(model: nn.Module) -> Wiring:
         left_out=left_out,
         unbakeable=("input", "output"),
     )
+
+
+def _queries(b: Block) -> str:
+    return b.queries if b.queries == b.head else f"({b.queries})"
+
+
+def _attention(b: Block) -> dict[str, str]:
+    """The axis strings of a block's attention and the norms around it, but for the gains of q and k."""
+    a, q = f"{b.name}.attn", _queries(b)
+    table = {
+        f"{b.name}.ln1.w": b.before,
+        f"{b.name}.ln1.b": b.before,
+        f"{a}.W_Q": f"{q} {b.before} {b.q}",
+        f"{a}.b_Q": f"{q} {b.q}",
+        f"{a}.W_O": f"{q} {b.v} {b.middle}",
+        f"{a}.b_O": b.middle,
+    }
+    for own in "", "_":  # the underscore is grouped-query attention's
+        table |= {
+            f"{a}.{own}W_K": f"{b.head} {b.before} {b.k}",
+            f"{a}.{own}W_V": f"{b.head} {b.before} {b.v}",
+            f"{a}.{own}b_K": f"{b.head} {b.k}",
+            f"{a}.{own}b_V": f"{b.head} {b.v}",
+        }
+    return table
+
+
+def _gains(b: Block, shapes: dict[str, tuple[int, ...]]) -> tuple[dict[str, str], list[str]]:
+    """The axis strings of the gains of q and k, and those gains that all heads share, which no string describes."""
+    table, shared = {}, []
+    for x, heads, dims in (("q", _queries(b), b.q), ("k", b.head, b.k)):
+        name, weight = f"{b.name}.attn.{x}_norm.w", f"W_{x.upper()}"
+        if name in shapes:
+            of_weight = shapes.get(f"{b.name}.attn._{weight}") or shapes.get(f"{b.name}.attn.{weight}", ())
+            if axes := gain(shapes[name], prod(of_weight[::2]), heads.strip("()"), dims):
+                table[name] = axes
+            else:
+                shared.append(name)
+    return table, shared
+
+
+def _mlp(b: Block, reads: str) -> dict[str, str]:
+    """The axis strings of a block's MLP, which reads the residual stream at ``reads``, and of the norms around it."""
+    m = f"{b.name}.mlp"
+    table = {f"{b.name}.ln2.{x}": reads for x in "wb"}
+    table |= {f"{b.name}.ln1_post.{x}": b.middle for x in "wb"}
+    table |= {f"{b.name}.ln2_post.{x}": b.after for x in "wb"}
+    table |= {f"{m}.ln.{x}": b.mlp for x in "wb"}
+    return table | {
+        f"{m}.W_in": f"{reads} {b.mlp}",
+        f"{m}.W_gate": f"{reads} {b.mlp}",
+        f"{m}.b_in": b.mlp,
+        f"{m}.W_out": f"{b.mlp} {b.after}",
+        f"{m}.b_out": b.after,
+    }
+
+
+def _layers(block: str) -> dict[str, str]:
+    """Parameter -> its linear layer, of a block: [W_Q, W_K, W_V] is one."""
+    a, m = f"{block}.attn", f"{block}.mlp"
+    layers = {f"{a}.{own}{w}_{x}": f"{a}.qkv" for own in ("", "_") for w in "Wb" for x in "QKV"}
+    layers |= {f"{a}.{w}_O": f"{a}.o" for w in "Wb"}
+    return layers | {f"{m}.{w}_{x}": f"{m}.{x}" for w in "Wb" for x in ("in", "out")}
 
 
 def _repeats(block: str, shapes: dict[str, tuple[int, ...]]) -> int:

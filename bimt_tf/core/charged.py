@@ -44,7 +44,7 @@ class ChargedWeights:
     def pairs(self, layout: Layout, parameters: Mapping[str, Tensor]) -> Iterator[Charged]:
         """(parameter, its coefficients) of everything charged, as the functions of cost.py take them."""
         charged = [parameters[name] for name in self.scales]
-        alike = [(p.device, p.dtype) for p in charged]
+        alike = [p.dtype for p in charged], [p.device for p in charged]
         if self._kept is None or self._kept.layout is not layout or self._kept.alike != alike:
             with torch.inference_mode(False), torch.no_grad():  # what is kept must serve a later backward pass
                 places = layout.places(self.coordinates)
@@ -72,8 +72,8 @@ class ChargedWeights:
 
 
 class _Kept(NamedTuple):
-    """Coefficients, and the layout, devices and dtypes that they were made for."""
+    """Coefficients, and the layout, dtypes and devices that they were made for."""
 
     layout: Layout
-    alike: list[tuple[torch.device, torch.dtype]]
+    alike: tuple[list[torch.dtype], list[torch.device]]
     coefficients: Sequence[Tensor | Coefficient]

@@ -63,11 +63,7 @@ def token_transformer(
     ):
         if found not in known:
             raise unknown(what, str(found), known)
-    if d_head is None and whole("n_heads", n_heads) > whole("d_model", d_model):
-        raise InputError(f"n_heads={n_heads} is more than d_model={d_model}: give d_head")
-    head = d_model // n_heads if d_head is None else whole("d_head", d_head)
-    if positions == "rotary" and head % 2:
-        raise InputError(f"rotary positions turn pairs of a head's neurons: d_head must be even, found {head}")
+    head = _head_size(d_model, n_heads, d_head, positions)
     from transformer_lens.config import TransformerBridgeConfig
     from transformer_lens.model_bridge import TransformerBridge
 
@@ -89,3 +85,13 @@ def token_transformer(
     bridge: Any = TransformerBridge  # its types do not know the class method
     model: nn.Module = bridge.boot_native(config, dtype=dtype)
     return model
+
+
+def _head_size(d_model: int, n_heads: int, d_head: int | None, positions: str) -> int:
+    """Neurons of a head; raises InputError if there are none, or rotations cannot pair them."""
+    if d_head is None and whole("n_heads", n_heads) > whole("d_model", d_model):
+        raise InputError(f"n_heads={n_heads} is more than d_model={d_model}: give d_head")
+    head = d_model // n_heads if d_head is None else whole("d_head", d_head)
+    if positions == "rotary" and head % 2:
+        raise InputError(f"rotary positions turn pairs of a head's neurons: d_head must be even, found {head}")
+    return head
