@@ -37,6 +37,9 @@ def scales(wiring: Wiring, reduction: Reduction) -> dict[str, float]:
     """Charged parameter -> what its entries' lengths are multiplied with: 1, or 1 / entries of its layer.
 
     Weights and biases of a layer are averaged apart; [W_Q, W_K, W_V] is one layer.
+
+    Raises:
+        InputError: for an unknown reduction.
     """
     if reduction not in ("sum", "mean"):
         raise unknown("reduction", str(reduction), ("sum", "mean"))

@@ -86,6 +86,9 @@ def add_gradient_(weights: Iterable[Charged], lam: float) -> None:
     """Add lam * coefficient * sign(w) to every parameter's ``.grad`` in place (made if it is None).
 
     A parameter that does not require a gradient gets none, as in a backward pass. At w = 0 the subgradient is 0.
+
+    Raises:
+        InputError: for a ``lam`` that is negative or not finite.
     """
     require_non_negative("lam", lam)
     trained = [(p, c) for p, c in weights if p.requires_grad]

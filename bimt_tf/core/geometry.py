@@ -39,6 +39,9 @@ class Geometry:
         norm: "l1" or "l2".
         shapes: population, or a pattern such as ``"hidden*"`` for all that it fits, -> :data:`Shape`; those not
             named lie on a line. A population's own name goes before patterns, of these the first that fits.
+
+    Raises:
+        InputError: for a negative or non-finite width or layer gap, or an unknown norm.
     """
 
     width: float = 2.0
@@ -61,7 +64,11 @@ class Geometry:
         return f"Geometry(width={self.width}, layer_gap={self.layer_gap}, norm={self.norm!r}{said})"
 
     def coordinates(self, wiring: Wiring) -> dict[str, Float[Tensor, "slots dims"]]:
-        """Slot coordinates of every population as lengths, in float64; all have the same number of dimensions."""
+        """Slot coordinates of every population as lengths, in float64; all have the same number of dimensions.
+
+        Raises:
+            InputError: for a shape whose population is not there, or that has no place for all its neurons.
+        """
         for name in self.shapes:
             if not any(_fits(name, population) for population in wiring.populations):
                 raise unknown("population in shapes", name, wiring.populations)

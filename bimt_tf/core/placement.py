@@ -55,7 +55,18 @@ class Placement:
         scale: Mapping[str, float],
         parameters: Mapping[str, Tensor],
     ) -> Placement:
-        """Read the problem off the weights, on the CPU in float64."""
+        """Read the problem off the weights, on the CPU in float64.
+
+        Args:
+            wiring: what joins what.
+            geometry: how long a wire between two slots is.
+            coordinates: population -> its slots' coordinates [slots, dims] (lengths, float64, CPU).
+            scale: charged parameter -> the factor of its lengths (``coefficient.scales``).
+            parameters: parameter -> the values to be read, the model's or others of the same shapes.
+
+        Raises:
+            InputError: for weights that are not finite.
+        """
         strength: dict[tuple[str, str], np.ndarray] = {}
         score = {name: np.zeros(p.size) for name, p in wiring.populations.items()}
         constant = 0.0
@@ -93,7 +104,7 @@ class Placement:
         return cls(wiring, strength, distance, score, constant, neighbours, coordinate_set)
 
     def cost(self, slots: Slots) -> float:
-        """The connection cost of a layout."""
+        """The connection cost (Eqs. 3 and 4) of a layout: population -> neuron -> slot, int64 [neurons]."""
         return self.constant + sum(
             float((matrix * self.distance[p, q][np.ix_(slots[p], slots[q])]).sum())
             for (p, q), matrix in self.strength.items()
@@ -101,7 +112,7 @@ class Placement:
         )
 
     def table(self, name: str, slots: Slots) -> np.ndarray:
-        """C[a, b]: what neuron a of a population costs in slot b, the other populations fixed."""
+        """C[a, b] [neurons, slots]: what neuron a of a population costs in slot b, the other populations fixed."""
         table = np.zeros((len(slots[name]), len(slots[name])))
         shared: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # neighbours at equal distances take one product
         for q in self.neighbours[name]:

@@ -43,7 +43,17 @@ class SwapReport(NamedTuple):
 def search(
     placement: Placement, layout: Layout, method: Method = "assignment", top_k: int = 30
 ) -> tuple[Layout, SwapReport]:
-    """A layout of no higher cost. ``top_k`` (paper's k, neurons a population) is the greedy search's alone."""
+    """A layout of no higher cost (paper, Section 2.2, Step 3).
+
+    Args:
+        placement: the weights and distances that the search sees.
+        layout: where it begins; it stays as it is.
+        method: "assignment" or "greedy".
+        top_k: the paper's k, neurons a population that the greedy search moves.
+
+    Raises:
+        InputError: for an unknown method, or a ``top_k`` that is no whole number of at least 1.
+    """
     slots = {name: layout.of(name).copy() for name in layout}
     before = placement.cost(slots)
     if method == "assignment":

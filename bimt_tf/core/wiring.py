@@ -91,7 +91,11 @@ class Wiring:
         refuse_unnamed({n: tuple(p.shape) for n, p in parameters.items()}, {*shapes, *self.left_out})
 
     def fixing(self, fixed: Iterable[str]) -> Wiring:
-        """The same wiring with the named populations held in their slots."""
+        """The same wiring with the named populations held in their slots.
+
+        Raises:
+            InputError: for a name that is no population's.
+        """
         fixed = set(fixed)
         for name in fixed:
             if name not in self.populations:
