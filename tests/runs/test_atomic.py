@@ -1,0 +1,106 @@
+"""Files appear whole or not at all, and only plain files are replaced."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from bimt_tf.errors import InputError
+from bimt_tf.runs.atomic import CannotWrite, replacing, replacing_directory, require_path, write_atomically
+
+
+def special(folder, kind):
+    """A path with something on it that is no plain file, and what tells whether it was left alone."""
+    path = folder / "there"
+    if kind == "a directory":
+        path.mkdir()
+    elif kind == "a pipe":
+        os.mkfifo(path)
+    elif kind == "a symbolic link":
+        (folder / "aim").write_bytes(b"aim")
+        path.symlink_to(folder / "aim")
+    elif kind == "a socket":
+        server = socket.socket(socket.AF_UNIX)
+        here = os.getcwd()
+        os.chdir(folder)  # the name of a socket is short
+        server.bind("there")
+        os.chdir(here)
+        server.close()
+    return path
+
+
+@pytest.mark.parametrize("kind", ["a directory", "a pipe", "a symbolic link", "a socket"])
+def test_only_plain_files_are_replaced(tmp_path, kind):
+    path = special(tmp_path, kind)
+    before = os.lstat(path)
+    with pytest.raises(CannotWrite, match=f"there: it is {kind}, only a plain file is replaced"):
+        write_atomically(path, b"new")
+    assert os.lstat(path).st_ino == before.st_ino and sorted(os.listdir(tmp_path))[-1] == "there"
+    if kind == "a symbolic link":
+        assert (tmp_path / "aim").read_bytes() == b"aim"
+
+
+def test_a_device_is_not_replaced():
+    with pytest.raises(CannotWrite, match="it is a device"):
+        write_atomically(Path(os.devnull), b"new")
+
+
+def test_a_directory_is_replaced_whole(tmp_path):
+    path = tmp_path / "made"
+    path.mkdir()
+    (path / "old").write_bytes(b"old")
+    with replacing_directory(path) as folder:
+        (folder / "new").write_bytes(b"new")
+        assert (path / "old").exists()
+    assert [p.name for p in path.iterdir()] == ["new"] and os.listdir(tmp_path) == ["made"]
+    with pytest.raises(RuntimeError), replacing_directory(path) as folder:
+        raise RuntimeError
+    assert [p.name for p in path.iterdir()] == ["new"] and os.listdir(tmp_path) == ["made"]
+    (tmp_path / "link").symlink_to(path)
+    with pytest.raises(CannotWrite, match="symbolic link"), replacing_directory(tmp_path / "link"):
+        pass
+
+
+def test_what_was_there_stays_when_the_writing_fails(tmp_path):
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+    with pytest.raises(RuntimeError), replacing(path) as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["file"]
+
+
+def test_a_full_disk_is_one_line_and_nothing_is_left(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+
+    def full(number):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CannotWrite, match="file: No space left on device") as caught:
+        write_atomically(path, b"new")
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("name", ["a\0b", "n" * 300, "n/" * 3000, "no/such/folder/file"])
+def test_paths_that_cannot_be(tmp_path, name):
+    with pytest.raises(InputError) as caught:
+        write_atomically(tmp_path / name, b"new")
+    assert len(str(caught.value)) < 300 and "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_that_is_not_there_yet_may_be_used(tmp_path):
+    assert require_path(tmp_path / "not" / "yet") == tmp_path / "not" / "yet"
+
+
+def test_leftovers_of_a_killed_writer_are_no_hindrance(tmp_path):
+    (tmp_path / ".file.tmp").write_bytes(b"half")
+    write_atomically(tmp_path / "file", b"new")
+    assert os.listdir(tmp_path) == ["file"]
