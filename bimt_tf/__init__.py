@@ -23,9 +23,13 @@ if TYPE_CHECKING:
     from bimt_tf.models.mlp import MLP as MLP
     from bimt_tf.models.token_mlp import TokenMLP as TokenMLP
     from bimt_tf.models.transformer import RegressionTransformer as RegressionTransformer
+    from bimt_tf.runs.finished_run import FinishedRun as FinishedRun
+    from bimt_tf.runs.load import load_run as load_run
+    from bimt_tf.runs.load import load_runs as load_runs
 
 _HOMES = {
     "BIMT": "bimt",
+    "FinishedRun": "runs.finished_run",
     "Geometry": "core.geometry",
     "Layout": "core.layout",
     "MLP": "models.mlp",
@@ -35,6 +39,8 @@ _HOMES = {
     "Wiring": "core.wiring",
     "ablate": "analysis.ablate",
     "connection_graph": "analysis.graph",
+    "load_run": "runs.load",
+    "load_runs": "runs.load",
     "modularity": "analysis.modularity",
     "probe": "analysis.probe",
     "prune": "analysis.prune",

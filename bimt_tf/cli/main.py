@@ -25,9 +25,7 @@ from bimt_tf.errors import InputError
 from bimt_tf.tasks.registry import TASKS, variant
 
 if TYPE_CHECKING:
-    from bimt_tf.training.trainer import Trainer
-
-    pass
+    from bimt_tf.runs.finished_run import FinishedRun
 
 __all__ = ["main"]
 
@@ -117,14 +115,9 @@ def resume(directory: Path, loggers: Sequence[str]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="print JSON instead of tables")
 def probe(directory: Path, hook: str | None, target: str | None, position: int | None, as_json: bool) -> None:
     """Which neurons of the trained network in DIRECTORY hold TARGET (held-out R2)."""
-    from bimt_tf.runs.ask import positions_of, probe_run, usual_probe
-    from bimt_tf.tasks.base import Probe
-
-    trainer = _trained(directory)
-    hook = hook or usual_probe(trainer).hook
-    target = target or usual_probe(trainer).target
-    positions = [position] if position is not None else positions_of(trainer, hook)
-    results = [probe_run(trainer, Probe(hook, target, where)) for where in positions]
+    run = _finished(directory)
+    results = run.probe(hook, position, target)
+    target = target or run.task.probes(run.config.data)[0].target
     if as_json:
         click.echo(json.dumps([result.as_dict() for result in results], indent=2))
         return
@@ -141,15 +134,14 @@ def probe(directory: Path, hook: str | None, target: str | None, position: int |
 def ablate(directory: Path, hook: str | None, neurons: str | None) -> None:
     """How the test loss of the network in DIRECTORY rises when neurons are set to their mean."""
     from bimt_tf.cli.console.reports import print_ablation
-    from bimt_tf.runs.ask import ablate_run, usual_probe
 
     try:
         chosen = [int(part) for part in neurons.split(",")] if neurons else []
     except ValueError as error:
         raise InputError(f"--neurons takes numbers such as 3,17, found {neurons!r}") from error
-    trainer = _trained(directory)
-    hook = hook or usual_probe(trainer).hook
-    print_ablation(ablate_run(trainer, hook, chosen), hook, chosen)
+    run = _finished(directory)
+    found = run.ablate(hook, chosen)
+    print_ablation(found, hook or run.task.probes(run.config.data)[0].hook, chosen)
 
 
 @bimt.command()
@@ -157,9 +149,8 @@ def ablate(directory: Path, hook: str | None, neurons: str | None) -> None:
 def prune(directory: Path) -> None:
     """Weights left against test loss as small weights of the network in DIRECTORY are cut (nothing is written)."""
     from bimt_tf.cli.console.reports import print_pruning
-    from bimt_tf.runs.ask import prune_run
 
-    print_pruning(prune_run(_trained(directory)))
+    print_pruning(_finished(directory).prune())
 
 
 @bimt.command()
@@ -169,17 +160,15 @@ def prune(directory: Path) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="file to write [DIRECTORY/graph.FORMAT]")
 def export(directory: Path, form: str, residual: str, out: Path | None) -> None:
     """Write the connection graph of the network in DIRECTORY for other tools."""
-    from bimt_tf.runs.ask import export_run
-
     out = out if out is not None else directory / f"graph.{form}"
-    export_run(_trained(directory), out, form, residual)  # type: ignore[arg-type]  # checked there
+    _finished(directory).export(out, form, residual)  # type: ignore[arg-type]  # checked there
     click.echo(f"graph: {out}")
 
 
-def _trained(directory: Path) -> Trainer:
-    from bimt_tf.runs.directory import RunDirectory
+def _finished(directory: Path) -> FinishedRun:
+    from bimt_tf.runs.load import load_run
 
-    return RunDirectory.open(directory).load_result()
+    return load_run(directory)
 
 
 def _watcher() -> Any:

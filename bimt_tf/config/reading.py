@@ -78,6 +78,8 @@ def load(path: Path) -> Config:
     for name in read:
         if name not in ("data", "model", "geometry", "training"):
             raise unknown("config key", str(name), [f.name for f in dataclasses.fields(Config)])
+    if isinstance(where := read.get("geometry"), dict) and "unlocal" in where:  # its name in version 0.1
+        where["distance_free"] = where.pop("unlocal")
     for name in ("task", "preset", "method"):
         if name in heads:
             heads[name] = _fit(heads[name], str, name)

@@ -19,7 +19,7 @@ from bimt_tf.analysis.graph import connection_graph
 from bimt_tf.analysis.modularity import communities
 from bimt_tf.analysis.paths import Node, live, upstream
 from bimt_tf.analysis.prune import PrunePoint
-from bimt_tf.training.trainer import Trainer
+from bimt_tf.runs.trained import Trained
 
 __all__ = ["CLAIMS", "Claim", "Finding", "pruning_curve_left_of", "module_knockouts"]
 
@@ -38,14 +38,14 @@ class Claim(NamedTuple):
 
     row: str
     text: str
-    check: Callable[[Trainer], Finding]
+    check: Callable[[Trained], Finding]
 
 
-def _unrolled(trainer: Trainer) -> nx.Graph:
+def _unrolled(trainer: Trained) -> nx.Graph:
     return connection_graph(trainer.bimt, residual="unrolled", threshold=trainer.config.training.active)
 
 
-def _hidden(trainer: Trainer) -> list[str]:
+def _hidden(trainer: Trained) -> list[str]:
     """The hidden stages of an MLP, shallow to deep."""
     return [stage.name for stage in trainer.bimt.wiring.stages if stage.name.startswith("hidden")]
 
@@ -57,20 +57,20 @@ def _correlations(values: Tensor, target: Tensor) -> Tensor:
     return torch.where(size > 0, (a * b[:, None]).sum(0) / size, 0.0).abs()
 
 
-def _two_modules(trainer: Trainer) -> Finding:
+def _two_modules(trainer: Trained) -> Finding:
     graph = _unrolled(trainer)
     first, second = upstream(graph, ("output", 0)), upstream(graph, ("output", 1))
     shared = first & second
     return Finding(bool(first and second) and not shared, f"{len(shared)} shared neurons")
 
 
-def _three_in_second_layer(trainer: Trainer) -> Finding:
+def _three_in_second_layer(trainer: Trained) -> Finding:
     stage = _hidden(trainer)[1]
     count = sum(name == stage for name, _ in live(_unrolled(trainer)))
     return Finding(count == 3, f"{count} neurons")
 
 
-def _one_holds_squared_distance(trainer: Trainer) -> Finding:
+def _one_holds_squared_distance(trainer: Trained) -> Finding:
     stage = _hidden(trainer)[-1]
     neurons = [neuron for name, neuron in live(_unrolled(trainer)) if name == stage]
     x, hook = trainer.held_out.inputs, f"layers.{len(_hidden(trainer)) - 1}.hook_post"
@@ -80,12 +80,12 @@ def _one_holds_squared_distance(trainer: Trainer) -> Finding:
     return Finding(len(neurons) == 1 and best > HELD, f"{len(neurons)} neurons, best |r| {best:.3f}")
 
 
-def _one_class(trainer: Trainer) -> Finding:
+def _one_class(trainer: Trained) -> Finding:
     last = [v if v[0] == "output" else u for u, v in _unrolled(trainer).edges() if "output" in (u[0], v[0])]
     return Finding(len(set(last)) == 1, f"weights lead to {len(set(last))} of 2 classes")
 
 
-def module_knockouts(trainer: Trainer) -> list[tuple[int, float]]:
+def module_knockouts(trainer: Trained) -> list[tuple[int, float]]:
     """(neurons, held-out accuracy without them) of each module of a token MLP, largest first.
 
     A module is a community of two or more live neurons of the embedding and the hidden layers, in the graph without
@@ -110,13 +110,13 @@ def module_knockouts(trainer: Trainer) -> list[tuple[int, float]]:
     return found
 
 
-def _modules_matter(trainer: Trainer) -> Finding:
+def _modules_matter(trainer: Trained) -> Finding:
     found = module_knockouts(trainer)
     each = ", ".join(f"{accuracy:.0%}" for _, accuracy in found)
     return Finding(len(found) > 1 and all(accuracy < 0.5 for _, accuracy in found), f"{len(found)} modules: {each}")
 
 
-def _nine_and_a_sign(trainer: Trainer) -> Finding:
+def _nine_and_a_sign(trainer: Trained) -> Finding:
     neurons = [neuron for name, neuron in live(_unrolled(trainer)) if name == "embed"]
     table: Any = trainer.model.get_parameter("embed.weight").detach()
     sign = trainer.task.features(trainer.config.data)["sign"].to(table)  # type: ignore[attr-defined]  # of S4

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bimt_tf.config.methods import METHODS
 from bimt_tf.config.reading import make
@@ -20,8 +20,9 @@ from bimt_tf.paper.tables_of_the_paper import ROWS, Row, row
 from bimt_tf.pool.job import Job, Outcome, finished
 from bimt_tf.pool.pool import PoolWatcher, run_jobs
 from bimt_tf.runs.atomic import write_atomically
-from bimt_tf.runs.directory import RunDirectory
-from bimt_tf.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from bimt_tf.runs.finished_run import FinishedRun
 
 __all__ = ["TARGETS", "Plan", "Report", "plan", "reproduce"]
 
@@ -151,8 +152,10 @@ def _config(wanted: Plan, each: Row, method: str, seed: int) -> Config:
 Runs = Mapping[tuple[str, str, int], Path]
 
 
-def _loaded(path: Path) -> Trainer:
-    return RunDirectory.open(path).load_result()
+def _loaded(path: Path) -> FinishedRun:
+    from bimt_tf.runs.load import load_run
+
+    return load_run(path)
 
 
 def _tables(
@@ -231,7 +234,7 @@ def _figure_2(wanted: Plan, runs: Runs, docs: Path) -> tuple[list[Path], str]:
                 continue
             trainer = _loaded(runs[key])
             graph, labels = connection_graph(trainer.bimt, "unrolled"), trainer.task.labels(trainer.config.data)
-            note = f"loss {trainer.evaluate('test')['loss']:.1e} · {trainer.active()} weights · "
+            note = f"loss {trainer.evaluate('test')['loss']:.1e} · {trainer.active_weights} weights · "
             panels.append(Panel(method, f"{note}Q {modularity(graph):.2f}", graph, trainer.bimt.wiring))
         if panels:
             name = "fig2" if len(wanted.seeds) == 1 else f"fig2-seed{seed}"
@@ -242,14 +245,13 @@ def _figure_2(wanted: Plan, runs: Runs, docs: Path) -> tuple[list[Path], str]:
 def _figure_a1(wanted: Plan, runs: Runs, docs: Path) -> tuple[list[Path], str]:
     from bimt_tf.figures.pruning_curves import pruning_curves_figure
     from bimt_tf.paper.claims import pruning_curve_left_of
-    from bimt_tf.runs.ask import prune_run
 
     files: list[Path] = []
     points: list[list[str]] = []
     said = []
     for each in wanted.rows:
         curves = {
-            (method, seed): prune_run(_loaded(runs[key]))
+            (method, seed): _loaded(runs[key]).prune()
             for method in wanted.methods
             for seed in wanted.seeds
             if (key := (each.name, method, seed)) in runs

@@ -1,33 +1,47 @@
-"""The run directory: what a run leaves behind, and how it is read again (docs/run-directory.md)."""
+"""The run directory: what a run leaves behind, and how its files are written and read (docs/run-directory.md).
+
+No torch at import.
+"""
 
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
+from bimt_tf import __version__
 from bimt_tf.config.reading import dump, load
 from bimt_tf.config.settings import Config
 from bimt_tf.errors import InputError
 from bimt_tf.runs import checkpoints
-from bimt_tf.runs.atomic import write_atomically
-from bimt_tf.training.checkpoint import Checkpoint
-from bimt_tf.training.trainer import Record, Trainer
+from bimt_tf.runs.atomic import CannotWrite, require_path, write_atomically
+from bimt_tf.runs.claim import claim, holds
+from bimt_tf.runs.lock import lock
+from bimt_tf.runs.read import read_bytes, read_object
 
-__all__ = ["RunDirectory"]
+if TYPE_CHECKING:
+    from torch import Tensor
 
+    from bimt_tf.training.checkpoint import Checkpoint
+
+__all__ = ["FORMAT", "OWNED", "RunDirectory"]
+
+FORMAT = 2
+"""The number in run.json. Directories without run.json are of format 1, made by version 0.1."""
+
+MARKER = "config.yaml"
 OWNED = (
-    "config.yaml", "metrics.jsonl", "checkpoints", "model.safetensors", "layout.json", "summary.json", "figures",
-    "huggingface",
+    MARKER, "run.json", "metrics.jsonl", "checkpoints", "model.safetensors", "layout.json", "summary.json",
+    "probes.json", "snapshots", "figures", "report.html", "huggingface", "tensorboard", "wandb",
 )  # fmt: skip
-_LOCK = ".lock"
+
+
+NUMBERS = ("seed", "steps", "test_loss", "active_weights", "total_weights")
+"""Keys of summary.json without which it is none."""
 
 
 @dataclass(frozen=True)
@@ -44,65 +58,62 @@ class RunDirectory:
             InputError: if it is a file, cannot be made, or is not empty and ``overwrite`` is not given;
                 ``overwrite`` replaces the files of an earlier run and touches nothing else.
         """
-        if path.exists() and not path.is_dir():
-            raise InputError(f"{path} is a file; a run needs a directory")
-        present = [entry.name for entry in path.iterdir()] if path.exists() else []
-        strange = [name for name in present if name not in (*OWNED, _LOCK)]
-        if present and not overwrite:
+        if not overwrite and holds(path, MARKER, "a run"):
             raise InputError(
                 f"{path} is not empty: give --overwrite to replace the run, another --out, or 'bimt resume {path}'"
             )
-        if present and strange and "config.yaml" not in present:
-            raise InputError(f"{path} is not a run directory (it holds {strange[0]!r}): give another --out")
+        claim(path, MARKER, dump(config).encode(), owned=OWNED, what="a run", overwrite=overwrite)
         run = cls(path)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            with run.lock():
-                for name in OWNED:
-                    entry = path / name
-                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink(missing_ok=True)
-                write_atomically(path / "config.yaml", dump(config).encode())
-        except OSError as error:
-            raise InputError(f"cannot write to {path}: {error.strerror}") from error
+        run._write_json("run.json", {"format": FORMAT, "bimt_tf": __version__})
         return run
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
-        """An existing run; raises InputError if there is none."""
-        if not (path / "config.yaml").is_file():
-            raise InputError(f"{path} is not a run directory: it has no config.yaml")
-        return cls(path)
+        """An existing run; raises InputError if there is none, or one of a format that came later."""
+        if not (require_path(path) / MARKER).is_file():
+            raise InputError(f"{path} is not a run directory: it has no {MARKER}")
+        run = cls(path)
+        if run.format > FORMAT:
+            raise InputError(
+                f"{path} is of format {run.format}, bimt_tf {__version__} reads formats up to {FORMAT}: "
+                "install a newer bimt_tf"
+            )
+        return run
+
+    @cached_property
+    def format(self) -> int:
+        """The format number of the directory."""
+        file = self.path / "run.json"
+        if not file.exists():
+            return 1
+        remedy = f'remove it, or write {{"format": {FORMAT}}} into it'
+        number = read_object(file, remedy).get("format")
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise InputError(f"{file} is damaged: its format is {number!r}, not a whole number; {remedy}")
+        return number
 
     @property
     def config(self) -> Config:
-        """The config the run was made with."""
-        return load(self.path / "config.yaml")
+        """The config the run is to be gone on with."""
+        return load(self.path / MARKER)
 
     @property
-    def figures(self) -> Path:
-        """Where figures go; made when asked for."""
-        folder = self.path / "figures"
-        folder.mkdir(exist_ok=True)
-        return folder
+    def config_of_checkpoints(self) -> Config | None:
+        """The config the checkpoints were made with; None if there is none, or version 0.1 wrote them."""
+        path = self.path / "checkpoints" / MARKER
+        return load(path) if path.exists() else None
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the directory for this process; raises InputError if another one trains in it."""
-        try:
-            import fcntl
-        except ImportError:  # no such locks on this system
-            yield
-            return
-        with (self.path / _LOCK).open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise InputError(f"{self.path} is in use by another bimt process") from error
-            yield
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the directory for this process; raises InUse if another one trains in it."""
+        return lock(self.path)
 
-    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint atomically."""
-        checkpoints.save(self.path / "checkpoints", checkpoint)
+    def save_checkpoint(self, checkpoint: Checkpoint, config: Config) -> None:
+        """Write a checkpoint, and before the first one the config it was made with."""
+        folder = self.path / "checkpoints"
+        if not (folder / MARKER).exists():
+            self._folder("checkpoints")
+            write_atomically(folder / MARKER, dump(config).encode())
+        checkpoints.save(folder, checkpoint)
 
     def last_checkpoint(self) -> Checkpoint | None:
         """The newest checkpoint, or None if the run was stopped before its first."""
@@ -113,22 +124,40 @@ class RunDirectory:
         """Where the newest checkpoint is."""
         return checkpoints.latest(self.path / "checkpoints")
 
-    def append(self, record: Record) -> None:
+    def append(self, record: Mapping[str, Any]) -> None:
         """Add a line to metrics.jsonl."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record._asdict()) + "\n")
+        path = self.path / "metrics.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise CannotWrite(f"cannot write {path}: {error.strerror}") from error
 
     def records(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl; a last line that was cut short is left out."""
+        """The lines of metrics.jsonl; a last line that was cut short is left out.
+
+        Raises:
+            InputError: for a file that cannot be read, or another line that is no object with a step.
+        """
         path = self.path / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        if not path.exists():
+            return []
+        remedy = "remove it: only the curves hang on it"
+        try:
+            lines = read_bytes(path, remedy).decode("utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path} is damaged: it is not UTF-8; {remedy}") from error
         found = []
         for number, line in enumerate(lines, start=1):
             try:
-                found.append(json.loads(line))
-            except ValueError as error:
-                if number < len(lines):
-                    raise InputError(f"{path}: line {number} is not JSON") from error
+                record = json.loads(line)
+            except (ValueError, RecursionError):
+                if number == len(lines):
+                    break
+                record = None
+            if not isinstance(record, dict) or type(record.get("step")) is not int:
+                raise InputError(f"{path} is damaged: line {number} is no object with a step; {remedy}")
+            found.append(record)
         return found
 
     def forget_after(self, step: int) -> None:
@@ -136,46 +165,60 @@ class RunDirectory:
         kept = [json.dumps(record) + "\n" for record in self.records() if record["step"] <= step]
         write_atomically(self.path / "metrics.jsonl", "".join(kept).encode())
 
-    def save_result(self, trainer: Trainer) -> None:
+    def save_result(self, weights: Mapping[str, Tensor], slots: Mapping[str, Tensor]) -> None:
         """Write model.safetensors and layout.json: weights in the neurons' own order, and each neuron's slot."""
         from safetensors.torch import save
 
-        layout = {"slots": {name: slots.tolist() for name, slots in trainer.bimt.layout.slots.items()}}
-        write_atomically(self.path / "model.safetensors", save(trainer.weights()))
+        write_atomically(self.path / "model.safetensors", save(dict(weights)))
+        layout = {"slots": {name: each.tolist() for name, each in slots.items()}}
         write_atomically(self.path / "layout.json", json.dumps(layout).encode())
 
-    def load_result(self) -> Trainer:
-        """The trained model with its BIMT and data, as a Trainer at its end.
+    def write_summary(self, summary: Mapping[str, Any], probes: Sequence[Mapping[str, Any]]) -> None:
+        """Write probes.json, the long tables, and then summary.json, whose being there says that a run is whole."""
+        self._write_json("probes.json", {"probes": list(probes)})
+        self._write_json("summary.json", summary)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What summary.json holds; empty if it is not there yet.
 
         Raises:
-            InputError: if the run has not ended, or its files are damaged or of another model.
+            InputError: if it is damaged.
         """
-        trainer = Trainer(self.config)
-        state, slots = self._read_model(), self._read_layout()
-        trainer.load_weights(state, str(self.path / "model.safetensors"))
-        trainer.bimt.load_state_dict({f"slots.{name}": torch.tensor(value) for name, value in slots.items()})
-        trainer.step = trainer.config.training.steps
-        return trainer
-
-    def _read_model(self) -> dict[str, Tensor]:
-        from safetensors import SafetensorError
-        from safetensors.torch import load
-
-        path = self.path / "model.safetensors"
+        path, remedy = self.path / "summary.json", f"remove it, and 'bimt resume {self.path}' writes it again"
         if not path.exists():
-            raise InputError(f"{self.path} holds no trained model yet: 'bimt resume {self.path}' finishes the run")
-        try:
-            return load(path.read_bytes())
-        except (SafetensorError, ValueError) as error:
-            raise InputError(f"{path} is truncated or not a safetensors file") from error
+            return {}
+        found = read_object(path, remedy)
+        for name in NUMBERS:
+            if isinstance(found.get(name), bool) or not isinstance(found.get(name), (int, float)):
+                raise InputError(f"{path} is damaged: {name} is {str(found.get(name))[:40]}, not a number; {remedy}")
+        return found
 
-    def _read_layout(self) -> dict[str, list[int]]:
-        path = self.path / "layout.json"
-        try:
-            return dict(json.loads(path.read_text(encoding="utf-8"))["slots"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path} is missing or not a layout of bimt") from error
+    @property
+    def probes(self) -> list[dict[str, Any]]:
+        """The probes' tables: those of probes.json, or of format 1's summary.json; empty before they are made.
 
-    def write_summary(self, summary: dict[str, Any]) -> None:
-        """Write summary.json."""
-        write_atomically(self.path / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
+        Raises:
+            InputError: if the file is damaged.
+        """
+        path, remedy = self.path / "probes.json", f"remove it, and 'bimt resume {self.path}' writes it again"
+        if not path.exists():
+            return list(self.summary.get("probes", ()))
+        found = read_object(path, remedy).get("probes")
+        if not isinstance(found, list):
+            raise InputError(f"{path} is damaged: it holds no list of probes; {remedy}")
+        return found
+
+    def write_figure(self, name: str, content: bytes) -> None:
+        """Write a file into figures/."""
+        self._folder("figures")
+        write_atomically(self.path / "figures" / name, content)
+
+    def _folder(self, name: str) -> None:
+        try:
+            (self.path / name).mkdir(exist_ok=True)
+        except OSError as error:
+            raise CannotWrite(f"cannot write {self.path / name}: {error.strerror}") from error
+
+    def _write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        write_atomically(self.path / name, (json.dumps(value, indent=2) + "\n").encode())

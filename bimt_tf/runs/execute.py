@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
+from bimt_tf.config.resumable import require_resumable
 from bimt_tf.config.settings import Config
+from bimt_tf.errors import InputError
+from bimt_tf.runs.atomic import CannotWrite
 from bimt_tf.runs.directory import RunDirectory
+from bimt_tf.runs.draw import draw as draw_figure
+from bimt_tf.runs.draw import figures_of
 from bimt_tf.runs.export_model import save_plain
+from bimt_tf.runs.load import load_run, result_of
 from bimt_tf.runs.loggers import check as check_logger
 from bimt_tf.runs.loggers import logger
-from bimt_tf.runs.stopping import Interrupted, RunFailed, caught_signals
-from bimt_tf.runs.summary import first_look
+from bimt_tf.runs.state import is_trained
+from bimt_tf.runs.stopping import Interrupted, RunFailed, caught_signals, raised_signals
+from bimt_tf.runs.summary import measure
+from bimt_tf.runs.trained import Trained
+from bimt_tf.tasks.registry import task as find_task
+from bimt_tf.training.checkpoint import Checkpoint
 from bimt_tf.training.trainer import NonFiniteLoss, Record, Trainer
 
 __all__ = ["train_run", "resume_run", "free_directory", "Interrupted", "RunFailed", "Watcher"]
@@ -55,9 +67,9 @@ class SilentWatcher:
 
 def free_directory(config: Config, parent: Path = Path("runs")) -> Path:
     """The first unused name such as runs/in-context-bimt-seed0, ...-2, ...-3."""
-    name = f"{config.task}-{config.method}-seed{config.seed}"
+    name = f"{find_task(config.task).name}-{config.method}-seed{config.seed}"
     names = (parent / (name if i == 1 else f"{name}-{i}") for i in range(1, 1_000_000))
-    return next(path for path in names if not path.exists() or not any(path.iterdir()))
+    return next(path for path in names if not path.exists() or (path.is_dir() and not any(path.iterdir())))
 
 
 def train_run(
@@ -68,19 +80,30 @@ def train_run(
     loggers: Sequence[str] = (),
     watcher: Watcher | None = None,
     draw: bool = True,
+    init_from: Path | None = None,
 ) -> dict[str, Any]:
     """Train from the start into ``out`` and give summary.json's content; figures are left out unless ``draw``.
+
+    Args:
+        config: what to train.
+        out: the run directory.
+        overwrite: whether to replace a run that is there.
+        loggers: where records go besides metrics.jsonl: "tensorboard", "wandb".
+        watcher: shows the run while it goes on.
+        draw: whether to draw the figures.
+        init_from: a run directory whose weights and layout training starts from, instead of the config's seed.
 
     Raises:
         InputError: for a directory, device, model or logger that cannot be used; nothing is written then.
         Interrupted: on SIGINT or SIGTERM, after the step and a checkpoint.
-        RunFailed: when the loss is not finite.
+        RunFailed: when the loss is not finite, or a file cannot be written.
     """
     for name in loggers:
         check_logger(name)
-    trainer = Trainer(config)
-    run = RunDirectory.create(out, config, overwrite)
-    return _go(run, trainer, loggers, watcher or SilentWatcher(), draw)
+    trainer = _set_up(config) if init_from is None else _started_from(init_from, config)
+    run = RunDirectory.create(Path(out), config, overwrite)
+    with run.lock():
+        return _go(run, trainer, loggers, watcher or SilentWatcher(), draw)
 
 
 def resume_run(
@@ -88,20 +111,60 @@ def resume_run(
 ) -> dict[str, Any]:
     """Go on with the run in ``path`` from its newest checkpoint; ends as if it had never stopped.
 
-    Raises: as :func:`train_run`, and InputError for a checkpoint that is damaged or of another model.
+    A run that is trained is only measured and drawn again.
+
+    Raises: as :func:`train_run`, and InputError for a checkpoint that is damaged or of another model, or a config.yaml
+        in which something was changed that the numbers hang on.
     """
     for name in loggers:
         check_logger(name)
-    run = RunDirectory.open(path)
+    run, watcher = RunDirectory.open(Path(path)), watcher or SilentWatcher()
+    config, stored = run.config, run.config_of_checkpoints
+    if stored is not None:
+        require_resumable(stored, config)
+    with run.lock():
+        if not is_trained(run.path):
+            return _go(run, _set_up(config, run.last_checkpoint()), loggers, watcher, draw)
+        seconds = float(run.summary.get("seconds") or _seconds(run))
+        with _failing_writes(run), _measuring(run):
+            return _conclude(run, load_run(run.path, config.training.device), seconds, watcher, draw)
+
+
+def _set_up(
+    config: Config,
+    checkpoint: Checkpoint | None = None,
+    start: tuple[Mapping[str, Tensor], Mapping[str, Tensor]] | None = None,
+) -> Trainer:
+    """A trainer at the start, at a checkpoint, or at step 0 with the weights and layout of ``start``."""
+    trainer = Trainer(config, checkpoint)
+    if start is not None:
+        trainer.load_weights(start[0], "the run to start from")
+        trainer.bimt.load_state_dict(start[1])
+        trainer._recharge()
+    return trainer
+
+
+def _started_from(path: Path, config: Config) -> Trainer:
+    result = result_of(RunDirectory.open(Path(path)))
+    if result is None:
+        raise InputError(f"cannot start from {path}: it has no checkpoint yet")
+    try:
+        return _set_up(config, start=(result.weights, result.layout))
+    except InputError as error:
+        raise InputError(f"cannot start from {path}: {error}") from error
+
+
+def _seconds(run: RunDirectory) -> float:
+    """What training took, by the last checkpoint; 0 if it is gone."""
     checkpoint = run.last_checkpoint()
-    trainer = Trainer(run.config, checkpoint)
-    return _go(run, trainer, loggers, watcher or SilentWatcher(), draw)
+    return 0.0 if checkpoint is None else checkpoint.seconds
 
 
 def _go(run: RunDirectory, trainer: Trainer, loggers: Sequence[str], watcher: Watcher, draw: bool) -> dict[str, Any]:
+    """Train to the end, write the result, then measure and draw it."""
     torch.set_num_threads(trainer.config.training.threads)
     with ExitStack() as stack:
-        stack.enter_context(run.lock())
+        stack.enter_context(_failing_writes(run))
         run.forget_after(trainer.step)
         caught = stack.enter_context(caught_signals())
         sinks = [logger(name, run.path, trainer.config) for name in loggers]
@@ -109,7 +172,7 @@ def _go(run: RunDirectory, trainer: Trainer, loggers: Sequence[str], watcher: Wa
             stack.callback(sink.close)
 
         def on_record(record: Record) -> None:
-            run.append(record)
+            run.append(record._asdict())
             watcher.record(record)
             for sink in sinks:
                 sink.log(record)
@@ -122,18 +185,59 @@ def _go(run: RunDirectory, trainer: Trainer, loggers: Sequence[str], watcher: Wa
         try:
             ended = trainer.run(
                 on_record=on_record,
-                on_checkpoint=run.save_checkpoint,
+                on_checkpoint=lambda checkpoint: run.save_checkpoint(checkpoint, trainer.config),
                 on_note=lambda note: watcher.start(trainer.config, trainer.step, note),
                 stop=stop,
             )
         except NonFiniteLoss as error:
-            last = run.last_checkpoint_path()
-            good = f"the last good checkpoint is {last}" if last else "there is no checkpoint before it"
-            raise RunFailed(f"{error}; {good}") from error
+            raise RunFailed(f"{error}; {_last_checkpoint(run)}") from error
         if not ended:
             raise Interrupted(caught[0], f"stopped at step {trainer.step}; 'bimt resume {run.path}' goes on")
-        watcher.stage("measuring and drawing" if draw else "measuring")
-        run.save_result(trainer)
-        if trainer.task.pretrained:
-            save_plain(trainer, run.path)
-        return first_look(run, trainer, draw=draw)
+        run.save_result(trainer.weights(), trainer.bimt.layout.slots)
+        with _measuring(run, caught):
+            trained = Trained(trainer.config, trainer.model, trainer.bimt, data=trainer.data)
+            return _conclude(run, trained, trainer.seconds, watcher, draw)
+
+
+def _conclude(run: RunDirectory, trained: Trained, seconds: float, watcher: Watcher, draw: bool) -> dict[str, Any]:
+    """Measure a trained network, draw it if asked to, and write what was found; summary.json comes last."""
+    watcher.stage("measuring and drawing" if draw else "measuring")
+    if trained.task.pretrained:
+        save_plain(trained, run.path)
+    summary, probes = measure(trained, seconds)
+    records = run.records()
+    for name in figures_of(trained, summary) if draw else ():
+        if name == "curves" and not records:  # metrics.jsonl was removed
+            continue
+        figure = draw_figure(trained, name, records=records, summary=summary)
+        for suffix in ("png", "pdf"):
+            image = BytesIO()
+            figure.savefig(image, format=suffix, dpi=200)
+            run.write_figure(f"{name}.{suffix}", image.getvalue())
+    run.write_summary(summary, probes)
+    return summary
+
+
+@contextmanager
+def _measuring(run: RunDirectory, caught: Sequence[int] = ()) -> Iterator[None]:
+    """While a trained network is measured: a signal (also one that came before) ends it at once."""
+    message = f"{run.path} is trained, but not measured; 'bimt resume {run.path}' measures and draws it"
+    if caught:
+        raise Interrupted(caught[0], message)
+    with raised_signals(message):
+        yield
+
+
+@contextmanager
+def _failing_writes(run: RunDirectory) -> Iterator[None]:
+    """A file that cannot be written (a full disk, say) ends the run; what was written before is whole."""
+    try:
+        yield
+    except CannotWrite as error:
+        text = f"{error}; {_last_checkpoint(run)}; 'bimt resume {run.path}' goes on once there is room"
+        raise RunFailed(text) from error
+
+
+def _last_checkpoint(run: RunDirectory) -> str:
+    last = run.last_checkpoint_path()
+    return f"the last good checkpoint is {last}" if last else "there is no checkpoint before it"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
+from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlparse
 
 from bimt_tf.config.reading import dump
 from bimt_tf.config.settings import Config
@@ -72,15 +75,38 @@ LOGGERS: dict[str, type[TensorBoard] | type[WeightsAndBiases]] = {
 
 
 def check(name: str) -> None:
-    """Raise InputError if the logger is unknown or its package is not installed."""
+    """Raise InputError if the logger is unknown, its package is not installed, or it has no key to log with."""
     if name not in LOGGERS:
         raise unknown("logger", name, LOGGERS)
     try:
         importlib.import_module(LOGGERS[name].module)
     except ImportError as error:
         raise InputError(f"logging to {name} needs its package: pip install 'bimt_tf[{name}]'") from error
+    if name == "wandb" and not _has_wandb_key():
+        raise InputError("logging to wandb needs a key: 'wandb login', WANDB_API_KEY, or WANDB_MODE=offline")
 
 
 def logger(name: str, run: Path, config: Config) -> Logger:
-    """The logger of this name, which :func:`check` has accepted."""
-    return LOGGERS[name](run, config)
+    """The logger of this name, which :func:`check` has accepted.
+
+    Raises:
+        InputError: if the service refuses.
+    """
+    try:
+        return LOGGERS[name](run, config)
+    except Exception as error:  # each package has errors of its own
+        raise InputError(f"logging to {name} failed: {' '.join(str(error).split())}") from error
+
+
+def _has_wandb_key() -> bool:
+    """Whether Weights & Biases needs no key (its WANDB_MODE), or finds one where it looks for it."""
+    if os.environ.get("WANDB_MODE", "online") != "online" or os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
+    for file in (os.environ.get("NETRC", "~/.netrc"), "~/_netrc"):
+        try:
+            if netrc(Path(file).expanduser()).authenticators(host or ""):
+                return True
+        except (OSError, NetrcParseError, RuntimeError):
+            continue
+    return False

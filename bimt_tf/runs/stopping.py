@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-__all__ = ["Interrupted", "RunFailed", "caught_signals"]
+__all__ = ["Interrupted", "RunFailed", "caught_signals", "raised_signals"]
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(Exception):
@@ -33,13 +35,39 @@ def caught_signals() -> Iterator[list[int]]:
         caught.append(signum)
         signal.signal(signum, before[signum])
 
+    with _handled(catch, before):
+        yield caught
+
+
+@contextmanager
+def raised_signals(message: str) -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into Interrupted with this message, raised at once, wherever the work is.
+
+    For work that takes its time in a library and leaves nothing half-written. A library that swallows the exception
+    only delays it: it is raised again where the block ends.
+    """
+    caught: list[int] = []
+
+    def catch(signum: int, frame: FrameType | None) -> None:
+        caught.append(signum)
+        raise Interrupted(signum, message)
+
+    with _handled(catch, {}):
+        yield
+        if caught:
+            raise Interrupted(caught[0], message)
+
+
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None], before: dict[int, Any]) -> Iterator[None]:
+    """Give both signals to a handler for a while; ``before`` gets the handlers that were there."""
     try:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            before[each] = signal.signal(each, catch)
+        for each in SIGNALS:
+            before[each] = signal.signal(each, handler)
     except ValueError:  # not in the main thread: the caller handles signals
         pass
     try:
-        yield caught
+        yield
     finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
+        for signum, former in before.items():
+            signal.signal(signum, former)

@@ -13,6 +13,7 @@ import yaml
 from bimt_tf.cli.main import main
 from bimt_tf.runs.checkpoints import load
 from bimt_tf.runs.directory import RunDirectory
+from bimt_tf.runs.load import load_run
 
 TINY = ["--samples", "200", "--d-model", "8", "--n-layers", "1", "--n-heads", "2", "--batch-size", "16"]
 TINY += ["--log-every", "10", "--checkpoint-every", "10", "--swap-every", "7", "--lam", "0.3", "--lr", "0.01"]
@@ -53,7 +54,8 @@ def finished(tmp_path_factory):
 def test_a_run_leaves_what_the_docs_say(finished, capsys):
     names = {path.name for path in finished.iterdir() if not path.name.startswith(".")}
     assert names == {
-        "config.yaml", "metrics.jsonl", "checkpoints", "model.safetensors", "layout.json", "summary.json", "figures",
+        "config.yaml", "run.json", "metrics.jsonl", "checkpoints", "model.safetensors", "layout.json", "summary.json",
+        "probes.json", "figures",
     }  # fmt: skip
     figures = {path.name for path in (finished / "figures").iterdir()}
     assert {"network.png", "network.pdf", "curves.png", "prediction.png", "best_pair.png"} <= figures
@@ -63,9 +65,9 @@ def test_a_run_leaves_what_the_docs_say(finished, capsys):
     lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [10, 20, 30, 40, 50, 60]
     assert set(lines[0]) == {"step", "loss", "test_loss", "cost", "lam", "lr", "active"}
-    trainer = RunDirectory.open(finished).load_result()
+    trainer = load_run(finished)
     assert trainer.evaluate()["loss"] == pytest.approx(summary["test_loss"], rel=1e-6)
-    assert trainer.active() == summary["active_weights"]
+    assert trainer.active_weights == summary["active_weights"]
 
 
 def test_the_config_runs_again_as_is(finished, tmp_path, capsys):
@@ -120,7 +122,7 @@ def test_first_look_at_each_kind_of_task(of_each_kind, task, capsys):
     assert all((f"{part}_accuracy" in summary) == classes for part in ("test", "train"))
     assert {"test_loss", "train_loss"} <= set(summary)
     assert summary["modularity_shared"] == summary["modularity_unrolled"]  # an MLP has no residual stream
-    trainer = RunDirectory.open(run).load_result()
+    trainer = load_run(run)
     assert trainer.evaluate("train")["loss"] == pytest.approx(summary["train_loss"], rel=1e-6)
     assert bimt("prune", run) == 0 and bimt("export", run) == 0
     assert bimt("ablate", run, "--hook", "layers.0.hook_post") == 0
@@ -272,7 +274,7 @@ def test_a_killed_run_resumes_to_the_same_bits(signum, code, tmp_path):
     assert not (killed / "model.safetensors").exists()
     newest = load(sorted(killed.glob("checkpoints/step_*.pt"))[-1])
     assert 0 < newest.step < 1200
-    assert bimt("probe", killed) == 2
+    assert load_run(killed).state == f"interrupted at step {newest.step:,} of 1,200"
     assert bimt("resume", killed) == 0
     assert bimt("train", "in-context", *TINY, *steps, "--out", whole) == 0
     assert (killed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()

@@ -16,8 +16,8 @@ from bimt_tf.cli.finetune import finetune
 from bimt_tf.config.reading import make
 from bimt_tf.errors import InputError
 from bimt_tf.models.pretrained import pretrained
-from bimt_tf.runs.directory import RunDirectory
 from bimt_tf.runs.execute import Interrupted, resume_run, train_run
+from bimt_tf.runs.load import load_run
 from bimt_tf.tasks import finetune as finetuning
 from bimt_tf.tasks.finetune import FinetuneOptions
 from bimt_tf.tasks.registry import task
@@ -90,7 +90,7 @@ def plain_logits(directory, x, dtype=torch.float32):
 def test_plain_transformers_load_what_was_trained(models, text, tmp_path, kind):
     summary = train_run(config(models[kind], text), tmp_path / "run", draw=False)
     assert summary["nonzero_weights"] < summary["total_weights"] and "test_bits_per_byte" in summary
-    trainer = RunDirectory.open(tmp_path / "run").load_result()
+    trainer = load_run(tmp_path / "run")
     assert trainer.evaluate()["loss"] == summary["test_loss"]
     x = trainer.held_out.inputs
     with torch.no_grad():

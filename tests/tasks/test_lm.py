@@ -12,8 +12,8 @@ from bimt_tf.adapters import parameters
 from bimt_tf.config.reading import dump, load, make
 from bimt_tf.errors import InputError
 from bimt_tf.models.token_transformer import token_transformer
-from bimt_tf.runs.directory import RunDirectory
 from bimt_tf.runs.execute import train_run
+from bimt_tf.runs.load import load_run
 from bimt_tf.tasks.groups import ModularAdditionOptions
 from bimt_tf.tasks.lm import LMOptions
 from bimt_tf.tasks.registry import task, variant
@@ -128,7 +128,7 @@ def test_a_run_trains_ends_and_comes_back(tmp_path):
     assert summary["test_bits_per_character"] == pytest.approx(summary["test_loss"] / math.log(2))
     figures = {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
     assert figures == {"network", "curves", "confusion"}
-    again = RunDirectory.open(tmp_path / "run").load_result()
+    again = load_run(tmp_path / "run")
     assert again.evaluate()["loss"] == summary["test_loss"]
     assert load(tmp_path / "run" / "config.yaml") == config and "text: python-stdlib" in dump(config)
 

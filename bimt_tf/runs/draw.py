@@ -1,0 +1,144 @@
+"""The figures of a trained network, as Matplotlib Figures; none is shown or written here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from matplotlib.figure import Figure
+
+from bimt_tf.analysis.activations import activations
+from bimt_tf.analysis.graph import connection_graph
+from bimt_tf.errors import InputError, unknown
+from bimt_tf.figures.confusion import confusion_figure
+from bimt_tf.figures.curves import curves_figure
+from bimt_tf.figures.network import network_figure
+from bimt_tf.figures.pair import pair_figure
+from bimt_tf.figures.prediction import prediction_figure
+from bimt_tf.runs.ask import probed, usual_probe
+from bimt_tf.runs.summary import MOST_EDGES
+from bimt_tf.runs.trained import Trained
+
+__all__ = ["FIGURES", "draw", "figures_of"]
+
+FIGURES = ("network", "curves", "prediction", "confusion", "best_pair")
+MOST_CLASSES = 300  # of a matrix that can be read
+
+
+class _Pair(NamedTuple):
+    first: int
+    second: int
+    r2: float
+
+
+def draw(
+    trained: Trained,
+    name: str,
+    *,
+    records: Sequence[Mapping[str, Any]] = (),
+    summary: Mapping[str, Any] | None = None,
+) -> Figure:
+    """One figure.
+
+    Args:
+        trained: the network.
+        name: one of FIGURES.
+        records: the logged steps, for "curves".
+        summary: what was measured already, which then is not measured again.
+
+    Raises:
+        InputError: for another name, or a figure that this network does not have (the reason is said).
+    """
+    summary = summary or {}
+    if name == "network":
+        return _network(trained, summary)
+    if name == "curves":
+        if not records:
+            raise InputError("there are no curves: no step is logged yet")
+        return curves_figure(records)
+    if name == "prediction":
+        return _prediction(trained)
+    if name == "confusion":
+        return _confusion(trained)
+    if name == "best_pair":
+        return _best_pair(trained, summary)
+    raise unknown("figure", str(name), FIGURES)
+
+
+def figures_of(trained: Trained, summary: Mapping[str, Any]) -> list[str]:
+    """The figures that a measured run has: by its kind of task, its size, and what its probe found."""
+    wanted = ["curves"]
+    if trained.nonzero_weights <= MOST_EDGES:
+        wanted.append("network")
+    if trained.task.kind != "classification":
+        wanted.append("prediction")
+    elif 0 < len(trained.task.classes(trained.config.data)) <= MOST_CLASSES:
+        wanted.append("confusion")
+    return wanted + (["best_pair"] if summary["best_pair"] else [])
+
+
+def _network(trained: Trained, summary: Mapping[str, Any]) -> Figure:
+    """The network's active weights, neurons in their slots."""
+    config, bimt, task = trained.config, trained.bimt, trained.task
+    if (edges := trained.nonzero_weights) > MOST_EDGES:
+        raise InputError(f"a network of {edges:,} weights is too large to be drawn: at most {MOST_EDGES:,}")
+    measured = summary or {f"test_{name}": value for name, value in trained.evaluate("test").items()}
+    result = f"test loss {measured['test_loss']:.2g}"
+    if task.kind == "classification":
+        result = f"test accuracy {measured['test_accuracy']:.1%}"
+    total = sum(bimt.parameters[c.parameter].numel() for c in bimt.wiring.connections)
+    title = (
+        f"{config.task} · {config.method} · seed {config.seed}: {result}, {trained.active_weights} of {total:,} weights"
+    )
+    graph = connection_graph(bimt, residual="unrolled", threshold=config.training.active)
+    return network_figure(graph, bimt.wiring, labels=task.labels(config.data), title=title)
+
+
+def _reported(trained: Trained) -> tuple[torch.Tensor, torch.Tensor]:
+    """(true, predicted) of the held-out examples, on the CPU."""
+    test = trained.held_out
+    with torch.no_grad():
+        outputs = trained.model(test.inputs).cpu()
+    return trained.task.reported(trained.config.data, outputs, test.targets.cpu())
+
+
+def _prediction(trained: Trained) -> Figure:
+    if trained.task.kind == "classification":
+        raise InputError(f"{trained.config.task} predicts classes: draw 'confusion'")
+    true, predicted = _reported(trained)
+    r2 = float(1 - (true - predicted).square().sum() / (true - true.mean()).square().sum())
+    return prediction_figure(true.numpy(), predicted.numpy(), name="y", r2=r2)
+
+
+def _confusion(trained: Trained) -> Figure:
+    task = trained.task
+    if task.kind != "classification":
+        raise InputError(f"{trained.config.task} predicts numbers: draw 'prediction'")
+    classes = task.classes(trained.config.data)
+    if not 0 < len(classes) <= MOST_CLASSES:
+        raise InputError(f"a matrix of {len(classes):,} classes cannot be read: at most {MOST_CLASSES}")
+    true, predicted = _reported(trained)
+    return confusion_figure(true.numpy(), predicted.numpy(), classes)
+
+
+def _best_pair(trained: Trained, summary: Mapping[str, Any]) -> Figure:
+    """The two neurons that tell most about the quantity that the task probes first."""
+    wanted, test = usual_probe(trained), trained.held_out
+    if summary.get("best_pair"):
+        first, second = summary["best_pair"]
+        pair = _Pair(first, second, summary["best_pair_r2"])
+    else:
+        found = probed(trained, wanted).best_pair
+        if found is None:
+            raise InputError(f"fewer than two neurons of {wanted.hook} are active: there is no pair to draw")
+        pair = _Pair(found.first, found.second, found.nonlinear)
+    held = activations(trained.model, wanted.hook, wanted.position, inputs=test.inputs).cpu().numpy()
+    return pair_figure(
+        held[:, pair.first],
+        held[:, pair.second],
+        test.latents[wanted.target].cpu().numpy(),
+        names=(f"{wanted.hook}, neuron {pair.first}", f"{wanted.hook}, neuron {pair.second}"),
+        target_name=wanted.target,
+        r2=pair.r2,
+    )

@@ -1,0 +1,184 @@
+"""FinishedRun: a run as it lies on disk, to look at, ask, draw and export. It never changes what is on disk."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from torch import nn
+
+from bimt_tf.bimt import BIMT
+from bimt_tf.config.settings import Config
+from bimt_tf.runs.directory import RunDirectory
+from bimt_tf.runs.state import State
+from bimt_tf.runs.trained import Trained
+
+if TYPE_CHECKING:
+    import networkx as nx
+    from matplotlib.figure import Figure
+
+    from bimt_tf.analysis.ablate import NeuronAblation
+    from bimt_tf.analysis.graph import Residual
+    from bimt_tf.analysis.probe import ProbeResult
+    from bimt_tf.analysis.prune import PrunePoint
+
+__all__ = ["FinishedRun"]
+
+
+class FinishedRun(Trained):
+    """A run that :func:`bimt_tf.load_run` opened; one that was interrupted has its last checkpoint's weights.
+
+    Attributes:
+        path: its directory.
+        state: "finished", "interrupted at step N of M", "no checkpoint yet", or "trained, not measured yet".
+        step: the step that the weights are of.
+        config, task, model, bimt: what was trained, and how; the model is in evaluation mode on the wanted device.
+    """
+
+    def __init__(self, directory: RunDirectory, state: State, config: Config, model: nn.Module, bimt: BIMT) -> None:
+        super().__init__(config, model, bimt)
+        self.path: Path = directory.path
+        self.state: str = state.text
+        self.step: int = state.step
+        self._directory = directory
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The numbers of summary.json (docs/run-directory.md); empty for a run that has not been measured.
+
+        Raises:
+            InputError: if the file is damaged.
+        """
+        return self._directory.summary
+
+    @cached_property
+    def probes(self) -> list[dict[str, Any]]:
+        """The tables of the task's own probes, one a probe, as ``ProbeResult.as_dict`` gives them.
+
+        Raises:
+            InputError: if the file is damaged.
+        """
+        return self._directory.probes
+
+    @cached_property
+    def metrics(self) -> list[dict[str, Any]]:
+        """One dict a logged step: step, loss, test_loss, cost, lam, lr, active.
+
+        Raises:
+            InputError: if the file is damaged.
+        """
+        return self._directory.records()
+
+    def probe(
+        self, hook: str | None = None, position: int | None = None, target: str | None = None
+    ) -> list[ProbeResult]:
+        """Which neurons of a hook hold a quantity of the task (paper, Section 3.4), on the held-out examples.
+
+        Args:
+            hook: where to look; where the task's own first probe looks unless given.
+            position: token, from the end if negative; every token, one result each, unless given.
+            target: the quantity, a name of ``examples().quantities``; the task's own first probe's unless given.
+
+        Raises:
+            InputError: for names that are unknown (the near ones are listed), or a task without a probe of its own
+                where something is left out.
+        """
+        from bimt_tf.runs import ask
+        from bimt_tf.tasks.base import Probe
+
+        hook = hook or ask.usual_probe(self).hook
+        target = target or ask.usual_probe(self).target
+        positions = ask.positions_of(self, hook) if position is None else [position]
+        return [ask.probed(self, Probe(hook, target, each)) for each in positions]
+
+    def ablate(self, hook: str | None = None, neurons: Sequence[int] = ()) -> list[NeuronAblation]:
+        """How the held-out loss rises when neurons are set to their mean: each in turn, greatest rise first.
+
+        Args:
+            hook: where; where the task's own first probe looks unless given.
+            neurons: all of these at once instead, as one entry under the first's number.
+
+        Raises:
+            InputError: for an unknown hook or neuron.
+        """
+        from bimt_tf.runs import ask
+
+        return ask.ablated(self, hook or ask.usual_probe(self).hook, neurons)
+
+    def prune(self) -> list[PrunePoint]:
+        """Weights left against held-out loss as small weights are cut (paper, Figure A1); the weights stay."""
+        from bimt_tf.runs import ask
+
+        return ask.pruned(self)
+
+    def graph(self, residual: Residual = "shared") -> nx.Graph:
+        """The connection graph: a node a neuron, an edge a nonzero weight.
+
+        Args:
+            residual: the residual stream as one set of nodes ("shared"), or one a depth ("unrolled").
+        """
+        from bimt_tf.analysis.graph import connection_graph
+
+        return connection_graph(self.bimt, residual=residual)
+
+    def modularity(self, residual: Residual = "shared") -> float:
+        """Newman's modularity Q of :meth:`graph`."""
+        from bimt_tf.analysis.modularity import modularity
+
+        return modularity(self.graph(residual))
+
+    def figure(self, name: Literal["network", "curves", "prediction", "confusion", "best_pair"]) -> Figure:
+        """One of the run's figures, as a Matplotlib Figure; not shown, not saved.
+
+        Raises:
+            InputError: for another name, or a figure that this run does not have (the reason is said).
+        """
+        from bimt_tf.runs.draw import draw
+
+        return draw(self, name, records=self.metrics if name == "curves" else (), summary=self.summary)
+
+    def export(self, path: str | Path, form: str = "graphml", residual: Residual = "shared") -> None:
+        """Write the connection graph for other tools.
+
+        Args:
+            path: the file; a plain file there is replaced.
+            form: "graphml", "gexf" or "json" (NetworkX's node-link data).
+            residual: as :meth:`graph`.
+
+        Raises:
+            InputError: for another format, or a path that cannot be written.
+        """
+        from bimt_tf.runs import ask
+
+        ask.export(self, Path(path), form, residual)
+
+    def __repr__(self) -> str:
+        return (
+            f"FinishedRun({str(self.path)!r}: {', '.join(f'{name} {value}'.strip() for name, value in self._told())})"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [("run", str(self.path)), *self._told()]
+        cells = (f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in rows)
+        return f"<table>{''.join(cells)}</table>"
+
+    def _told(self) -> list[tuple[str, str]]:
+        """What a reader wants to know first, as (name, value)."""
+        summary, config = self.summary, self.config
+        told = [
+            ("task", config.task),
+            ("method", config.method),
+            ("seed", str(config.seed)),
+            ("steps", f"{config.training.steps:,}"),
+            ("state", self.state),
+        ]
+        loss = summary.get("test_loss", self.metrics[-1].get("test_loss") if self.metrics else None)
+        if isinstance(loss, (int, float)):
+            told.append(("test loss", f"{loss:.3g}"))
+        told.append(("active weights", f"{summary.get('active_weights', self.active_weights):,}"))
+        if isinstance(q := summary.get("modularity_shared"), float):
+            told.append(("Q", f"{q:.3f}"))
+        return told

@@ -1,0 +1,154 @@
+"""Opening a run: ``load_run`` gives one FinishedRun, ``load_runs`` a table of all runs under a folder."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from bimt_tf.adapters import parameters, wire
+from bimt_tf.bimt import BIMT
+from bimt_tf.config.settings import Config
+from bimt_tf.core.geometry import Geometry, Shape
+from bimt_tf.errors import InputError
+from bimt_tf.runs.directory import RunDirectory
+from bimt_tf.runs.finished_run import FinishedRun
+from bimt_tf.runs.listing import run_rows
+from bimt_tf.runs.read import read_bytes, read_object
+from bimt_tf.runs.state import is_trained, state_of
+from bimt_tf.tasks.registry import task as find_task
+from bimt_tf.training.device import find_device, model_on
+
+__all__ = ["load_run", "load_runs", "result_of"]
+
+OWN = "own"
+"""The task of a config that ``bimt_tf.train`` wrote, which trains a model of one's own."""
+
+
+class Result(NamedTuple):
+    """Weights by the wiring's names, each neuron's slot by ``slots.<population>``, and where they were read."""
+
+    weights: Mapping[str, Tensor]
+    layout: Mapping[str, Tensor]
+    source: tuple[Path, Path]
+
+
+def load_run(path: str | Path, device: str = "cpu", *, model: nn.Module | None = None) -> FinishedRun:
+    """Open a run: its model with the trained weights, its layout, and all that can be asked of it.
+
+    No example is drawn before it is asked for, no optimizer is built, and nothing on disk is changed.
+
+    Args:
+        path: the run directory. A run that has not ended gives its last checkpoint; ``.state`` says so.
+        device: where the model is put: "cpu", "cuda", "cuda:1", "mps".
+        model: for a run of one's own model (``bimt_tf.train``), a model built as it was then; its weights are
+            overwritten with the trained ones.
+
+    Raises:
+        InputError: if there is no run, a device is not there, or a file is damaged, missing or of another model; the
+            message names the file and says what to do.
+    """
+    if not isinstance(path, (str, Path)):
+        raise InputError(f"load_run takes the path of a run directory, found a {type(path).__name__}")
+    directory = RunDirectory.open(Path(path))
+    where, config = find_device(device), directory.config
+    if model is None and config.task == OWN:
+        raise InputError(f"{path} holds a run of your own model: give it, load_run({str(path)!r}, model=your_model)")
+    if model is None:
+        dtype = getattr(torch, config.training.dtype)
+        model = find_task(config.task).model(config.model, config.data, config.seed, dtype)
+    result = result_of(directory)
+    if result is not None:
+        _fill(model, result)
+    model = model_on(model, where).eval()
+    bimt = _bimt(config, model)
+    if result is not None:
+        try:
+            bimt.load_state_dict(result.layout)
+        except InputError as error:
+            raise InputError(f"{result.source[1]} does not fit the model: {error}") from error
+    return FinishedRun(directory, state_of(directory.path, config.training.steps), config, model, bimt)
+
+
+def load_runs(folder: str | Path) -> Any:
+    """All runs under a folder, one row each: path, task, method, seed, steps, state, loss, weights, q, when.
+
+    A pandas DataFrame where pandas is installed, else a list of dicts.
+
+    Raises:
+        InputError: if there is no such folder.
+    """
+    rows = [row._asdict() for row in run_rows(Path(folder))]
+    if importlib.util.find_spec("pandas") is None:
+        return rows
+    import pandas
+
+    columns = None if rows else ["path", "task", "method", "seed", "steps", "state", "loss", "weights", "q", "when"]
+    return pandas.DataFrame(rows, columns=columns)
+
+
+def result_of(directory: RunDirectory) -> Result | None:
+    """The trained weights and layout of a run; its last checkpoint's if it has not ended; None before the first.
+
+    Raises:
+        InputError: for a damaged file.
+    """
+    if is_trained(directory.path):
+        return _read_result(directory.path)
+    path = directory.last_checkpoint_path()
+    if path is None:
+        return None
+    checkpoint = directory.last_checkpoint()
+    assert checkpoint is not None
+    return Result(checkpoint.model, checkpoint.layout, (path, path))
+
+
+def _read_result(run: Path) -> Result:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    weights, layout = run / "model.safetensors", run / "layout.json"
+    remedy = f"remove it, and 'bimt resume {run}' writes it again"
+    try:
+        read = load(read_bytes(weights, remedy))
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{weights} is damaged: it is truncated or not a safetensors file; {remedy}") from error
+    for name, values in read.items():
+        if not bool(values.isfinite().all()):
+            raise InputError(f"{weights} is damaged: {name} holds NaN or infinite weights; {remedy}")
+    slots = read_object(layout, remedy).get("slots")
+    try:
+        assert isinstance(slots, dict)
+        tensors = {f"slots.{name}": torch.tensor(values, dtype=torch.int64) for name, values in slots.items()}
+        assert all(type(value) is int for values in slots.values() for value in values)
+    except (AssertionError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise InputError(f"{layout} is damaged: it is not a layout of bimt; {remedy}") from error
+    return Result(read, tensors, (weights, layout))
+
+
+def _fill(model: nn.Module, result: Result) -> None:
+    """Overwrite the model's trainable parameters; raises InputError if they are another model's."""
+    named = {name: p for name, p in parameters(model).items() if p.requires_grad}
+    shapes = {name: list(p.shape) for name, p in named.items()}
+    found = {name: list(value.shape) for name, value in result.weights.items()}
+    for name in {**shapes, **found}:
+        if shapes.get(name) != found.get(name):
+            raise InputError(
+                f"{result.source[0]} is of another model: {name} is {found.get(name)} in it, "
+                f"{shapes.get(name)} by the config"
+            )
+    for name, p in named.items():
+        p.data.copy_(result.weights[name])
+
+
+def _bimt(config: Config, model: nn.Module) -> BIMT:
+    where = config.geometry
+    geometry = Geometry(where.width, where.layer_gap, where.norm, cast(Mapping[str, Shape], where.shapes))
+    wiring = wire(model, config.training.fixed).distance_free(where.distance_free)
+    return BIMT(model, geometry, wiring, config.training.reduction)

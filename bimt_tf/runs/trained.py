@@ -1,0 +1,120 @@
+"""A trained network in memory: model, BIMT, config and task, and its examples, which are drawn when they are asked for.
+
+What is asked of it (ask.py), measured (summary.py) and drawn (draw.py) takes this; it knows no files.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor, nn
+
+from bimt_tf.bimt import BIMT
+from bimt_tf.config.settings import Config
+from bimt_tf.errors import InputError, unknown
+from bimt_tf.tasks.base import Data, Split
+from bimt_tf.tasks.registry import task as find_task
+from bimt_tf.training.device import data_on
+
+__all__ = ["Examples", "Part", "Trained"]
+
+Part = Literal["held-out", "test", "train"]
+"""Which examples: "train" are trained on; "held-out" and "test" are two names of the others."""
+
+PARTS = ("held-out", "test", "train")
+
+
+class Examples(NamedTuple):
+    """``inputs`` [n, ...], ``targets`` [n, ...], and the task's named ``quantities``: name -> [n]."""
+
+    inputs: Shaped[Tensor, "n ..."]
+    targets: Shaped[Tensor, "n ..."]
+    quantities: dict[str, Shaped[Tensor, " n"]]
+
+
+class Trained:
+    """A network that was trained by ``config``.
+
+    Args:
+        config: what it was trained by.
+        model: its model, with the trained weights.
+        bimt: its BIMT, with the layout.
+        data: its examples if they are at hand; drawn anew (the same ones) unless given.
+    """
+
+    def __init__(self, config: Config, model: nn.Module, bimt: BIMT, *, data: Split | None = None) -> None:
+        self.config, self.model, self.bimt = config, model, bimt
+        self.task = find_task(config.task)
+        self._data = data
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return next(self.model.parameters()).device
+
+    @cached_property
+    def data(self) -> Split:
+        """All examples, inputs and targets on the model's device."""
+        drawn = self._data
+        if drawn is None:
+            drawn = self.task.data(self.config.data, self.config.seed, getattr(torch, self.config.training.dtype))
+        return Split(*(data_on(part, self.device) for part in drawn))
+
+    @property
+    def held_out(self) -> Data:
+        """The examples that were not trained on."""
+        return self.data.test
+
+    def part(self, name: str) -> Data:
+        """The examples of one part; raises InputError for a name that is none."""
+        if name not in PARTS:
+            raise unknown("part of the examples", str(name), PARTS)
+        return self.data.train if name == "train" else self.data.test
+
+    def examples(self, part: Part = "held-out", n: int | None = None) -> Examples:
+        """Inputs, targets and named quantities (w, x, y1 ...) of the run's own examples.
+
+        Args:
+            part: "held-out" (or "test") or "train".
+            n: how many, from the first on; all unless given.
+
+        Raises:
+            InputError: for another part, or more examples than there are.
+        """
+        chosen = self.part(part)
+        there = len(chosen.inputs)
+        if n is not None and (isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= there):
+            raise InputError(f"n must be a whole number from 1 to {there} ({part} examples), found {n!r}")
+        quantities = {name: values[:n] for name, values in chosen.latents.items()}
+        return Examples(chosen.inputs[:n], chosen.targets[:n], quantities)
+
+    def evaluate(self, part: Part = "test") -> dict[str, float]:
+        """The task's metrics (``loss``, ``accuracy`` ...) on the held-out examples, or on those it was trained on.
+
+        Raises:
+            InputError: for another part.
+        """
+        with torch.no_grad():
+            return self.task.measure(self.config.data, self.model, self.part(part))
+
+    def loss(self, outputs: Tensor) -> float:
+        """The task's reported loss of outputs for the held-out examples."""
+        return self.task.metrics(self.config.data, outputs, self.data.test.targets)["loss"]
+
+    @property
+    def active_weights(self) -> int:
+        """Weights of connections above the config's ``training.active`` in magnitude."""
+        parameters = self.bimt.parameters
+        return sum(
+            int((parameters[c.parameter].detach().abs() > self.config.training.active).sum())
+            for c in self.bimt.wiring.connections
+        )
+
+    @property
+    def nonzero_weights(self) -> int:
+        """Weights of connections that are not zero."""
+        parameters = self.bimt.parameters
+        return sum(int(parameters[c.parameter].detach().count_nonzero()) for c in self.bimt.wiring.connections)
