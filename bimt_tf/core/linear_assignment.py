@@ -8,7 +8,6 @@ the entropy-smoothed problem (Sinkhorn), and of wide ones these are sharpened in
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 __all__ = ["assign", "lower_bound"]
 
@@ -25,6 +24,8 @@ def assign(cost: np.ndarray) -> np.ndarray:
 
     Indifferent rows (dead neurons) come last and find as many columns at one price.
     """
+    from scipy.optimize import linear_sum_assignment  # takes a second, which opening a run need not wait for
+
     if len(cost) < PRICED:
         return linear_sum_assignment(cost)[1]
     spread = np.ptp(cost, axis=1)

@@ -95,13 +95,13 @@ class RunDirectory:
     @property
     def config(self) -> Config:
         """The config the run is to be gone on with."""
-        return load(self.path / MARKER)
+        return _config(self.path / MARKER)
 
     @property
     def config_of_checkpoints(self) -> Config | None:
         """The config the checkpoints were made with; None if there is none, or version 0.1 wrote them."""
         path = self.path / "checkpoints" / MARKER
-        return load(path) if path.exists() else None
+        return _config(path) if path.exists() else None
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold the directory for this process; raises InUse if another one trains in it."""
@@ -222,3 +222,10 @@ class RunDirectory:
 
     def _write_json(self, name: str, value: Mapping[str, Any]) -> None:
         write_atomically(self.path / name, (json.dumps(value, indent=2) + "\n").encode())
+
+
+def _config(path: Path) -> Config:
+    try:
+        return load(path)
+    except RecursionError as error:
+        raise InputError(f"config {path} is nested too deeply to be a config") from error

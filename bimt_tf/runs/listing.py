@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bimt_tf.config.reading import load
 from bimt_tf.errors import InputError
 from bimt_tf.runs.atomic import require_path
 from bimt_tf.runs.directory import OWNED, RunDirectory
@@ -82,7 +81,7 @@ def _row(path: Path) -> RunRow:
     heads: dict[str, Any] = dict.fromkeys(("task", "method", "seed", "steps"))
     try:
         directory = RunDirectory.open(path)
-        heads = _heads(path / "config.yaml")
+        heads = _heads(directory)
         state = state_of(path, heads["steps"]).text
         summary = directory.summary
         if not summary and (records := directory.records()):
@@ -100,16 +99,16 @@ def _row(path: Path) -> RunRow:
     )
 
 
-def _heads(file: Path) -> dict[str, Any]:
+def _heads(directory: RunDirectory) -> dict[str, Any]:
     """Task, method, seed and steps of a config: by their lines as they are written, else by reading all of it."""
     try:
-        found = dict(_HEADS.findall(file.read_text(encoding="utf-8")))
+        found = dict(_HEADS.findall((directory.path / "config.yaml").read_text(encoding="utf-8")))
         if len(found) == 4:
             whole = {"seed": int(found["seed"]), "steps": int(found["  steps"])}
             return {"task": found["task"], "method": found["method"], **whole}
     except (OSError, ValueError):
         pass
-    config = load(file)
+    config = directory.config
     return {"task": config.task, "method": config.method, "seed": config.seed, "steps": config.training.steps}
 
 
