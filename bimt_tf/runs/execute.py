@@ -30,7 +30,7 @@ from bimt_tf.tasks.registry import task as find_task
 from bimt_tf.training.checkpoint import Checkpoint
 from bimt_tf.training.trainer import NonFiniteLoss, Record, Trainer
 
-__all__ = ["train_run", "resume_run", "free_directory", "Interrupted", "RunFailed", "Watcher"]
+__all__ = ["train_run", "resume_run", "run_trainer", "free_directory", "Interrupted", "RunFailed", "Watcher"]
 
 
 class Watcher(Protocol):
@@ -101,7 +101,22 @@ def train_run(
     for name in loggers:
         check_logger(name)
     trainer = _set_up(config) if init_from is None else _started_from(init_from, config)
-    run = RunDirectory.create(Path(out), config, overwrite)
+    return run_trainer(trainer, out, overwrite=overwrite, loggers=loggers, watcher=watcher, draw=draw)
+
+
+def run_trainer(
+    trainer: Trainer,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    loggers: Sequence[str] = (),
+    watcher: Watcher | None = None,
+    draw: bool = True,
+) -> dict[str, Any]:
+    """Run a trainer that is set up into ``out``; arguments, result and errors as of :func:`train_run`."""
+    for name in loggers:
+        check_logger(name)
+    run = RunDirectory.create(Path(out), trainer.config, overwrite)
     with run.lock():
         return _go(run, trainer, loggers, watcher or SilentWatcher(), draw)
 
@@ -195,7 +210,7 @@ def _go(run: RunDirectory, trainer: Trainer, loggers: Sequence[str], watcher: Wa
             raise Interrupted(caught[0], f"stopped at step {trainer.step}; 'bimt resume {run.path}' goes on")
         run.save_result(trainer.weights(), trainer.bimt.layout.slots)
         with _measuring(run, caught):
-            trained = Trained(trainer.config, trainer.model, trainer.bimt, data=trainer.data)
+            trained = Trained(trainer.config, trainer.model, trainer.bimt, data=trainer.data, task=trainer.task)
             return _conclude(run, trained, trainer.seconds, watcher, draw)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from bimt_tf.bimt import BIMT
 from bimt_tf.config.settings import Config
 from bimt_tf.errors import InputError, unknown
-from bimt_tf.tasks.base import Data, Split
+from bimt_tf.tasks.base import Data, Split, Task
 from bimt_tf.tasks.registry import task as find_task
 from bimt_tf.training.device import data_on
 
@@ -43,11 +43,14 @@ class Trained:
         model: its model, with the trained weights.
         bimt: its BIMT, with the layout.
         data: its examples if they are at hand; drawn anew (the same ones) unless given.
+        task: what it learned, where ``config.task`` does not tell all of it (a loss that was given in Python).
     """
 
-    def __init__(self, config: Config, model: nn.Module, bimt: BIMT, *, data: Split | None = None) -> None:
+    def __init__(
+        self, config: Config, model: nn.Module, bimt: BIMT, *, data: Split | None = None, task: Task | None = None
+    ) -> None:
         self.config, self.model, self.bimt = config, model, bimt
-        self.task = find_task(config.task)
+        self.task = find_task(config.task) if task is None else task
         self._data = data
 
     @property

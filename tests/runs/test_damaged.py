@@ -32,8 +32,8 @@ def damage(path, how):
         path.mkdir()
     else:
         path.write_bytes({
-            "other JSON": b"[1, 2, 3]", "an empty object": b"{}\n{}", "NaN": b"NaN", "a number": b"7", "nested": b"[" * 99_999,
-            "not UTF-8": b"\xff\xfe\x00{}\x80 \n\x80", "null": b"null\nnull",
+            "other JSON": b"[1, 2, 3]", "an empty object": b"{}\n{}", "NaN": b"NaN", "a number": b"7",
+            "nested": b"[" * 99_999, "not UTF-8": b"\xff\xfe\x00{}\x80 \n\x80", "null": b"null\nnull",
         }[how])  # fmt: skip
     return not (how == "nested" and path.name == "metrics.jsonl")  # a last line that was cut short
 
@@ -96,8 +96,9 @@ def test_checkpoints_that_are_no_folder(half_run):
 @pytest.mark.parametrize(
     "slots",
     [
-        {}, {"residual": [0]}, {"residual": "abc"}, {"residual": [0.5] * 8}, {"residual": [[0]]}, {"residual": [10**30]},
-        {"residual": [0] * 8}, {"residual": list(range(1, 9))}, {"residual": 3}, {"residual": [True] * 8}, 7,
+        {}, {"residual": [0]}, {"residual": "abc"}, {"residual": [0.5] * 8}, {"residual": [[0]]},
+        {"residual": [10**30]}, {"residual": [0] * 8}, {"residual": list(range(1, 9))}, {"residual": 3},
+        {"residual": [True] * 8}, 7,
     ],
 )  # fmt: skip
 def test_a_layout_of_something_else_is_named(run, slots):
