@@ -69,7 +69,7 @@ def draw(
 def figures_of(trained: Trained, summary: Mapping[str, Any]) -> list[str]:
     """The figures that a measured run has: by its kind of task, its size, and what its probe found."""
     wanted = ["curves"]
-    if trained.nonzero_weights <= MOST_EDGES:
+    if summary["modularity_unrolled"] is not None:  # else its graph is too large
         wanted.append("network")
     if trained.task.kind != "classification":
         wanted.append("prediction")

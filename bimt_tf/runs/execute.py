@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,43 +26,12 @@ from bimt_tf.runs.state import is_trained
 from bimt_tf.runs.stopping import Interrupted, RunFailed, caught_signals, raised_signals
 from bimt_tf.runs.summary import measure
 from bimt_tf.runs.trained import Trained
+from bimt_tf.runs.watcher import SilentWatcher, Watcher
 from bimt_tf.tasks.registry import task as find_task
 from bimt_tf.training.checkpoint import Checkpoint
 from bimt_tf.training.trainer import NonFiniteLoss, Record, Trainer
 
 __all__ = ["train_run", "resume_run", "run_trainer", "free_directory", "Interrupted", "RunFailed", "Watcher"]
-
-
-class Watcher(Protocol):
-    """Shows a run while it goes on."""
-
-    def start(self, config: Config, step: int, note: str) -> None:
-        """Training begins at ``step``."""
-        ...
-
-    def record(self, record: Record) -> None:
-        """A step was logged."""
-        ...
-
-    def tick(self, step: int) -> None:
-        """A step was taken."""
-        ...
-
-    def stage(self, text: str) -> None:
-        """Something other than training goes on."""
-        ...
-
-
-class SilentWatcher:
-    """A watcher that shows nothing."""
-
-    def start(self, config: Config, step: int, note: str) -> None: ...
-
-    def record(self, record: Record) -> None: ...
-
-    def tick(self, step: int) -> None: ...
-
-    def stage(self, text: str) -> None: ...
 
 
 def free_directory(config: Config, parent: Path = Path("runs")) -> Path:

@@ -1,0 +1,44 @@
+"""What shows a run while it goes on: called by execute.py, drawn by the command line. No torch at import."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from bimt_tf.config.settings import Config
+
+if TYPE_CHECKING:
+    from bimt_tf.training.trainer import Record
+
+__all__ = ["SilentWatcher", "Watcher"]
+
+
+class Watcher(Protocol):
+    """Shows a run while it goes on."""
+
+    def start(self, config: Config, step: int, note: str) -> None:
+        """Training begins at ``step``."""
+        ...
+
+    def record(self, record: Record) -> None:
+        """A step was logged."""
+        ...
+
+    def tick(self, step: int) -> None:
+        """A step was taken."""
+        ...
+
+    def stage(self, text: str) -> None:
+        """Something other than training goes on."""
+        ...
+
+
+class SilentWatcher:
+    """A watcher that shows nothing."""
+
+    def start(self, config: Config, step: int, note: str) -> None: ...
+
+    def record(self, record: Record) -> None: ...
+
+    def tick(self, step: int) -> None: ...
+
+    def stage(self, text: str) -> None: ...
