@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
+from bimt_tf.analysis.active import active_weights
 from bimt_tf.bimt import BIMT
 from bimt_tf.config.settings import Config
 from bimt_tf.errors import InputError, unknown
@@ -109,12 +110,8 @@ class Trained:
 
     @property
     def active_weights(self) -> int:
-        """Weights of connections above the config's ``training.active`` in magnitude."""
-        parameters = self.bimt.parameters
-        return sum(
-            int((parameters[c.parameter].detach().abs() > self.config.training.active).sum())
-            for c in self.bimt.wiring.connections
-        )
+        """Weights above the config's ``training.active`` in size that are on a path from an input to an output."""
+        return active_weights(self.bimt, self.config.training.active)
 
     @property
     def nonzero_weights(self) -> int:
