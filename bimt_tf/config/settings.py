@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from bimt_tf.config.methods import METHODS
 from bimt_tf.errors import InputError, require_at_most, require_non_negative, require_positive, unknown
+from bimt_tf.tasks.own import is_own, load_own
 
 __all__ = ["Config", "GeometryConfig", "Schedule", "TrainingConfig", "parse_schedule", "spell_schedule"]
 
@@ -137,6 +138,20 @@ class Config:
             raise unknown("method", str(self.method), METHODS)
         require_non_negative("seed", self.seed)
         require_at_most("seed", self.seed, LARGEST_SEED)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle: a task in a file of one's own goes by its name, so that another process can load that file."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        if is_own(self.task):
+            values |= {"data": asdict(self.data), "model": asdict(self.model)}
+        return _unpickled, (values,)
+
+
+def _unpickled(values: dict[str, Any]) -> Config:
+    if is_own(values["task"]):
+        found = load_own(values["task"])
+        values |= {"data": found.Options(**values["data"]), "model": found.Model(**values["model"])}
+    return Config(**values)
 
 
 def parse_schedule(text: str) -> Schedule:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from bimt_tf.errors import InputError, unknown
 
 __all__ = ["checked", "is_list", "read_word", "spelled", "without_none"]
 
-LARGEST = 2**63  # whole numbers of torch and of files end below
+LARGEST = {int: 2.0**63, float: 3e38}  # what torch's whole numbers, and those of float32, end below
 
 
 def checked(kind: Any, value: Any, where: str) -> Any:
@@ -29,7 +30,7 @@ def checked(kind: Any, value: Any, where: str) -> Any:
         InputError: for a value of another type, or a name that is not among the choices (lists the near ones).
     """
     if kind == Schedule and isinstance(value, str):
-        return parse_schedule(value)
+        value = parse_schedule(value)
     if kind == Schedule and isinstance(value, (int, float)) and not isinstance(value, bool):
         value = ((0.0, value),)
     return _validated(kind, _with_tuples(value), where, strict=True)
@@ -99,10 +100,20 @@ def _validated(kind: Any, value: Any, where: str, *, strict: bool) -> Any:
             raise unknown(where, str(first["input"]), _choices(kind)) from None
         expected = first["msg"].removeprefix("Input should be ").split(", ")[0]
         raise InputError(f"{where} must be {expected}, found {_short(first['input'])}") from None
-    for number in found if isinstance(found, tuple) else (found,):
-        if isinstance(number, int) and abs(number) >= LARGEST:
-            raise InputError(f"{where} must be below 2**63, found {_short(number)}")
+    for number in _numbers(found):
+        if abs(number) >= LARGEST[type(number)] and number not in (math.inf, -math.inf):  # which fields refuse
+            limit = "2**63" if isinstance(number, int) else "3e38"
+            raise InputError(f"{where} must be below {limit}, found {_short(number)}")
     return found
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    """The numbers in a value, however deep."""
+    if isinstance(value, (tuple, list)):
+        for one in value:
+            yield from _numbers(one)
+    elif type(value) in LARGEST:
+        yield value
 
 
 def _choices(kind: Any) -> list[str]:

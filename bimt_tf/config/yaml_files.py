@@ -41,7 +41,7 @@ def yaml_text(value: Any) -> str:
 def _yaml() -> YAML:
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # keys stay in the order of the fields
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # its stub says None
     yaml.allow_unicode = True
     yaml.width = 1_000_000
     return yaml

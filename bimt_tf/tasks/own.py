@@ -16,7 +16,7 @@ from typing import Any
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.tasks.base import Task
 
-__all__ = ["absolute_name", "is_own", "load_object", "load_own", "require_task"]
+__all__ = ["absolute_name", "is_own", "load_object", "load_own", "require_task", "short_name"]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # it becomes part of a run directory's name
 
@@ -36,7 +36,13 @@ def absolute_name(name: str) -> str:
     try:
         return f"{Path(place).expanduser().resolve()}:{attribute}" if place.endswith(".py") else name
     except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"the task's file {place!r} cannot be read: {error}") from error
+        raise InputError(f"the task's file {place[:60]!r} cannot be read: {error.args[-1]}") from error
+
+
+def short_name(name: str) -> str:
+    """``name`` without the folder of its file, for tables."""
+    place, attribute = _parts(name)
+    return f"{Path(place).name}:{attribute}" if is_own(name) and place.endswith(".py") else name
 
 
 def load_own(name: str) -> Task:
@@ -95,7 +101,11 @@ def _tasks_in(module: ModuleType) -> list[str]:
 
 @cache
 def _from_file(path: str) -> ModuleType:
-    if not Path(path).is_file():
+    try:
+        found = Path(path).is_file()
+    except (OSError, ValueError) as error:  # too long a name, or one with a NUL
+        raise InputError(f"the task's file {path[:60]!r} cannot be read: {error.args[-1]}") from error
+    if not found:
         raise InputError(f"the task's file {path} is not there")
     name = f"bimt_tf_own_task_{hashlib.sha256(path.encode()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(name, path)

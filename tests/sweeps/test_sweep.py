@@ -83,6 +83,12 @@ def test_the_same_command_does_no_run_again_and_says_where_things_are(swept, cap
     assert shown.out.splitlines()[-1] == f"table: {out / 'table.csv'}, plot: {out / 'pareto.png'}"
 
 
+def _without(words, more):
+    """Words without the options that ``more`` gives, unless they may be repeated."""
+    again = {flag for flag in more if flag.startswith("--") and flag != "--set"}
+    return [word for i, word in enumerate(words) if word not in again and (i == 0 or words[i - 1] not in again)]
+
+
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
@@ -91,14 +97,14 @@ def test_the_same_command_does_no_run_again_and_says_where_things_are(swept, cap
         (["--set", "lrr=1"], "did you mean 'lr'"),
         (["--set", "training.widht=1"], "unknown config field of two-moon 'training.widht'"),
         (["--set", "lr"], "FIELD=VALUES such as lr=1e-3,2e-3"),
-        (["--set", "cut=x"], "training.cut must be of type float, found 'x'"),
-        (["--set", "top_k=1.5"], "training.top_k must be of type int, found '1.5'"),
+        (["--set", "cut=x"], "training.cut must be a valid number, found 'x'"),
+        (["--set", "top_k=1.5"], "training.top_k must be a valid integer, found '1.5'"),
         (["--set", "top_k=3,3"], "lists 3 twice"),
         (["--set", "fixed=input;input,output"], "another sweep: set.training.fixed is None there, [['input'], "),
         (["--set", "penalty=proximall"], "did you mean 'proximal'"),
         (["--set", "cut=-1"], "cut must be at least 0"),
         (["--methods", "bmit"], "unknown method 'bmit'"),
-        (["--methods", ","], "names no method"),
+        (["--methods", ","], "--methods has an empty item"),
         (["--seeds", "3-1"], "ends before it begins"),
         (["--seeds", "a"], "such as 0-4"),
         (["--seeds", "0-2"], "another sweep: seeds is [3] there, [0, 1, 2] here"),
@@ -110,13 +116,13 @@ def test_the_same_command_does_no_run_again_and_says_where_things_are(swept, cap
         (["--lam-for", "active=-3"], "above 0"),
         (["--lam-for", "active=3", "--methods", "vanilla,l1"], "method 'vanilla' of two-moon has none"),
         (["--lam-for", "active=3"], "another sweep: lam_for is None there"),
-        (["--config", "x"], "No such option"),
+        (["--config", "x"], "Unknown option: --config"),
     ],
 )
 def test_mistakes_get_one_line_and_code_2(swept, more, expected, capsys):
     out, words = swept
     before = sorted(out.rglob("*"))
-    assert bimt(*words, *more) == 2
+    assert bimt(*_without(words, more), *more) == 2
     captured = capsys.readouterr()
     assert expected in captured.err.splitlines()[-1] and captured.out == ""
     assert sorted(out.rglob("*")) == before
