@@ -11,7 +11,8 @@ from bimt_tf.config.methods import METHODS
 from bimt_tf.errors import InputError
 
 __all__ = [
-    "GROUPS", "AsJson", "Device", "Directory", "Hook", "Loggers", "Method", "Out", "Overwrite", "Preset", "Seed",
+    "GROUPS", "AsJson", "Device", "Directory", "Hook", "Loggers", "Method", "Out", "Overwrite", "Preset", "REPEATED",
+    "Seed",
     "words_of",
 ]  # fmt: skip
 
@@ -24,6 +25,9 @@ GROUPS = {
 """The groups in which a command's help shows its options, in this order."""
 
 _TASK, _PENALTY, _OUTPUT = GROUPS["Task"], GROUPS["Penalty and geometry"], GROUPS["Output and machine"]
+
+REPEATED = Parameter(allow_repeating=True)
+"""For whole apps: of an option given twice the last counts, as on most command lines."""
 
 Directory = Annotated[Path, Parameter(help="a run directory")]
 AsJson = Annotated[

@@ -8,6 +8,7 @@ from cyclopts import App, Group
 
 from bimt_tf import __version__
 from bimt_tf.cli.ablate import ablate
+from bimt_tf.cli.arguments import REPEATED
 from bimt_tf.cli.compare import compare
 from bimt_tf.cli.export import export
 from bimt_tf.cli.finetune import FINETUNE
@@ -40,6 +41,7 @@ def _app() -> App:
         help_flags=["--help", "-h"],
         result_action="return_value",
         suppress_keyboard_interrupt=False,
+        default_parameter=REPEATED,
     )
     for row, (title, commands) in enumerate(COMMANDS.items()):
         group = Group(title, sort_key=row)

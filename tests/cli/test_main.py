@@ -157,7 +157,10 @@ def test_probe_prints_tables_and_json(finished, capsys):
         (["train", "in-context", "--preset", "papr"], "did you mean 'paper'"),
         (["train", "in-context", "--stepz", "5"], "Did you mean --steps?"),
         (["train", "in-context", "--steps"], "--steps requires an argument"),
-        (["train", "in-context", "--steps", "5", "--steps", "6"], "--steps specified multiple times"),
+        (
+            ["train", "in-context", "--steps", "5", "--steps", "-6"],
+            "steps must be above 0, found -6",
+        ),  # the last counts
         (["train", "in-context", "--steps", "-1"], "steps must be above 0"),
         (["train", "in-context", "--steps", "ten"], 'Invalid value for --steps: unable to convert "ten" into int'),
         (["train", "in-context", "--steps", "1e3"], "--steps"),

@@ -83,12 +83,6 @@ def test_the_same_command_does_no_run_again_and_says_where_things_are(swept, cap
     assert shown.out.splitlines()[-1] == f"table: {out / 'table.csv'}, plot: {out / 'pareto.png'}"
 
 
-def _without(words, more):
-    """Words without the options that ``more`` gives, unless they may be repeated."""
-    again = {flag for flag in more if flag.startswith("--") and flag != "--set"}
-    return [word for i, word in enumerate(words) if word not in again and (i == 0 or words[i - 1] not in again)]
-
-
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
@@ -122,7 +116,7 @@ def _without(words, more):
 def test_mistakes_get_one_line_and_code_2(swept, more, expected, capsys):
     out, words = swept
     before = sorted(out.rglob("*"))
-    assert bimt(*_without(words, more), *more) == 2
+    assert bimt(*words, *more) == 2
     captured = capsys.readouterr()
     assert expected in captured.err.splitlines()[-1] and captured.out == ""
     assert sorted(out.rglob("*")) == before
