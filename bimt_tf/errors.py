@@ -6,7 +6,7 @@ import difflib
 import math
 from collections.abc import Iterable
 
-__all__ = ["InputError", "unknown", "require_positive", "require_non_negative"]
+__all__ = ["InputError", "unknown", "require_at_most", "require_non_negative", "require_positive"]
 
 
 class InputError(ValueError):
@@ -24,7 +24,7 @@ def unknown(what: str, found: str, known: Iterable[str]) -> InputError:
 def _number(name: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InputError(f"{name} must be a number, found {value!r}")
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{name} must be finite, found {value!r}")
     return value
 
@@ -39,3 +39,9 @@ def require_non_negative(name: str, value: float) -> None:
     """Raise unless ``value`` is a finite number of at least 0."""
     if _number(name, value) < 0:
         raise InputError(f"{name} must be at least 0, found {value!r}")
+
+
+def require_at_most(name: str, value: float, most: float) -> None:
+    """Raise unless ``value`` is a finite number of at most ``most``."""
+    if _number(name, value) > most:
+        raise InputError(f"{name} must be at most {most}, found {value!r}")

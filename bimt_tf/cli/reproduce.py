@@ -4,54 +4,54 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Annotated
 
-import click
+from cyclopts import Parameter
+
+from bimt_tf.cli.arguments import AsJson, words_of
+from bimt_tf.config.methods import METHODS
 
 __all__ = ["reproduce"]
 
+_ON = Parameter(negative=())
 
-@click.command()
-@click.argument("target")
-@click.option("--seeds", default="", help="e.g. 0-4 or 0,2,5 [0-4; of fig2: 0]")
-@click.option("--tasks", default="", help="rows, e.g. symbolic-a,s4 [of the tables: all; of figA1: symbolic-a]")
-@click.option("--methods", default="", help="e.g. vanilla,l1,bimt [all five]")
-@click.option("--quick", is_flag=True, help="a twentieth of the steps, seeds 0 and 1: a trial, kept apart")
-@click.option("--no-train", is_flag=True, help="run nothing: write what the finished runs give")
-@click.option("--workers", default=0, help="runs at once [as many as there are cores]")
-@click.option("--out", type=click.Path(path_type=Path), help="where the runs go [runs/reproduce]")
-@click.option("--docs", type=click.Path(path_type=Path), help="where tables and figures go [docs/results]")
+
 def reproduce(
-    target: str,
-    seeds: str,
-    tasks: str,
-    methods: str,
-    quick: bool,
-    no_train: bool,
-    workers: int,
-    out: Path | None,
-    docs: Path | None,
+    target: Annotated[str, Parameter(help="what to make: a table or figure of the paper")],
+    /,
+    *,
+    seeds: Annotated[str, Parameter(help="e.g. 0-4 or 0,2,5 [0-4; of fig2: 0]")] = "",
+    tasks: Annotated[str, Parameter(help="rows, e.g. symbolic-a,s4 [of the tables: all; of figA1: symbolic-a]")] = "",
+    methods: Annotated[str, Parameter(help=f"some of {', '.join(METHODS)} [all]")] = "",
+    quick: Annotated[bool, _ON, Parameter(help="a twentieth of the steps, seeds 0 and 1: a trial, kept apart")] = False,
+    no_train: Annotated[bool, _ON, Parameter(help="run nothing: write what the finished runs give")] = False,
+    workers: Annotated[int, Parameter(help="runs at once; 0 for one a core", allow_leading_hyphen=True)] = 0,
+    out: Annotated[Path | None, Parameter(help="where the runs go [runs/reproduce]")] = None,
+    docs: Annotated[Path | None, Parameter(help="where tables and figures go [docs/results]")] = None,
+    json: AsJson = False,
 ) -> None:
     """Make TARGET (table1, table2, fig2 or figA1 of the paper), running what is missing on all cores.
 
     Interrupted or killed, the same command goes on; a finished run is not made again, and all targets share the runs.
     """
     from bimt_tf.cli.console.pool_watch import pool_watcher
-    from bimt_tf.cli.console.reports import print_report
+    from bimt_tf.cli.console.reports import print_json, print_report
     from bimt_tf.paper import reproduce as experiment
     from bimt_tf.sweeps.grid import parse_seeds
 
     numbers = parse_seeds(seeds) if seeds else (0, 1) if quick and target != "fig2" else ()
-    wanted = experiment.plan(target, _words(tasks), _words(methods), numbers, quick)
+    rows, chosen = list(words_of(tasks, "--tasks")), list(words_of(methods, "--methods"))
+    wanted = experiment.plan(target, rows, chosen, numbers, quick)
     out = out or Path("runs") / ("reproduce-quick" if quick else "reproduce")
     docs = docs or (out / "results" if quick else Path("docs/results"))
     with pool_watcher() as watcher:
         report = experiment.reproduce(
             wanted, out, docs, train=not no_train, workers=workers, watcher=watcher, stage=watcher.stage
         )
-    print_report(report.line, report.files, [(str(each.job.path), each.error or "") for each in report.failed])
-    if report.failed:
+    failed = [(str(each.job.path), each.error or "") for each in report.failed]
+    if json:
+        print_json({"result": report.line, "files": [str(path) for path in report.files], "failed": dict(failed)})
+    else:
+        print_report(report.line, report.files, failed)
+    if failed:
         sys.exit(1)
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]

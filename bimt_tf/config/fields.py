@@ -1,19 +1,38 @@
-"""Config fields by name, and their values as words on a command line spell them. No torch at import."""
+"""The fields of a task's config: their names, annotations, sentences and defaults, read off the dataclasses."""
 
 from __future__ import annotations
 
 import dataclasses
-import types
 import typing
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
+import docstring_parser
+
+from bimt_tf.config import values
 from bimt_tf.config.settings import GeometryConfig, TrainingConfig
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.tasks.registry import task as find_task
 
-__all__ = ["SECTIONS", "find_field", "is_list", "parse", "sections"]
+__all__ = [
+    "SECTIONS", "ConfigField", "config_fields", "find_field", "is_list", "kinds", "parse", "sections", "sentences",
+]  # fmt: skip
 
-SECTIONS = ("data", "model", "geometry", "training")
+GROUPS = {"data": "Task", "model": "Model", "geometry": "Penalty and geometry", "training": "Optimizer"}
+"""Config section -> the group of a command's help where its fields are shown, unless a field's metadata says."""
+
+SECTIONS = tuple(GROUPS)
+
+
+class ConfigField(NamedTuple):
+    """One field of a config; ``default`` is that of its dataclass."""
+
+    section: str
+    name: str
+    kind: Any
+    default: Any
+    sentence: str
+    group: str
 
 
 def sections(task: str) -> dict[str, type]:
@@ -22,13 +41,47 @@ def sections(task: str) -> dict[str, type]:
     return dict(zip(SECTIONS, (found.Options, found.Model, GeometryConfig, TrainingConfig), strict=True))
 
 
+def config_fields(task: str) -> list[ConfigField]:
+    """All fields of this task's config, in their order."""
+    return [
+        ConfigField(
+            section,
+            field.name,
+            kinds(cls)[field.name],
+            field.default_factory() if callable(field.default_factory) else field.default,
+            sentences(cls).get(field.name, ""),
+            field.metadata.get("group", GROUPS[section]),
+        )
+        for section, cls in sections(task).items()
+        for field in dataclasses.fields(cls)
+    ]
+
+
+@cache
+def kinds(cls: type) -> dict[str, Any]:
+    """Field -> its annotation."""
+    hints = typing.get_type_hints(cls)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+@cache
+def sentences(cls: type) -> dict[str, str]:
+    """Field -> the sentence that stands under it in the class body, or in that of a class it inherits from."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if dataclasses.is_dataclass(base):
+            for one in docstring_parser.parse_from_object(base).params:
+                found[one.arg_name] = " ".join((one.description or "").split())
+    return found
+
+
 def find_field(task: str, name: str) -> tuple[str, str]:
     """(section, field) of a field's name, which may say the section too: ``lr`` or ``training.lr``.
 
     Raises:
         InputError: for a name that no section of this task has (lists the near ones), or that several have.
     """
-    full = [f"{section}.{f.name}" for section, cls in sections(task).items() for f in dataclasses.fields(cls)]
+    full = [f"{field.section}.{field.name}" for field in config_fields(task)]
     matching = [one for one in full if name.replace("-", "_") in (one, one.split(".")[1])]
     if not matching:
         raise unknown(f"config field of {task}", name, full if "." in name else [one.split(".")[1] for one in full])
@@ -40,41 +93,13 @@ def find_field(task: str, name: str) -> tuple[str, str]:
 
 def is_list(task: str, section: str, field: str) -> bool:
     """Whether a value of this field holds commas of its own: sizes, names, shapes."""
-    return typing.get_origin(_kind(task, section, field)) in (tuple, dict) and field != "lam"
+    return values.is_list(kinds(sections(task)[section])[field])
 
 
 def parse(task: str, section: str, field: str, text: str) -> Any:
-    """A field's value from its spelling, for the config to judge; a word that does not parse stays a word.
+    """A field's value from its spelling on a command line.
 
     Raises:
-        InputError: for a list of numbers that are none, or shapes that are no pairs.
+        InputError: for a word that does not spell a value of this field.
     """
-    kind = _kind(task, section, field)
-    flag = f"--{field.replace('_', '-')}"
-    if field == "lam":  # the config reads its spellings
-        return text
-    if typing.get_origin(kind) is tuple:
-        entry = typing.get_args(kind)[0]
-        try:
-            return [entry(part) for part in text.split(",") if part]
-        except ValueError as error:
-            raise InputError(f"{flag} takes numbers such as 20,20, found {text!r}") from error
-    if typing.get_origin(kind) is dict:
-        if any("=" not in part for part in text.split(",")):
-            raise InputError(f"{flag} takes POPULATION=SHAPE pairs such as output=ring, found {text!r}")
-        return dict(part.split("=", 1) for part in text.split(","))
-    for number in (int, float):
-        if kind is number:
-            try:
-                return number(text)
-            except ValueError:
-                return text
-    return text
-
-
-def _kind(task: str, section: str, field: str) -> Any:
-    """The field's annotation, without its ``| None``."""
-    kind = typing.get_type_hints(sections(task)[section])[field]
-    if typing.get_origin(kind) in (types.UnionType, typing.Union):
-        (kind,) = [a for a in typing.get_args(kind) if a is not type(None)]
-    return kind
+    return values.read_word(kinds(sections(task)[section])[field], text, f"{section}.{field}")

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import dataclasses
 
-from bimt_tf.config.settings import Config
+from bimt_tf.config.differences import differences
+from bimt_tf.config.settings import Config, TrainingConfig
 from bimt_tf.errors import InputError
 
-__all__ = ["RESUMABLE", "require_resumable"]
+__all__ = ["RESUMABLE", "changed_fields", "require_resumable"]
 
-RESUMABLE = frozenset({"training.device", "training.threads", "training.log_every", "training.checkpoint_every"})
+RESUMABLE = frozenset(
+    f"training.{field.name}" for field in dataclasses.fields(TrainingConfig) if field.metadata.get("resumable")
+)
+"""Dotted names of the settings that a resume may change; the fields' metadata in settings.py says which."""
+
+
+def changed_fields(stored: Config, edited: Config) -> list[str]:
+    """Dotted names of the settings that differ and that a resume may not change."""
+    return [one.name for one in differences(stored, edited) if one.name not in RESUMABLE]
 
 
 def require_resumable(stored: Config, edited: Config) -> None:
-    """Raise InputError, naming the first setting that may not change, unless ``stored`` may go on as ``edited``."""
-    there, here = _flat(stored), _flat(edited)
-    for name in {**there, **here}:
-        if name not in RESUMABLE and there.get(name) != here.get(name):
-            free = ", ".join(sorted(one.removeprefix("training.") for one in RESUMABLE))
+    """Raise unless a run made with ``stored`` may go on with ``edited``.
+
+    Raises:
+        InputError: names the first setting that may not change, and how to start anew from the run's weights.
+    """
+    for one in differences(stored, edited):
+        if one.name not in RESUMABLE:
+            free = ", ".join(sorted(name.removeprefix("training.") for name in RESUMABLE))
             raise InputError(
-                f"{name} is {here.get(name)!r} now, but the run was made with {there.get(name)!r}: a resume may "
-                f"change {free} only; 'bimt train {edited.task} --init-from DIR' starts anew from the run's weights"
+                f"{one.name} is {one.wanted!r} now, but the run was made with {one.found!r}: a resume may change "
+                f"{free} only; 'bimt train {edited.task} --init-from DIR' starts anew from the run's weights"
             )
-
-
-def _flat(config: Config) -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for name, value in dataclasses.asdict(config).items():
-        flat |= {f"{name}.{key}": inner for key, inner in value.items()} if isinstance(value, dict) else {name: value}
-    return flat

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from bimt_tf.config.methods import METHODS
-from bimt_tf.errors import InputError, require_non_negative, require_positive, unknown
+from bimt_tf.errors import InputError, require_at_most, require_non_negative, require_positive, unknown
+from bimt_tf.tasks.own import is_own, load_own
 
-__all__ = ["Config", "GeometryConfig", "Schedule", "TrainingConfig", "parse_schedule", "spell"]
+__all__ = ["Config", "GeometryConfig", "Schedule", "TrainingConfig", "parse_schedule", "spell_schedule"]
 
 Schedule = tuple[tuple[float, float], ...]
+
+LARGEST_SEED = 2**63 - 1  # what torch's generators take
+MOST_THREADS = 1024  # on any machine; limits.py compares with this one
+
+_PENALTY: Mapping[str, Any] = {"group": "Penalty and geometry"}
+_RUNNING: Mapping[str, Any] = {"group": "Output and machine", "resumable": True}
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,11 @@ class GeometryConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How the network is trained."""
+    """How the network is trained.
+
+    A field's metadata say where help shows it (``group``, if not with the optimizer) and whether a resume may change it
+    (``resumable``).
+    """
 
     steps: int = 40_000
     """optimizer steps, the finish phase and the polish included"""
@@ -45,23 +57,23 @@ class TrainingConfig:
     """Adam's learning rate before the finish phase"""
     weight_decay: float = 0.0
     """AdamW's decay: each step takes off lr times this share of every parameter"""
-    lam: Schedule = ((0.0, 0.001), (0.12, 0.01), (0.33, 0.1), (0.6, 0.25))
+    lam: Schedule = field(default=((0.0, 0.001), (0.12, 0.01), (0.33, 0.1), (0.6, 0.25)), metadata=_PENALTY)
     """lambda of the connection cost: a number, or START:LAMBDA pairs, START a share of the steps before the finish"""
-    reduction: Literal["mean", "sum"] = "mean"
+    reduction: Literal["mean", "sum"] = field(default="mean", metadata=_PENALTY)
     """connection cost averaged over each linear layer (mean) or summed (Eq. 3)"""
-    penalty: Literal["proximal", "subgradient"] = "proximal"
+    penalty: Literal["proximal", "subgradient"] = field(default="proximal", metadata=_PENALTY)
     """how the penalty acts: a soft threshold after each step (exact zeros), or its gradient"""
-    norms: Literal["as-is", "effective"] = "as-is"
+    norms: Literal["as-is", "effective"] = field(default="as-is", metadata=_PENALTY)
     """what pays behind a norm: weights as they are, or effective ones, times the norm's gain (docs/norms.md)"""
-    swap_every: int = 200
+    swap_every: int = field(default=200, metadata=_PENALTY)
     """steps between swaps (the paper's S)"""
-    swap_method: Literal["assignment", "greedy"] = "assignment"
+    swap_method: Literal["assignment", "greedy"] = field(default="assignment", metadata=_PENALTY)
     """search for a better layout: exact assignment, or the paper's greedy exchanges"""
-    top_k: int = 30
+    top_k: int = field(default=30, metadata=_PENALTY)
     """neurons a population that the greedy search tries (the paper's k)"""
-    bias_free: float = 0.0
+    bias_free: float = field(default=0.0, metadata=_PENALTY)
     """share of the steps before the finish during which biases pay nothing"""
-    fixed: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = field(default=(), metadata=_PENALTY)
     """populations whose neurons keep their slots, e.g. input,output"""
     finish_lr: float = 4e-3
     """Adam's learning rate where the finish phase begins; it falls from there to 0"""
@@ -71,26 +83,27 @@ class TrainingConfig:
     """share of the steps, behind Adam's, that are iterations of L-BFGS on all training examples at once"""
     polish_pull: float = 1e-6
     """weight, in the polish, of the squared distance from the weights before it: less lowers the loss, more keeps Q"""
-    cut: float = 1e-2
+    cut: float = field(default=1e-2, metadata=_PENALTY)
     """|w| below which a weight is cut when the finish phase begins"""
-    active: float = 1e-2
+    active: float = field(default=1e-2, metadata=_PENALTY)
     """|w| above which a weight counts as active"""
     dtype: Literal["float32", "float64"] = "float32"
     """number type of weights and data"""
-    device: str = "cpu"
+    device: str = field(default="cpu", metadata=_RUNNING)
     """where to train: cpu, cuda, cuda:1, mps"""
     compile: Literal["auto", "yes", "no"] = "auto"
     """torch.compile: auto when the run is long enough to earn it back and a C++ compiler is there"""
-    threads: int = 1
+    threads: int = field(default=1, metadata=_RUNNING)
     """CPU threads of torch; at these sizes one is fastest"""
-    log_every: int = 200
+    log_every: int = field(default=200, metadata=_RUNNING)
     """steps between lines of metrics.jsonl"""
-    checkpoint_every: int = 2_000
+    checkpoint_every: int = field(default=2_000, metadata=_RUNNING)
     """steps between checkpoints"""
 
     def __post_init__(self) -> None:
         for name in ("steps", "lr", "finish_lr", "swap_every", "top_k", "threads", "log_every", "checkpoint_every"):
             require_positive(name, getattr(self, name))
+        require_at_most("threads", self.threads, MOST_THREADS)
         for name in ("batch_size", "weight_decay", "cut", "active", "polish_pull"):
             require_non_negative(name, getattr(self, name))
         for name in ("finish", "polish", "bias_free"):
@@ -98,7 +111,7 @@ class TrainingConfig:
                 raise InputError(f"{name} must be at least 0 and below 1, found {getattr(self, name)!r}")
         starts = [start for start, _ in self.lam]
         if not starts or starts[0] != 0 or starts != sorted(set(starts)) or not all(0 <= s < 1 for s in starts):
-            raise InputError(f"lam must start at 0 and its starts must rise below 1, found {spell(self.lam)}")
+            raise InputError(f"lam must start at 0 and its starts must rise below 1, found {spell_schedule(self.lam)}")
         for start, lam in self.lam:
             require_non_negative(f"lam from {start:g} on", lam)
 
@@ -111,7 +124,7 @@ class Config:
     """what is learned"""
     preset: str
     """the settings this config started from"""
-    method: Literal["vanilla", "l1", "l1-local", "l1-swap", "bimt"]
+    method: str
     """row of the paper's comparison"""
     seed: int
     """of the weights, the data and the batches"""
@@ -124,6 +137,21 @@ class Config:
         if self.method not in METHODS:
             raise unknown("method", str(self.method), METHODS)
         require_non_negative("seed", self.seed)
+        require_at_most("seed", self.seed, LARGEST_SEED)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle: a task in a file of one's own goes by its name, so that another process can load that file."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        if is_own(self.task):
+            values |= {"data": asdict(self.data), "model": asdict(self.model)}
+        return _unpickled, (values,)
+
+
+def _unpickled(values: dict[str, Any]) -> Config:
+    if is_own(values["task"]):
+        found = load_own(values["task"])
+        values |= {"data": found.Options(**values["data"]), "model": found.Model(**values["model"])}
+    return Config(**values)
 
 
 def parse_schedule(text: str) -> Schedule:
@@ -138,6 +166,6 @@ def parse_schedule(text: str) -> Schedule:
         raise InputError(f"lam must be {expected}, found {text!r}") from error
 
 
-def spell(schedule: Schedule) -> str:
+def spell_schedule(schedule: Schedule) -> str:
     """A schedule as :func:`parse_schedule` reads it."""
-    return ",".join(f"{start:g}:{value:g}" for start, value in schedule)
+    return ",".join(f"{start:.12g}:{value:.12g}" for start, value in schedule)

@@ -1,6 +1,12 @@
-"""Tasks by name. Adding one is writing its file and naming it here (docs/tasks.md)."""
+"""Tasks by name: those listed here, those of installed packages (entry points), and one's own by file or module.
+
+Adding a task to the package is writing its file and naming it here (docs/tasks.md).
+"""
 
 from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import entry_points
 
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.tasks.base import Task
@@ -11,10 +17,11 @@ from bimt_tf.tasks.groups import MODULAR_ADDITION, S4
 from bimt_tf.tasks.in_context import IN_CONTEXT, IN_CONTEXT_SINGULAR
 from bimt_tf.tasks.lm import LM
 from bimt_tf.tasks.mnist import MNIST
+from bimt_tf.tasks.own import absolute_name, is_own, load_object, load_own, require_task
 from bimt_tf.tasks.transformers import MODULAR_ADDITION_TRANSFORMER, S4_TRANSFORMER
 from bimt_tf.tasks.two_moon import TWO_MOON
 
-__all__ = ["COMMANDS", "TASKS", "task", "variant"]
+__all__ = ["COMMANDS", "ENTRY_POINTS", "TASKS", "all_tasks", "full_name", "task", "variant"]
 
 TASKS: dict[str, Task] = {
     t.name: t
@@ -28,12 +35,40 @@ TASKS: dict[str, Task] = {
 COMMANDS: dict[str, Task] = {FINETUNE.name: FINETUNE}
 """Jobs with a command of their own (``bimt finetune``): trained, resumed and measured as tasks are, not listed."""
 
+ENTRY_POINTS = "bimt_tf.tasks"
+"""The group of entry points under which an installed package names its tasks: NAME = "package.module:TASK"."""
+
 
 def task(name: str) -> Task:
-    """The task of this name; raises InputError listing the near ones."""
-    if name not in TASKS and name not in COMMANDS:
-        raise unknown("task", str(name), TASKS)
-    return {**TASKS, **COMMANDS}[name]
+    """The task of this name: a listed one, an installed package's, or ``my_task.py:TASK``, ``package.module:TASK``.
+
+    Raises:
+        InputError: for an unknown name (lists the near ones), or a task of one's own that cannot be loaded: the file is
+            missing or does not run, or it holds no such task.
+    """
+    known = {**TASKS, **COMMANDS}
+    if name in known:
+        return known[name]
+    if is_own(name):
+        return load_own(name)
+    installed = _installed()
+    if name not in installed:
+        raise unknown("task", str(name), [*TASKS, *installed])
+    return require_task(load_object(installed[name]), f"the entry point {name!r}, {installed[name]},")
+
+
+def full_name(name: str) -> str:
+    """The name to store in a config, good from any folder: the path of a file is absolute in it."""
+    return absolute_name(name) if is_own(name) else name
+
+
+def all_tasks() -> dict[str, Task]:
+    """The listed tasks and those of installed packages; one of a package that cannot be loaded is an error.
+
+    Raises:
+        InputError: as :func:`task`.
+    """
+    return {**TASKS, **{name: task(name) for name in _installed() if name not in TASKS}}
 
 
 def variant(name: str, model: str) -> str:
@@ -50,3 +85,9 @@ def variant(name: str, model: str) -> str:
     if model not in (usual, *models):
         raise unknown(f"model of {name}", model, (usual, *models))
     return name if model == usual else f"{name}-{model}"
+
+
+@cache
+def _installed() -> dict[str, str]:
+    """Entry point -> ``package.module:TASK``; read once, as it takes some milliseconds."""
+    return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}

@@ -52,7 +52,7 @@ class TwoMoonTask(Classification):
         import torch
         from sklearn.datasets import make_moons
 
-        points, classes = make_moons(options.samples, noise=options.noise, random_state=seed)
+        points, classes = make_moons(options.samples, noise=options.noise, random_state=seed % 2**32)
         x, y = torch.from_numpy(points), torch.from_numpy(classes)
         return split(x, y, {"x1": x[:, 0], "x2": x[:, 1]}, options.train_share, dtype)
 

@@ -152,38 +152,65 @@ def test_probe_prints_tables_and_json(finished, capsys):
     ("arguments", "expected"),
     [
         (["train", "in-contxt"], "did you mean 'in-context'"),
+        (["train"], "takes a task first"),
+        (["train", "--steps", "5", "in-context"], "takes a task first"),
+        (["train", "in-context", "two-moon"], "two-moon"),
         (["train", "in-context", "--method", "bmit"], "unknown method 'bmit'"),
         (["train", "in-context", "--preset", "papr"], "did you mean 'paper'"),
-        (["train", "in-context", "--stepz", "5"], "--steps"),
+        (["train", "in-context", "--stepz", "5"], "Did you mean --steps?"),
+        (["train", "in-context", "--steps"], "--steps requires an argument"),
+        (
+            ["train", "in-context", "--steps", "5", "--steps", "-6"],
+            "steps must be above 0, found -6",
+        ),  # the last counts
         (["train", "in-context", "--steps", "-1"], "steps must be above 0"),
-        (["train", "in-context", "--steps", "ten"], "'--steps'"),
+        (["train", "in-context", "--steps", "ten"], 'Invalid value for --steps: unable to convert "ten" into int'),
+        (["train", "in-context", "--steps", "1e3"], "--steps"),
+        (["train", "in-context", "--steps", "9" * 5000], "--steps"),
+        (["train", "in-context", "--seed", str(2**63)], "seed must be below 2**63"),
+        (["train", "in-context", "--seed", "-1"], "seed must be at least 0"),
+        (["train", "in-context", "--threads", "100000"], "threads must be at most 1024"),
+        (["train", "in-context", "--threads", "1000"], "threads, on"),
         (["train", "in-context", "--swap-every", "0"], "swap_every must be above 0"),
         (["train", "in-context", "--lam", "-1"], "at least 0"),
         (["train", "in-context", "--lam", "nan"], "finite"),
+        (["train", "in-context", "--lam", "0:1,,0.5:2"], "START:LAMBDA pairs"),
         (["train", "in-context", "--width", "nan"], "width must be finite"),
         (["train", "in-context", "--width", "-2"], "width must be at least 0"),
         (["train", "in-context", "--n-heads", "0"], "n_heads must be a whole number"),
         (["train", "in-context", "--n-heads", "64"], "give d_head"),
         (["train", "in-context", "--act-fn", "gelu"], "unknown act_fn"),
+        (["train", "in-context", "--penalty", "proximall"], 'Did you mean "proximal"?'),
         (["train", "in-context", "--device", "cuda:77"], "not available"),
-        (["train", "two-moon", "--hidden", "20,x"], "--hidden takes numbers such as 20,20, found '20,x'"),
+        (["train", "two-moon", "--hidden", "20,x"], "--hidden must be a valid integer"),
+        (["train", "two-moon", "--hidden", "20,,20"], "--hidden has an empty item in its list, found '20,,20'"),
         (["train", "two-moon", "--hidden", "20,0"], "sizes[2] must be a whole number of at least 1"),
-        (["train", "two-moon", "--d-model", "20"], "two-moon has no option --d-model"),
+        (["train", "two-moon", "--d-model", "20"], "Unknown option: --d-model"),
+        (["train", "two-moon", "--model", "transformer"], "two-moon has one model"),
+        (["train", "s4", "--model", "transfomer"], "did you mean 'transformer'"),
         (["train", "in-context", "--fixed", "inputs"], "did you mean 'input'"),
-        (["train", "in-context", "--shapes", "output"], "POPULATION=SHAPE"),
+        (["train", "in-context", "--shapes", "output"], "NAME=VALUE pairs such as output=ring"),
         (["train", "in-context", "--config", "nowhere.yaml"], "cannot read config"),
         (["train", "in-context", "--log", "tensorbord"], "did you mean 'tensorboard'"),
+        (["train", "nowhere.py:TASK"], "is not there"),
+        (["train", "nowhere.module:TASK"], "cannot be imported"),
+        (["sweep", "two-moon", "--methods", "l1,,bimt"], "--methods has an empty item"),
         (["resume", "nowhere"], "not a run directory"),
+        (["resume"], "requires an argument"),
         (["probe", "nowhere"], "not a run directory"),
-        (["tarin"], "No such command"),
+        (["show", "nowhere"], "not a run directory"),
+        (["compare", "nowhere"], "two run directories or more"),
+        (["tarin"], 'Did you mean "train"?'),
+        (["--verison"], "--verison"),
     ],
 )
 def test_mistakes_get_one_line_and_code_2(arguments, expected, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert bimt(*arguments) == 2
     captured = capsys.readouterr()
-    assert expected in captured.err.splitlines()[-1] and captured.out == ""
-    assert len([line for line in captured.err.splitlines() if line.startswith("bimt: ")]) == 1
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert line.startswith("bimt: ") and expected in line
     assert list(tmp_path.iterdir()) == []
 
 
@@ -220,11 +247,12 @@ def test_ablate_prune_and_export(finished, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["ablate", "--neurons", "a"], "--neurons takes numbers"),
+        (["ablate", "--neurons", "a"], "--neurons must be a valid integer"),
+        (["ablate", "--neurons", "1,,2"], "--neurons has an empty item"),
         (["ablate", "--neurons", "99"], "99"),
         (["ablate", "--hook", "blocks.9"], "unknown hook"),
         (["export", "--format", "grapml"], "did you mean 'graphml'"),
-        (["export", "--residual", "both"], "unknown"),
+        (["export", "--residual", "both"], 'Choose from: "shared", "unrolled"'),
         (["export", "--out", "no/such/folder/g.graphml"], "cannot write"),
     ],
 )
@@ -296,13 +324,54 @@ def test_tensorboard(tmp_path):
     assert list((out / "tensorboard").glob("events*"))
 
 
-def test_help_needs_no_torch():
-    heavy = ("torch", "transformer_lens", "matplotlib")
-    code = f"import sys, bimt_tf.cli.main; sys.exit(any(m in sys.modules for m in {heavy}))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def test_list_show_and_compare(finished, tmp_path, capsys):
+    assert bimt("list", finished.parent, "--json") == 0
+    (row,) = [row for row in json.loads(capsys.readouterr().out) if row["path"] == str(finished)]
+    assert (row["task"], row["method"], row["seed"], row["steps"]) == ("in-context", "bimt", 0, 60)
+    assert bimt("list", finished.parent) == 0
+    assert "in-context  bimt" in capsys.readouterr().out
+    assert bimt("list", tmp_path) == 0
+    assert capsys.readouterr().out == f"no run under {tmp_path}\n"
+    assert bimt("show", finished, "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["state"] == "finished" and shown["summary"] == json.loads((finished / "summary.json").read_text())
+    assert bimt("show", finished) == 0
+    assert "active weights" in capsys.readouterr().out
+    other, figure = tmp_path / "other", tmp_path / "both.png"
+    words = ["--config", finished / "config.yaml", "--steps", 20, "--init-from", finished, "--out", other]
+    assert bimt("train", "in-context", *words) == 0
+    capsys.readouterr()
+    assert bimt("compare", finished, other, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["settings"]["training.steps"] == [60, 20]
+    assert bimt("compare", finished, other, "--figure", figure) == 0
+    out = capsys.readouterr().out
+    assert out.index("training.steps") < out.index("test_loss") and figure.read_bytes()[:4] == b"\x89PNG"
+    assert bimt("compare", finished, other, "--figure", tmp_path / "both.doc") == 2
+    assert "unknown format of a figure 'doc'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["resume"], ["probe"]])
-def test_help(command, capsys):
-    assert bimt(*command, "--help") == 0
-    assert "Usage: bimt" in capsys.readouterr().out
+def test_questions_answer_in_json(finished, tmp_path, capsys):
+    for words in (["prune"], ["ablate"], ["ablate", "--neurons", "0,3"]):
+        assert bimt(words[0], finished, *words[1:], "--device", "cpu", "--json") == 0
+        assert isinstance(json.loads(capsys.readouterr().out), list)
+    assert bimt("export", finished, "--out", tmp_path / "g.graphml", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"graph": str(tmp_path / "g.graphml")}
+    assert bimt("prune", finished, "--device", "cuda:77") == 2
+    assert "cuda:77" in capsys.readouterr().err
+
+
+def test_a_task_of_one_s_own_is_trained_and_resumed_from_anywhere(tmp_path, monkeypatch, capsys):
+    (tmp_path / "my_task.py").write_text(
+        "from bimt_tf.tasks.formulas import FORMULAS\nfrom dataclasses import replace\n"
+        "TASK = replace(FORMULAS[0], name='mine')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert bimt("train", "my_task.py:TASK", "--steps", 20, "--hidden", "5", "--compile", "no") == 0
+    run = tmp_path / "runs" / "mine-bimt-seed0"
+    assert yaml.safe_load((run / "config.yaml").read_text())["task"] == f"{tmp_path.resolve()}/my_task.py:TASK"
+    monkeypatch.chdir("/")
+    assert bimt("resume", run) == 0
+    assert bimt("prune", run) == 0
+    (tmp_path / "my_task.py").unlink()
+    capsys.readouterr()
+    assert subprocess.run([sys.executable, "-m", "bimt_tf.cli.main", "prune", run], check=False).returncode == 2

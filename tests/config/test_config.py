@@ -4,6 +4,7 @@ import math
 import pytest
 
 from bimt_tf.config import reading, settings
+from bimt_tf.config.fields import sentences
 from bimt_tf.config.methods import METHODS
 from bimt_tf.config.reading import make
 from bimt_tf.errors import InputError
@@ -39,7 +40,7 @@ def test_every_field_has_its_sentence():
         named = {field.name for field in dataclasses.fields(cls)}
         if cls is settings.Config:
             named -= {"data", "model", "geometry", "training"}
-        assert named <= set(reading.sentences(cls)), cls
+        assert named <= set(sentences(cls)), cls
 
 
 @pytest.mark.parametrize(
@@ -48,9 +49,23 @@ def test_every_field_has_its_sentence():
         ("training", "stepz", 10, "did you mean 'steps'"),
         ("training", "steps", 0, "steps must be above 0"),
         ("training", "steps", -5, "steps must be above 0"),
-        ("training", "steps", "many", "training.steps must be of type int"),
-        ("training", "steps", True, "training.steps must be of type int"),
-        ("training", "steps", 1.5, "training.steps must be of type int"),
+        ("training", "steps", "many", "training.steps must be a valid integer"),
+        ("training", "steps", True, "training.steps must be a valid integer"),
+        ("training", "steps", "10", "training.steps must be a valid integer"),
+        ("training", "steps", 2**63, "training.steps must be below 2\\*\\*63"),
+        ("training", "steps", 10**400, "training.steps must be below 2\\*\\*63"),
+        ("training", "lr", 1e300, "training.lr must be below 3e38"),
+        ("training", "lam", [[0, 1e300]], "training.lam must be below 3e38"),
+        ("geometry", "layer_gap", 1e300, "geometry.layer_gap must be below 3e38"),
+        ("data", "x_low", -1e300, "data.x_low must be below 3e38"),
+        ("training", "threads", 100_000, "threads must be at most 1024"),
+        ("training", "lr", True, "training.lr must be a valid number"),
+        ("training", "lr", "1e-3", "training.lr must be a valid number"),
+        ("training", "fixed", "input", "training.fixed must be a valid tuple"),
+        ("training", "fixed", [1], "training.fixed must be a valid string"),
+        ("training", "lam", [[0, "a"]], "training.lam must be a valid number"),
+        ("geometry", "shapes", {"output": 3}, "geometry.shapes must be a valid string"),
+        ("training", "steps", 1.5, "training.steps must be a valid integer"),
         ("training", "swap_every", 0, "swap_every must be above 0"),
         ("training", "lam", -0.1, "must be at least 0"),
         ("training", "lam", math.nan, "must be finite"),
@@ -90,11 +105,17 @@ def test_unknown_task_method_preset():
     ("text", "expected"),
     [
         ("task: [", "is not YAML"),
+        ("task: in-context\ntask: s4", "gives a key twice: .*line 2"),
+        ("task: in-context\ntraining: {lr: 1, lr: 2}", "gives a key twice: .*line 2"),
+        ("task: !!python/object:os.x 1", "is not YAML"),
+        ("task: in-context\ndate: 2020-99-99", "is not YAML"),
+        ("task: in-context\nseed: true", "seed must be a valid integer"),
+        ("task: in-context\nseed: 9223372036854775808", "seed must be below 2"),
         ("- 1", "must be a YAML mapping"),
         ("task: in-context\ntrainin: {}", "did you mean 'training'"),
         ("task: in-context\ntraining: 3", "must hold keys and values"),
-        ("task: 7", "task must be of type str"),
-        ("task: in-context\nseed: x", "seed must be of type int"),
+        ("task: 7", "task must be a valid string"),
+        ("task: in-context\nseed: x", "seed must be a valid integer"),
     ],
 )
 def test_bad_files(text, expected, tmp_path):
@@ -143,3 +164,35 @@ def test_a_polish_comes_behind_adam():
     assert polish_step(make("in-context", overrides={"training": {"steps": 100}})) == 100
     with pytest.raises(InputError, match="polish must be at least 0 and below 1"):
         make("in-context", overrides={"training": {"polish": 1.0}})
+
+
+def test_a_config_of_version_0_1_still_loads(tmp_path):
+    path = tmp_path / "old.yaml"
+    path.write_text("task: mnist\npreset: notebook\nmethod: l1\nseed: 4\ngeometry: {unlocal: [output], width: 3.0}\n")
+    config = reading.load(path)
+    assert config.geometry.distance_free == ("output",) and config.geometry.width == 3 and config.seed == 4
+
+
+def test_words_of_yaml_1_1_are_words(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("task: in-context\ntraining: {compile: no, lr: 1e-3}")
+    assert reading.load(path).training.compile == "no"
+
+
+@pytest.mark.parametrize("bytes_", [b"\xff\xfe", b"task: a\x00", b"", b"[" * 5000], ids=["utf", "nul", "empty", "deep"])
+def test_what_is_no_yaml_is_said_in_one_line(bytes_, tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_bytes(bytes_)
+    with pytest.raises(InputError, match=r"c\.yaml") as caught:
+        reading.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_directory_is_no_config(tmp_path):
+    with pytest.raises(InputError, match="cannot read config"):
+        reading.load(tmp_path)
+
+
+def test_sentences_are_inherited():
+    assert sentences(TASKS["lm"].Model)["d_head"] == "neurons of a head; d_model // n_heads unless given"
+    assert sentences(TASKS["lm"].Model)["act_fn"].startswith("activation: gelu_new, gelu")

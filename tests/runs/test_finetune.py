@@ -9,10 +9,9 @@ import warnings
 
 import pytest
 import torch
-from click.testing import CliRunner
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from bimt_tf.cli.finetune import finetune
+from bimt_tf.cli.main import main
 from bimt_tf.config.reading import make
 from bimt_tf.errors import InputError
 from bimt_tf.models.pretrained import pretrained
@@ -209,15 +208,13 @@ def test_models_that_cannot_be_used_are_named(models, text, tmp_path):
         make("finetune")
 
 
-def test_the_command_says_where_the_model_is(models, text, tmp_path):
+def test_the_command_says_where_the_model_is(models, text, tmp_path, capsys):
     out = tmp_path / "run"
-    done = CliRunner().invoke(
-        finetune,
-        ["--model", models["gpt2"], "--text", text, "--steps", "4", "--context", "8", "--test-windows", "2",
-         "--batch-size", "2", "--log-every", "2", "--out", str(out)],
-        catch_exceptions=False,
-    )  # fmt: skip
-    assert done.exit_code == 0
-    lines = done.stdout.strip().splitlines()
+    words = ["finetune", "--model", models["gpt2"], "--text", text, "--steps", "4", "--context", "8"]
+    words += ["--test-windows", "2", "--batch-size", "2", "--log-every", "2", "--out", str(out)]
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in words])
+    assert ended.value.code == 0
+    lines = capsys.readouterr().out.strip().splitlines()
     assert lines[-1] == f"results: {out}" and f"for transformers: {out / 'huggingface'}" in lines
     assert {"curves.png", "confusion.png", "network.png"} <= {p.name for p in (out / "figures").iterdir()}

@@ -1,10 +1,13 @@
-"""What a command prints at its end: a run's figures, a probe's table, a sweep's and a reproduction's files."""
+"""What a command prints at its end: tables for people, JSON for programs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -13,11 +16,105 @@ if TYPE_CHECKING:
     from bimt_tf.analysis.ablate import NeuronAblation
     from bimt_tf.analysis.probe import ProbeResult
     from bimt_tf.analysis.prune import PrunePoint
+    from bimt_tf.runs.compare import Comparison
     from bimt_tf.sweeps.sweep import SweepResult
 
-__all__ = ["print_ablation", "print_probe", "print_pruning", "print_report", "print_summary", "print_sweep"]
+__all__ = [
+    "print_ablation", "print_comparison", "print_json", "print_line", "print_probe", "print_pruning", "print_report",
+    "print_rows", "print_run", "print_summary", "print_sweep", "print_tasks", "sweep_as_dict",
+]  # fmt: skip
 
 SHOWN_ROWS = 8  # rows of a probe's table
+UNBROKEN = 240
+FOLDED = ("path", "task", "when")  # columns of a list of runs that may take several lines
+NUMBERS = ("seed", "steps", "loss", "weights", "q")  # columns of a list of runs
+
+
+def print_json(value: Any) -> None:
+    """Dicts, lists, NamedTuples and numbers as JSON; NaN and infinity, which JSON lacks, as null."""
+    sys.stdout.write(json.dumps(_jsonable(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _jsonable(value: Any) -> Any:
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(one) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+
+
+def print_line(text: str) -> None:
+    """One line, however long."""
+    sys.stdout.write(text + "\n")
+
+
+def print_tasks(found: Sequence[Mapping[str, Any]]) -> None:
+    """Names, presets and summaries of tasks."""
+    table = Table(box=None)
+    for column in ("task", "presets", "what is learned"):
+        table.add_column(column, no_wrap=column == "task")
+    for one in found:
+        table.add_row(one["name"], ", ".join(one["presets"]), one["summary"])
+    Console(highlight=False, markup=False).print(table)
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], none: str) -> None:
+    """One line a run; ``none`` where there is no run."""
+    if not rows:
+        return print_line(none)
+    table = Table(box=None)
+    for column in rows[0]:
+        justify: Literal["left", "right"] = "right" if column in NUMBERS else "left"
+        table.add_column(column, overflow="fold", justify=justify, no_wrap=column not in FOLDED)
+    for row in rows:
+        table.add_row(*(_shown(value) for value in row.values()))
+    _wide().print(table)
+
+
+def _wide() -> Console:
+    """A console as wide as the terminal; in a file or a pipe, lines are not broken at 80 characters."""
+    console = Console(highlight=False, markup=False)
+    return console if console.is_terminal else Console(highlight=False, markup=False, width=UNBROKEN)
+
+
+def print_run(heads: Mapping[str, Any], summary: Mapping[str, Any] | None) -> None:
+    """What a run is, and what its summary.json says."""
+    table = Table(show_header=False, box=None)
+    for name, value in {**heads, **(summary or {})}.items():
+        if value not in ([], {}):
+            table.add_row(name.replace("_", " "), _shown(value))
+    Console(highlight=False, markup=False).print(table)
+
+
+def print_comparison(found: Comparison) -> None:
+    """Runs side by side: the settings in which they differ first, then the numbers."""
+    table = Table(box=None)
+    table.add_column("")
+    for path in found.paths:
+        table.add_column(path, overflow="fold")
+    table.add_row("state", *found.states)
+    for part in (found.settings, found.numbers):
+        table.add_section()
+        for one in part:
+            table.add_row(one.name, *map(_shown, one.values))
+    _wide().print(table)
+
+
+def _shown(value: Any) -> str:
+    """A value in a table's cell."""
+    if value is None or isinstance(value, bool):
+        return {None: "-", True: "yes", False: "no"}[value]
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (list, tuple)):
+        return "; ".join(map(_shown, value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_shown(one)}" for name, one in value.items())
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def print_summary(out: Path, summary: dict[str, Any]) -> None:
@@ -66,6 +163,16 @@ def print_sweep(result: SweepResult) -> None:
     console.print(f"{len(result.outcomes) - len(failed)} of {len(result.outcomes)} runs ended")
     plot = f", plot: {result.plot}" if result.plot else ", no plot: no run ended with a finite loss"
     console.print(f"table: {result.table}{plot}")
+
+
+def sweep_as_dict(result: SweepResult) -> dict[str, Any]:
+    """What a sweep found, for JSON."""
+    return {
+        "table": result.table,
+        "plot": result.plot,
+        "found": {str(cell): found.text for cell, found in result.found.items()},
+        "runs": [{"path": one.job.path, "error": one.error, "summary": one.summary} for one in result.outcomes],
+    }
 
 
 def print_report(line: str, files: Sequence[Path], failed: Sequence[tuple[str, str]]) -> None:

@@ -1,0 +1,34 @@
+"""``bimt ablate DIR``: how the loss rises without neurons."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from bimt_tf.cli.arguments import AsJson, Device, Directory, Hook
+from bimt_tf.config.values import read_word
+
+__all__ = ["ablate"]
+
+
+def ablate(
+    directory: Directory,
+    /,
+    *,
+    hook: Hook = None,
+    neurons: Annotated[str, Parameter(help="numbers to knock out together, e.g. 3,17 [each in turn]")] = "",
+    device: Device = "cpu",
+    json: AsJson = False,
+) -> None:
+    """How the test loss of the network in DIRECTORY rises when neurons are set to their mean."""
+    from bimt_tf.cli.console.reports import print_ablation, print_json
+    from bimt_tf.runs.load import load_run
+
+    chosen = read_word(tuple[int, ...], neurons, "--neurons")
+    run = load_run(directory, device=device)
+    found = run.ablate(hook=hook, neurons=chosen)
+    if json:
+        print_json([one._asdict() for one in found])
+    else:
+        print_ablation(found, hook or run.task.probes(run.config.data)[0].hook, chosen)

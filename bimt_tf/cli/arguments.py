@@ -1,0 +1,59 @@
+"""Arguments and options that several commands take, each said once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Group, Parameter
+
+from bimt_tf.config.methods import METHODS
+from bimt_tf.errors import InputError
+
+__all__ = [
+    "GROUPS", "AsJson", "Device", "Directory", "Hook", "Loggers", "Method", "Out", "Overwrite", "Preset", "REPEATED",
+    "Seed",
+    "words_of",
+]  # fmt: skip
+
+GROUPS = {
+    name: Group(name, sort_key=row)
+    for row, name in enumerate(
+        ("Sweep", "Task", "Model", "Penalty and geometry", "Optimizer", "Output and machine", "Other")
+    )
+}
+"""The groups in which a command's help shows its options, in this order."""
+
+_TASK, _PENALTY, _OUTPUT = GROUPS["Task"], GROUPS["Penalty and geometry"], GROUPS["Output and machine"]
+
+REPEATED = Parameter(allow_repeating=True)
+"""For whole apps: of an option given twice the last counts, as on most command lines."""
+
+Directory = Annotated[Path, Parameter(help="a run directory")]
+AsJson = Annotated[
+    bool, Parameter(name="--json", negative=(), show_default=False, help="print JSON instead of a table")
+]
+Device = Annotated[str, Parameter(help="where to compute: cpu, cuda, cuda:1, mps")]
+Hook = Annotated[str | None, Parameter(help="where to look, a hook's name [what the task's own probe looks at]")]
+
+Preset = Annotated[str | None, Parameter(group=_TASK, help="settings to start from, one of the task's [the first]")]
+Seed = Annotated[int | None, Parameter(group=_TASK, help="of weights, data and batches [0]")]
+Method = Annotated[str | None, Parameter(group=_PENALTY, help=f"{', '.join(METHODS)} [bimt]")]
+Out = Annotated[Path | None, Parameter(group=_OUTPUT, help="run directory [runs/TASK-METHOD-seedN]")]
+Overwrite = Annotated[bool, Parameter(group=_OUTPUT, negative=(), show_default=False, help="replace the run in --out")]
+Loggers = Annotated[
+    list[str] | None,
+    Parameter(name="--log", group=_OUTPUT, negative=(), help="also log to tensorboard or wandb (repeatable)"),
+]
+
+
+def words_of(text: str, option: str) -> tuple[str, ...]:
+    """The words of a list such as ``l1,bimt``, each once; none of an empty text.
+
+    Raises:
+        InputError: for an empty item.
+    """
+    words = [word.strip() for word in text.split(",")] if text.strip() else []
+    if "" in words:
+        raise InputError(f"{option} has an empty item in its list, found {text!r}")
+    return tuple(dict.fromkeys(words))

@@ -1,0 +1,57 @@
+"""The commands of ``bimt``, in the groups in which its help shows them. Loading this takes a fifth of a second."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cyclopts import App, Group
+
+from bimt_tf import __version__
+from bimt_tf.cli.ablate import ablate
+from bimt_tf.cli.arguments import REPEATED
+from bimt_tf.cli.compare import compare
+from bimt_tf.cli.export import export
+from bimt_tf.cli.finetune import FINETUNE
+from bimt_tf.cli.list import list_runs
+from bimt_tf.cli.probe import probe
+from bimt_tf.cli.prune import prune
+from bimt_tf.cli.reproduce import reproduce
+from bimt_tf.cli.resume import resume
+from bimt_tf.cli.show import show
+from bimt_tf.cli.sweep import SWEEP
+from bimt_tf.cli.tasks import tasks
+from bimt_tf.cli.train import TRAIN
+
+__all__ = ["COMMANDS", "bimt"]
+
+COMMANDS: dict[str, dict[str, Any]] = {
+    "Train": {"tasks": tasks, "train": TRAIN, "resume": resume, "finetune": FINETUNE},
+    "Runs": {"list": list_runs, "show": show, "compare": compare},
+    "Questions": {"probe": probe, "ablate": ablate, "prune": prune, "export": export},
+    "Many runs": {"sweep": SWEEP, "reproduce": reproduce},
+}
+"""Group -> name -> command: a function, or an app where its options depend on its task."""
+
+
+def _app() -> App:
+    app = App(
+        name="bimt",
+        help="Train small networks whose circuits can be seen (Brain-Inspired Modular Training).",
+        version=f"bimt {__version__}",
+        help_flags=["--help", "-h"],
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+        default_parameter=REPEATED,
+    )
+    for row, (title, commands) in enumerate(COMMANDS.items()):
+        group = Group(title, sort_key=row)
+        for name, command in commands.items():
+            if isinstance(command, App):
+                command.group = group
+                app.command(command)
+            else:
+                app.command(command, name=name, group=group)
+    return app
+
+
+bimt = _app()

@@ -1,0 +1,51 @@
+"""``bimt compare DIR DIR...``: runs side by side."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from bimt_tf.cli.arguments import AsJson
+from bimt_tf.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from bimt_tf.runs.compare import Comparison
+
+__all__ = ["compare"]
+
+FORMATS = ("png", "pdf", "svg")
+
+
+def compare(
+    *directories: Annotated[Path, Parameter(help="run directories, two or more")],
+    figure: Annotated[Path | None, Parameter(help="also draw the networks side by side into this file")] = None,
+    json: AsJson = False,
+) -> None:
+    """Compare runs: first the settings in which they differ, then their figures side by side."""
+    if len(directories) < 2:
+        raise InputError(f"bimt compare takes two run directories or more, found {len(directories)}")
+    from bimt_tf.cli.console.reports import print_comparison, print_json
+    from bimt_tf.runs.compare import compare_runs
+
+    found = compare_runs(directories)
+    if json:
+        print_json(found.as_dict())
+    else:
+        print_comparison(found)
+    if figure is not None:
+        _save(found, figure)
+
+
+def _save(found: Comparison, path: Path) -> None:
+    """Write the figure, in the format that the file's name says."""
+    from bimt_tf.runs.atomic import write_atomically
+
+    drawn = BytesIO()
+    form = path.suffix.removeprefix(".") or "png"
+    if form not in FORMATS:
+        raise unknown("format of a figure", form, FORMATS)
+    found.figure().savefig(drawn, format=form, dpi=200)
+    write_atomically(path, drawn.getvalue())

@@ -1,0 +1,37 @@
+"""``bimt probe DIR``: which neurons hold a quantity."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from bimt_tf.cli.arguments import AsJson, Device, Directory, Hook
+
+__all__ = ["probe"]
+
+
+def probe(
+    directory: Directory,
+    /,
+    *,
+    hook: Hook = None,
+    target: Annotated[str | None, Parameter(help="what to look for, a latent of the task [its own probe's]")] = None,
+    position: Annotated[
+        int | None, Parameter(help="token, from 0; negative from the end [every token]", allow_leading_hyphen=True)
+    ] = None,
+    device: Device = "cpu",
+    json: AsJson = False,
+) -> None:
+    """Which neurons of the trained network in DIRECTORY hold a quantity (held-out R2)."""
+    from bimt_tf.cli.console.reports import print_json, print_probe
+    from bimt_tf.runs.load import load_run
+
+    run = load_run(directory, device=device)
+    results = run.probe(hook=hook, target=target, position=position)
+    if json:
+        print_json([result.as_dict() for result in results])
+        return
+    target = target or run.task.probes(run.config.data)[0].target
+    for result in results:
+        print_probe(result, target)

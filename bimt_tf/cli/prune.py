@@ -1,0 +1,19 @@
+"""``bimt prune DIR``: weights left against test loss."""
+
+from __future__ import annotations
+
+from bimt_tf.cli.arguments import AsJson, Device, Directory
+
+__all__ = ["prune"]
+
+
+def prune(directory: Directory, /, *, device: Device = "cpu", json: AsJson = False) -> None:
+    """Weights left against test loss as small weights of the network in DIRECTORY are cut (nothing is written)."""
+    from bimt_tf.cli.console.reports import print_json, print_pruning
+    from bimt_tf.runs.load import load_run
+
+    points = load_run(directory, device=device).prune()
+    if json:
+        print_json([point._asdict() for point in points])
+    else:
+        print_pruning(points)

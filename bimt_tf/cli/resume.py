@@ -1,0 +1,21 @@
+"""``bimt resume DIR``: go on with an interrupted run."""
+
+from __future__ import annotations
+
+from bimt_tf.cli.arguments import Directory, Loggers
+
+__all__ = ["resume"]
+
+
+def resume(directory: Directory, /, *, log: Loggers = None) -> None:
+    """Go on with the interrupted run in DIRECTORY; it ends as if it had never stopped.
+
+    Before it, device, threads, log_every and checkpoint_every in its config.yaml may be changed.
+    """
+    from bimt_tf.cli.console.reports import print_summary
+    from bimt_tf.cli.console.run_watch import watcher
+    from bimt_tf.runs.execute import resume_run
+
+    with watcher() as shown:
+        summary = resume_run(directory, loggers=log or (), watcher=shown)
+    print_summary(directory, summary)

@@ -1,0 +1,63 @@
+"""YAML 1.2 in and out, by ruamel.yaml: ``1e-3`` is a number, ``no`` a word, and a key given twice an error."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from bimt_tf.errors import InputError
+
+__all__ = ["read_yaml", "yaml_text"]
+
+
+def read_yaml(path: Path, what: str) -> Any:
+    """The content of a YAML file, ``what`` it is being said in errors.
+
+    Raises:
+        InputError: if it cannot be read, is not YAML, or gives a key twice; one line, with the line's number.
+    """
+    try:
+        return _yaml().load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {what} {path}: {error.strerror}") from error
+    except DuplicateKeyError as error:
+        raise InputError(f"{what} {path} gives a key twice: {_problem(error)}") from error
+    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: bytes that are no UTF-8, dates that are none
+        raise InputError(f"{what} {path} is not YAML: {_problem(error)}") from error
+
+
+def yaml_text(value: Any) -> str:
+    """Dicts, lists, words and numbers as YAML, in their order; tuples are written as lists."""
+    out = StringIO()
+    _yaml().dump(_plain(value), out)
+    return out.getvalue()
+
+
+def _yaml() -> YAML:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # its stub says None
+    yaml.allow_unicode = True
+    yaml.width = 1_000_000
+    return yaml
+
+
+def _problem(error: Exception) -> str:
+    """What is wrong, and in which line."""
+    if isinstance(error, MarkedYAMLError) and error.problem:
+        mark = error.problem_mark or error.context_mark
+        return " ".join(str(error.problem).split()) + (f" (line {mark.line + 1})" if mark else "")
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    return value
