@@ -38,7 +38,7 @@ def reproduce(
     from bimt_tf.cli.console.pool_watch import pool_watcher
     from bimt_tf.cli.console.reports import print_report
     from bimt_tf.paper import reproduce as experiment
-    from bimt_tf.sweeps.grid import parse_seeds
+    from bimt_tf.sweeps.axes import parse_seeds
 
     numbers = parse_seeds(seeds) if seeds else (0, 1) if quick and target != "fig2" else ()
     wanted = experiment.plan(target, _words(tasks), _words(methods), numbers, quick)

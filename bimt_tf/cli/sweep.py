@@ -56,7 +56,7 @@ def sweep(
 
     The same command goes on where it was stopped. The options of bimt train that set a config field hold for all runs.
     """
-    from bimt_tf.sweeps.grid import Sweep, parse_axis, parse_seeds
+    from bimt_tf.sweeps.axes import Sweep, parse_axis, parse_seeds
     from bimt_tf.sweeps.lambda_search import parse_target
     from bimt_tf.sweeps.sweep import run_sweep
 

@@ -13,11 +13,11 @@ from bimt_tf.cli.main import main
 from bimt_tf.config.reading import make
 from bimt_tf.errors import InputError
 from bimt_tf.figures.pareto import ParetoPoint, pareto_figure
-from bimt_tf.sweeps import table_files
-from bimt_tf.sweeps.grid import Axis, Sweep, parse_axis, parse_seeds
+from bimt_tf.sweeps import result_files
+from bimt_tf.sweeps.axes import Axis, Sweep, parse_axis, parse_seeds
 from bimt_tf.sweeps.lambda_search import Target, Tried, average, judge, next_factor, parse_target, scaled
 from bimt_tf.sweeps.sweep import run_sweep
-from bimt_tf.sweeps.table_files import write_table
+from bimt_tf.sweeps.result_files import write_table
 
 TINY = ["--samples", "60", "--hidden", "5", "--steps", "30", "--compile", "no", "--log-every", "10"]
 
@@ -138,7 +138,7 @@ def test_without_the_packages(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     assert bimt("sweep", "two-moon", *TINY, "--out", tmp_path / "a", "--backend", "ray") == 2
     assert "pip install 'bimt_tf[ray]'" in capsys.readouterr().err
-    monkeypatch.setattr(table_files, "has_parquet", lambda: False)
+    monkeypatch.setattr(result_files, "has_parquet", lambda: False)
     assert bimt("sweep", "two-moon", *TINY, "--out", tmp_path / "b", "--parquet") == 2
     assert "pip install 'bimt_tf[parquet]'" in capsys.readouterr().err
     assert not (tmp_path / "a").exists() and not (tmp_path / "b").exists()
