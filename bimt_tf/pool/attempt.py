@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from bimt_tf.errors import InputError
-from bimt_tf.pool.job import LEFTOVERS, POLL, Job, finished
+from bimt_tf.pool.job import POLL, Job, finished
+from bimt_tf.runs.claim import holds
+from bimt_tf.runs.lock import InUse, lock
 from bimt_tf.runs.stopping import Interrupted, RunFailed
 
 __all__ = ["Said", "attempt", "log_of", "with_log"]
@@ -43,8 +45,8 @@ def attempt(job: Job, draw: bool) -> Said:
     _compile_alone()
     try:
         with threadpool_limits(job.config.training.threads):
-            if not (job.path / "config.yaml").exists():
-                train_run(job.config, job.path, overwrite=_clear_leftovers(job.path), draw=draw)
+            if not holds(job.path, "config.yaml", "a run"):
+                train_run(job.config, job.path, draw=draw)
             elif not _finished_elsewhere(job):
                 resume_run(job.path, draw=draw)
     except (InputError, RunFailed) as error:
@@ -67,21 +69,12 @@ def _compile_alone() -> None:
 
 def _finished_elsewhere(job: Job) -> bool:
     """Whether the run is done once no other process holds its directory; one of a pool that was killed may, a while."""
-    from bimt_tf.runs.directory import RunDirectory
-
-    run, begun = RunDirectory(job.path), time.monotonic()
+    begun = time.monotonic()
     while True:
         try:
-            with run.lock():
+            with lock(job.path):
                 return finished(job) is not None
-        except InputError as error:
-            if "in use" not in str(error) or time.monotonic() - begun > PATIENCE:
+        except InUse:
+            if time.monotonic() - begun > PATIENCE:
                 raise
         time.sleep(POLL)
-
-
-def _clear_leftovers(path: Path) -> bool:
-    """Whether a run that died before its config was whole has left something; half a config is removed."""
-    left = any((path / name).exists() for name in LEFTOVERS)
-    (path / ".config.yaml.tmp").unlink(missing_ok=True)
-    return left

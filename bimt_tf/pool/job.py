@@ -11,13 +11,11 @@ from typing import Any, Literal, NamedTuple
 from bimt_tf.config.reading import load
 from bimt_tf.config.settings import Config
 from bimt_tf.errors import InputError
+from bimt_tf.runs.claim import holds
 
-__all__ = ["LEFTOVERS", "POLL", "End", "Job", "Outcome", "differences", "finished"]
-
+__all__ = ["POLL", "End", "Job", "Outcome", "differences", "finished"]
 
 POLL = 0.5  # seconds between looks at signals and progress
-
-LEFTOVERS = (".lock", ".config.yaml.tmp")  # what a run that died before its config.yaml leaves
 
 
 class Job(NamedTuple):
@@ -50,13 +48,7 @@ def finished(job: Job) -> dict[str, Any] | None:
         InputError: if the directory holds a run of another config (the first difference is named) or foreign files.
     """
     path = job.path
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file; a run needs a directory")
-    present = sorted(entry.name for entry in path.iterdir()) if path.exists() else []
-    if "config.yaml" not in present:
-        strange = [name for name in present if name not in LEFTOVERS]
-        if strange:
-            raise InputError(f"{path} is not a run directory: it holds {strange[0]!r} and no config.yaml")
+    if not holds(path, "config.yaml", "a run"):
         return None
     found = load(path / "config.yaml")
     if found != job.config:

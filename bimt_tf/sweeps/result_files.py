@@ -18,7 +18,7 @@ from bimt_tf.runs.atomic import write_atomically
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["has_parquet", "make_folder", "require_parquet", "write_figure", "write_file", "write_table"]
+__all__ = ["has_parquet", "make_folder", "require_parquet", "write_figure", "write_table"]
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -42,33 +42,21 @@ def make_folder(path: Path) -> None:
         raise InputError(f"cannot write to {path}: {error.strerror}") from error
 
 
-def write_file(path: Path, content: bytes) -> Path:
-    """Write one file whole and give its path.
-
-    Raises:
-        InputError: if it cannot be written (a full disk, a folder that is read-only); an earlier file stays then.
-    """
-    try:
-        write_atomically(path, content)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
-    return path
-
-
 def write_table(path: Path, rows: Rows) -> list[Path]:
     """Write ``path`` (.csv) and, where pyarrow is there, the same as .parquet; columns in order of appearance.
 
     A value that a row lacks is an empty cell.
 
     Raises:
-        InputError: if a file cannot be written.
+        CannotWrite: an InputError, if a file cannot be written; the one that was there stays then.
     """
     columns = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns)
     writer.writeheader()
     writer.writerows(rows)
-    files = [write_file(path, text.getvalue().encode())]
+    write_atomically(path, text.getvalue().encode())
+    files = [path]
     if has_parquet():
         import pyarrow
         import pyarrow.parquet
@@ -76,7 +64,8 @@ def write_table(path: Path, rows: Rows) -> list[Path]:
         content = io.BytesIO()
         arrays = {name: _column([row.get(name) for row in rows]) for name in columns}
         pyarrow.parquet.write_table(pyarrow.table(arrays), content)
-        files.append(write_file(path.with_suffix(".parquet"), content.getvalue()))
+        files.append(path.with_suffix(".parquet"))
+        write_atomically(files[-1], content.getvalue())
     return files
 
 
@@ -84,13 +73,14 @@ def write_figure(stem: Path, figure: Figure) -> list[Path]:
     """Write a figure as ``stem``.png and ``stem``.pdf.
 
     Raises:
-        InputError: if a file cannot be written.
+        CannotWrite: an InputError, if a file cannot be written; the one that was there stays then.
     """
     files = []
     for suffix in ("png", "pdf"):
         content = io.BytesIO()
         figure.savefig(content, format=suffix, dpi=200)
-        files.append(write_file(stem.with_name(f"{stem.name}.{suffix}"), content.getvalue()))
+        files.append(stem.with_name(f"{stem.name}.{suffix}"))
+        write_atomically(files[-1], content.getvalue())
     return files
 
 

@@ -24,9 +24,10 @@ from bimt_tf.pool.backend import check_backend
 from bimt_tf.pool.job import Job, Outcome, differences, finished
 from bimt_tf.pool.pool import run_jobs
 from bimt_tf.pool.watcher import PoolWatcher
+from bimt_tf.runs.claim import claim
 from bimt_tf.sweeps.axes import Cell, Sweep, spelled
 from bimt_tf.sweeps.lambda_search import Target, Tried, average, judge, next_factor, scaled
-from bimt_tf.sweeps.result_files import make_folder, require_parquet, write_file
+from bimt_tf.sweeps.result_files import require_parquet
 from bimt_tf.sweeps.results import SweepResult, write_results
 
 __all__ = ["run_sweep"]
@@ -113,21 +114,17 @@ def _jobs(sweep: Sweep, cell: Cell, out: Path, factor: float = 1.0) -> list[Job]
 
 def _claim(out: Path, described: Mapping[str, Any]) -> None:
     """Make the sweep's directory, or find that it is this sweep's already."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; a sweep needs a directory")
-    file, temporary = out / "sweep.yaml", out / ".sweep.yaml.tmp"
-    present = sorted(entry.name for entry in out.iterdir()) if out.exists() else []
-    if "sweep.yaml" not in present:
-        if strange := [name for name in present if name != temporary.name]:
-            raise InputError(f"{out} is not a sweep's directory: it holds {strange[0]!r} and no sweep.yaml")
-        make_folder(out)
-        write_file(file, yaml.safe_dump(dict(described), sort_keys=False).encode())
+    content = yaml.safe_dump(dict(described), sort_keys=False)
+    if claim(out, "sweep.yaml", content.encode(), what="a sweep"):
         return
+    file = out / "sweep.yaml"
     try:
         there = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
-    wanted = yaml.safe_load(yaml.safe_dump(dict(described)))
+    wanted = yaml.safe_load(content)
     if there != wanted:
         name, found, asked = next(differences(there, wanted), ("sweep.yaml", there, wanted))
         raise InputError(f"{out} holds another sweep: {name} is {found!r} there, {asked!r} here; give another --out")

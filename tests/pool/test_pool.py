@@ -13,9 +13,9 @@ from bimt_tf.cli.console.pool_watch import PoolBar, PoolLines
 from bimt_tf.config.reading import dump, make
 from bimt_tf.errors import InputError
 from bimt_tf.pool import time_left as timing
+from bimt_tf.pool.attempt import log_of
 from bimt_tf.pool.job import Job, Outcome, finished
 from bimt_tf.pool.pool import PoolInterrupted, run_jobs
-from bimt_tf.pool.attempt import log_of
 from bimt_tf.pool.time_left import Timing, logged_step
 from bimt_tf.runs.directory import RunDirectory
 
@@ -142,7 +142,8 @@ def test_runs_do_not_outlive_a_killed_pool(tmp_path):
     orphan = job(tmp_path / "orphan", steps=10_000_000, log_every=1000, checkpoint_every=10_000_000)
     (tmp_path / "config.yaml").write_text(dump(orphan.config))
     program = (
-        "import sys\nfrom pathlib import Path\nfrom bimt_tf.pool.job import Job\nfrom bimt_tf.pool.pool import run_jobs\n"
+        "import sys\nfrom pathlib import Path\n"
+        "from bimt_tf.pool.job import Job\nfrom bimt_tf.pool.pool import run_jobs\n"
         "from bimt_tf.config.reading import load\n"
         "if __name__ == '__main__':\n"
         "    run_jobs([Job(Path(sys.argv[2]), load(Path(sys.argv[1])))])\n"
@@ -198,7 +199,7 @@ def test_directories_that_cannot_be_used_are_named_before_anything_runs(tmp_path
     good, wanted = job(tmp_path / "good"), job(tmp_path / "wanted")
     wanted.path.mkdir()
     (wanted.path / "notes.txt").touch()
-    with pytest.raises(InputError, match="not a run directory: it holds 'notes.txt'"):
+    with pytest.raises(InputError, match="it holds 'notes.txt' and no config.yaml"):
         run_jobs([good, wanted])
     (wanted.path / "config.yaml").write_text(dump(job(wanted.path, steps=31).config))
     with pytest.raises(InputError, match="another config: training.steps is 31 there, 30 here"):

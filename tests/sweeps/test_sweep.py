@@ -16,8 +16,8 @@ from bimt_tf.figures.pareto import ParetoPoint, pareto_figure
 from bimt_tf.sweeps import result_files
 from bimt_tf.sweeps.axes import Axis, Sweep, parse_axis, parse_seeds
 from bimt_tf.sweeps.lambda_search import Target, Tried, average, judge, next_factor, parse_target, scaled
-from bimt_tf.sweeps.sweep import run_sweep
 from bimt_tf.sweeps.result_files import write_table
+from bimt_tf.sweeps.sweep import run_sweep
 
 TINY = ["--samples", "60", "--hidden", "5", "--steps", "30", "--compile", "no", "--log-every", "10"]
 

@@ -41,7 +41,7 @@ class GivingWay(ProgressColumn):
         super().__init__(Column())
         self._parts = parts
 
-    def render(self, task: Task) -> _Parts:  # type: ignore[override]  # rich takes any renderable
+    def render(self, task: Task) -> _Parts:
         """The parts of the task now."""
         return _Parts(self._parts(task))
 
