@@ -25,6 +25,7 @@ from bimt_tf.pool.job import Job, Outcome, differences, finished
 from bimt_tf.pool.pool import run_jobs
 from bimt_tf.pool.watcher import PoolWatcher
 from bimt_tf.runs.claim import claim
+from bimt_tf.runs.lock import lock
 from bimt_tf.sweeps.axes import Cell, Sweep, spelled
 from bimt_tf.sweeps.lambda_search import Target, Tried, average, judge, next_factor, scaled
 from bimt_tf.sweeps.result_files import require_parquet
@@ -54,7 +55,7 @@ def run_sweep(
 
     Raises:
         InputError: before anything is written, for values the config refuses, a directory of another sweep or of
-            something else, or a package that is not there.
+            something else, or a package that is not there; InUse, one of those, if another process makes this sweep.
         PoolInterrupted: on SIGINT or SIGTERM; the same call goes on.
     """
     check_backend(backend, workers)
@@ -69,11 +70,12 @@ def run_sweep(
     def run(wanted: Sequence[Job]) -> list[Outcome]:
         return run_jobs(wanted, workers=workers, backend=backend, draw=False, watcher=watcher)
 
-    if sweep.target is None:
-        return write_results(sweep, out, run(jobs), {})
-    outcomes, tried = _search(sweep, sweep.target, out, run)
-    found = {_name(sweep, cell): judge(sweep.target, one) for cell, one in zip(cells, tried, strict=True)}
-    return write_results(sweep, out, outcomes, found)
+    with lock(out):
+        if sweep.target is None:
+            return write_results(sweep, out, run(jobs), {})
+        outcomes, tried = _search(sweep, sweep.target, out, run)
+        found = {_name(sweep, cell): judge(sweep.target, one) for cell, one in zip(cells, tried, strict=True)}
+        return write_results(sweep, out, outcomes, found)
 
 
 def _search(

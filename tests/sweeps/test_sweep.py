@@ -48,7 +48,7 @@ def test_a_sweep_leaves_what_the_docs_say(swept):
     out, _ = swept
     names = {path.name for path in out.iterdir()}
     parquet = {"table.parquet"} if importlib.util.find_spec("pyarrow") else set()
-    assert names == {"sweep.yaml", "runs", "table.csv", "pareto.png", "pareto.pdf"} | parquet
+    assert names == {"sweep.yaml", ".lock", "runs", "table.csv", "pareto.png", "pareto.pdf"} | parquet
     rows = table(out)
     assert len(rows) == 4 and {row["method"] for row in rows} == {"l1", "bimt"}
     assert {(row["lr"], row["width"]) for row in rows} == {("0.001", "2.0"), ("1e+38", "2.0")}
