@@ -6,6 +6,7 @@ terminal's Ctrl-C, stops at a SIGTERM as ``bimt train`` does, and stops the same
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import multiprocessing
 import os
@@ -18,13 +19,14 @@ from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
 from bimt_tf.pool.attempt import Said, attempt, log_of, with_log
-from bimt_tf.pool.job import End, Job
+from bimt_tf.pool.job import POLL, End, Job
 
 __all__ = ["Processes"]
 
 PRELOADED = [  # the last two load on first use: more than a second of every run
     "bimt_tf.runs.execute", "bimt_tf.models.mlp", "bimt_tf.models.transformer", "torch._dynamo", "sklearn.datasets",
 ]  # fmt: skip
+SERVERLESS = 10.0  # seconds for which a try waits to be started
 ORPHANED = 60.0  # seconds that a run has to write its checkpoint once the pool is gone
 
 
@@ -49,17 +51,27 @@ class Processes:
         self._unborn: list[End] = []
 
     def start(self, job: Job) -> None:
-        """Begin a try of a job."""
+        """Begin a try of a job; waits a while for a new server if the server was killed (by lack of memory, say)."""
+        begun = time.monotonic()
+        while (error := self._start(job)) is not None:
+            if time.monotonic() - begun > SERVERLESS:
+                text = f"no process could be started: {type(error).__name__} {error}"
+                self._unborn.append(End(job, "died", text))
+                return
+            time.sleep(POLL)
+
+    def _start(self, job: Job) -> Exception | None:
         receiver, sender = self._context.Pipe(duplex=False)
         process = self._context.Process(target=_child, args=(job, self._draw, sender), name=f"bimt {job.path}")
         try:
             process.start()
-        except (EOFError, OSError) as error:  # the server died, by lack of memory say; the next start has a new one
-            self._unborn.append(End(job, "died", f"no process could be started: {type(error).__name__} {error}"))
+        except (EOFError, OSError) as error:  # a server that is dying refuses; once it is dead, there will be another
             receiver.close()
-        else:
-            self._running[process.sentinel] = _Try(job, process, receiver)
-        sender.close()
+            return error
+        finally:
+            sender.close()
+        self._running[process.sentinel] = _Try(job, process, receiver)
+        return None
 
     def wait(self, seconds: float) -> list[End]:
         """The tries that ended, after ``seconds`` at most."""
@@ -87,10 +99,11 @@ class Processes:
             said: Said | None = one.said.recv() if one.said.poll() else None
         except EOFError:
             said = None
-        code = one.process.exitcode
+        code, pid = one.process.exitcode, one.process.pid
         one.said.close()
         one.process.close()
         if said is None:
+            _end_survivor(pid)
             how = f"signal {-code} ({_signal(-code)})" if code is not None and code < 0 else f"exit code {code}"
             return End(one.job, "died", with_log(one.job.path, f"the process ended with {how}"))
         kind, text = said
@@ -127,6 +140,18 @@ def _end_with_the_pool() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(ORPHANED)
     os._exit(1)
+
+
+def _end_survivor(pid: int | None) -> None:
+    """SIGTERM to a try that goes on although its end was told: the server that started it was killed.
+
+    It writes its checkpoint and ends, and the next try waits for that. A try leads its own session, which tells it
+    from another process that was given its number since.
+    """
+    if pid is not None and hasattr(os, "getsid"):
+        with contextlib.suppress(OSError):  # it has ended, as is usual
+            if os.getsid(pid) == pid:
+                os.kill(pid, signal.SIGTERM)
 
 
 def _signal(number: int) -> str:

@@ -12,6 +12,7 @@ import pytest
 from bimt_tf.cli.console.pool_watch import PoolBar, PoolLines
 from bimt_tf.config.reading import dump, make
 from bimt_tf.errors import InputError
+from bimt_tf.pool import processes
 from bimt_tf.pool import time_left as timing
 from bimt_tf.pool.attempt import log_of
 from bimt_tf.pool.job import Job, Outcome, finished
@@ -92,6 +93,25 @@ def test_a_killed_run_is_tried_again_and_the_others_go_on(tmp_path):
     assert [(j, "SIGKILL" in text) for j, text in watched.retries] == [(long, True)]
     assert bytes_of(long) == bytes_of(other)  # it went on from its checkpoint to the same weights
     assert (long.path / "figures").exists()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only there a server starts the runs")
+def test_a_run_whose_server_was_killed_is_ended_and_tried_again(tmp_path):
+    from multiprocessing.forkserver import _forkserver
+
+    long, other = (job(tmp_path / name, steps=LONG, log_every=100, checkpoint_every=LONG) for name in ("long", "other"))
+
+    def kill_the_server_once(watched, progress):
+        if not watched.retries and logged_step(long.path) > 500:
+            os.kill(_forkserver._forkserver_pid, signal.SIGKILL)
+
+    watched = Watched(kill_the_server_once)
+    (outcome,) = run_jobs([long], draw=False, watcher=watched)
+    assert outcome.error is None and [j for j, _ in watched.retries] == [long]
+    saved = {int(path.stem[5:]) for path in (long.path / "checkpoints").glob("step_*.pt")}
+    assert min(saved) < LONG  # the first try saved itself when it was ended
+    run_jobs([other], draw=False)
+    assert bytes_of(long) == bytes_of(other)
 
 
 def test_runs_that_cannot_end_are_skipped_with_a_line(tmp_path):
@@ -181,18 +201,25 @@ def test_a_run_killed_before_its_config_starts_afresh(tmp_path):
     assert outcome.error is None and finished(wanted)
 
 
-def test_a_process_that_cannot_be_started_is_tried_again(tmp_path, monkeypatch):
-    start, failures = multiprocessing.process.BaseProcess.start, iter([EOFError("unexpected EOF")])
+@pytest.mark.parametrize("always", [False, True])
+def test_a_process_that_cannot_be_started(always, tmp_path, monkeypatch):
+    """A server of processes that was killed refuses while it is dying; the next one is waited for, within reason."""
+    start, failures = multiprocessing.process.BaseProcess.start, [ConnectionRefusedError("refused"), EOFError("end")]
 
     def failing(process):
-        if error := next(failures, None):
-            raise error
+        if always or failures:
+            raise failures[0] if always else failures.pop()
         start(process)
 
     monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", failing)
+    monkeypatch.setattr(processes, "POLL", 0.01)
+    monkeypatch.setattr(processes, "SERVERLESS", 0.05)
     watched = Watched()
     (outcome,) = run_jobs([job(tmp_path / "run")], draw=False, watcher=watched)
-    assert outcome.error is None and "no process could be started: EOFError" in watched.retries[0][1]
+    if always:
+        assert outcome.error == "no process could be started: ConnectionRefusedError refused; tried twice"
+    else:
+        assert outcome.error is None and watched.retries == []
 
 
 def test_directories_that_cannot_be_used_are_named_before_anything_runs(tmp_path):
