@@ -7,7 +7,7 @@ A small sweep is run once undisturbed. Then, for every instant and each of
     parent   the sweep's own process; its runs save themselves, and the same command is given again
     child    one of the sweep's other processes, picked at random: a run, or the server that starts runs; the sweep
              goes on by itself
-    both     all of them at once; the same command is given again
+    both     all of them; the same command is given again
 
 a sweep of its own is killed that long after its start (uniform over the time the undisturbed one took). Its table.csv
 must be the undisturbed one's but for the columns of times. Linux only (it reads /proc). Exit code 1 if any differs.
@@ -31,10 +31,7 @@ from typing import NamedTuple
 
 KINDS = ("parent", "child", "both")
 TIMES = ("seconds",)  # columns that no two runs share
-WORDS = [
-    "sweep", "two-moon", "--methods", "l1,bimt", "--seeds", "0-1", "--steps", "400", "--samples", "100",
-    "--hidden", "6", "--compile", "no", "--log-every", "20", "--checkpoint-every", "50", "--workers", "2",
-]  # fmt: skip
+STEPS = 1_000
 PROGRAM = "from bimt_tf.cli.main import main\nif __name__ == '__main__':\n    main()\n"
 LIMIT = 300.0  # seconds that any sweep may take
 
@@ -48,11 +45,19 @@ class Round(NamedTuple):
     wrong: str
 
 
-def start(out: Path) -> subprocess.Popen[bytes]:
+def words(steps: int) -> list[str]:
+    """The arguments of ``bimt``: a sweep of four small runs, two at once."""
+    return [
+        "sweep", "two-moon", "--methods", "l1,bimt", "--seeds", "0-1", "--steps", str(steps), "--samples", "100",
+        "--hidden", "6", "--compile", "no", "--log-every", "20", "--checkpoint-every", "50", "--workers", "2",
+    ]  # fmt: skip
+
+
+def start(out: Path, steps: int = STEPS) -> subprocess.Popen[bytes]:
     """Begin the sweep in ``out``; what it prints goes to a file beside it."""
     with out.with_suffix(".txt").open("ab") as file:
-        words = [sys.executable, "-c", PROGRAM, *WORDS, "--out", str(out)]
-        return subprocess.Popen(words, stdout=file, stderr=file)
+        command = [sys.executable, "-c", PROGRAM, *words(steps), "--out", str(out)]
+        return subprocess.Popen(command, stdout=file, stderr=file)
 
 
 def finish(sweep: subprocess.Popen[bytes], out: Path) -> str:
@@ -85,7 +90,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def kill(sweep: subprocess.Popen[bytes], kind: str, rng: random.Random) -> int:
-    """Kill the sweep's process, one of those below it, or all; gives how many. None if the sweep has ended."""
+    """Kill the sweep's process, one of those below it, or all; gives how many, 0 if the sweep has ended."""
     if sweep.poll() is not None:
         return 0
     os.kill(sweep.pid, signal.SIGSTOP)  # it starts nothing while its processes are listed
