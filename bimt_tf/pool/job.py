@@ -45,7 +45,8 @@ def finished(job: Job) -> dict[str, Any] | None:
     """summary.json of the run if it is there and has ended, None if it is missing or unfinished.
 
     Raises:
-        InputError: if the directory holds a run of another config (the first difference is named) or foreign files.
+        InputError: if the directory holds a run of another config (the first difference is named) or foreign files,
+            or a file in it cannot be read.
     """
     path = job.path
     if not holds(path, "config.yaml", "a run"):
@@ -58,6 +59,8 @@ def finished(job: Job) -> dict[str, Any] | None:
         summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):  # it is written whole: what is not JSON is no summary of a run
         return None
+    except OSError as error:
+        raise InputError(f"cannot read {path / 'summary.json'}: {error.strerror}") from error
     return summary if isinstance(summary, dict) else None
 
 

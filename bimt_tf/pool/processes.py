@@ -6,7 +6,6 @@ terminal's Ctrl-C, stops at a SIGTERM as ``bimt train`` does, and stops the same
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import multiprocessing
 import os
@@ -99,11 +98,10 @@ class Processes:
             said: Said | None = one.said.recv() if one.said.poll() else None
         except EOFError:
             said = None
-        code, pid = one.process.exitcode, one.process.pid
+        code = one.process.exitcode
         one.said.close()
-        one.process.close()
+        one.process.close()  # a try whose server was killed may go on: to it the pool is gone now, so it stops
         if said is None:
-            _end_survivor(pid)
             how = f"signal {-code} ({_signal(-code)})" if code is not None and code < 0 else f"exit code {code}"
             return End(one.job, "died", with_log(one.job.path, f"the process ended with {how}"))
         kind, text = said
@@ -140,18 +138,6 @@ def _end_with_the_pool() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(ORPHANED)
     os._exit(1)
-
-
-def _end_survivor(pid: int | None) -> None:
-    """SIGTERM to a try that goes on although its end was told: the server that started it was killed.
-
-    It writes its checkpoint and ends, and the next try waits for that. A try leads its own session, which tells it
-    from another process that was given its number since.
-    """
-    if pid is not None and hasattr(os, "getsid"):
-        with contextlib.suppress(OSError):  # it has ended, as is usual
-            if os.getsid(pid) == pid:
-                os.kill(pid, signal.SIGTERM)
 
 
 def _signal(number: int) -> str:

@@ -230,6 +230,13 @@ def test_a_process_that_cannot_be_started(always, tmp_path, monkeypatch):
         assert outcome.error is None and watched.retries == []
 
 
+def test_a_log_that_cannot_be_written_fails_the_run_with_a_line(tmp_path):
+    wanted = job(tmp_path / ("n" * 253))  # a name for a directory, but too long with .log behind it
+    (outcome,) = run_jobs([wanted], draw=False)
+    assert outcome.error == f"cannot write to {log_of(wanted.path)}: File name too long"
+    assert not wanted.path.exists()
+
+
 def test_directories_that_cannot_be_used_are_named_before_anything_runs(tmp_path):
     good, wanted = job(tmp_path / "good"), job(tmp_path / "wanted")
     wanted.path.mkdir()
@@ -241,6 +248,10 @@ def test_directories_that_cannot_be_used_are_named_before_anything_runs(tmp_path
         run_jobs([good, wanted])
     (wanted.path / "config.yaml").write_text("task: [")
     with pytest.raises(InputError, match="not YAML"):
+        run_jobs([good, wanted])
+    (wanted.path / "config.yaml").write_text(dump(wanted.config))
+    (wanted.path / "summary.json").mkdir()
+    with pytest.raises(InputError, match="cannot read .*summary.json: Is a directory"):
         run_jobs([good, wanted])
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="is a file"):
@@ -294,8 +305,8 @@ def test_what_a_pool_shows(tmp_path, capsys):
             shown.progress.stop()
         out = capsys.readouterr().out
         assert "3 runs, 1 of them done already" in out and "moon died and is tried again" in out
-        assert "2/3  two-moon bimt seed 3 (moon): loss 1.50e-03, accuracy 98.0%, 1,234 weights, 61 s" in out
-        assert "about 1 h 2 min left" in out and "FAILED: the loss is nan" in out
+        assert "2/3   67% of the steps  about 1 h 2 min left  two-moon bimt seed 3 (moon): loss 1.50e-03" in out
+        assert "accuracy 98.0%, 1,234 weights, 61 s" in out and "FAILED: the loss is nan" in out
 
 
 def test_metrics_of_a_run_that_has_not_logged(tmp_path):

@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import importlib.util
 import math
@@ -13,6 +14,7 @@ from bimt_tf.cli.main import main
 from bimt_tf.config.reading import make
 from bimt_tf.errors import InputError
 from bimt_tf.figures.pareto import ParetoPoint, pareto_figure
+from bimt_tf.runs.lock import lock
 from bimt_tf.sweeps import result_files
 from bimt_tf.sweeps.axes import Axis, Sweep, parse_axis, parse_seeds
 from bimt_tf.sweeps.lambda_search import Target, Tried, average, judge, next_factor, parse_target, scaled
@@ -144,6 +146,38 @@ def test_without_the_packages(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "a").exists() and not (tmp_path / "b").exists()
     assert write_table(tmp_path / "t.csv", [{"a": 1}, {"b": "x"}]) == [tmp_path / "t.csv"]
     assert (tmp_path / "t.csv").read_text().split() == ["a,b", "1,", ",x"]
+
+
+@contextlib.contextmanager
+def full_disk(size):
+    """No file of this process may grow beyond ``size`` bytes."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(("size", "named"), [(100, "table.csv"), (5_000, "pareto.png")])
+def test_a_full_disk_is_one_line_and_leaves_no_half_of_a_file(swept, size, named, capsys):
+    out, words = swept
+    before = {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    with full_disk(size):
+        assert bimt(*words) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.splitlines()[-1] == f"bimt: cannot write {out / named}: File too large"
+    assert {path for path in out.iterdir() if path.is_file()} == before.keys()
+    assert all(path.read_bytes() == before[path] for path in before if path.suffix != ".parquet")
+    assert bimt(*words) == 0  # once there is room
+
+
+def test_a_sweep_is_made_by_one_process_at_a_time(swept, capsys):
+    out, words = swept
+    with lock(out):
+        assert bimt(*words) == 2
+    assert "in use by another bimt process" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_an_interrupted_sweep_goes_on(tmp_path, capsys):
