@@ -270,7 +270,7 @@ def test_averages_and_factors():
         scaled(make("two-moon", overrides={"training": {"lam": 0.0}}), 2.0)
 
 
-def test_a_wish_is_searched_with_ordinary_runs(tmp_path, capsys):
+def test_a_target_is_searched_with_ordinary_runs(tmp_path, capsys):
     words = ["sweep", "two-moon", *TINY, "--hidden", "8", "--lr", "0.02", "--lam", "0.05", "--finish-lr", "0.001"]
     words += ["--lam-for", "active=25", "--tries", "3", "--seeds", "0-1", "--out", tmp_path / "out"]
     assert bimt(*words) == 0
