@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bimt_tf.pool.job import Outcome
-from bimt_tf.sweeps.axes import Sweep, spelled
+from bimt_tf.sweeps.axes import Sweep, spelled, spelled_schedule
 from bimt_tf.sweeps.lambda_search import Found
 from bimt_tf.sweeps.result_files import write_figure, write_table
 
@@ -45,9 +45,11 @@ def _row(sweep: Sweep, outcome: Outcome) -> dict[str, Any]:
     row |= {"method": config.method, "seed": config.seed, "steps": config.training.steps}
     for axis in sweep.axes:
         value = getattr(getattr(config, axis.section), axis.field)
-        row[axis.field] = _lam(value) if axis.field == "lam" else value if _single(value) else spelled(value)
+        row[axis.field] = (
+            spelled_schedule(value) if axis.field == "lam" else value if _single(value) else spelled(value)
+        )
     if sweep.target is not None:
-        row["lam"] = _lam(config.training.lam)
+        row["lam"] = spelled_schedule(config.training.lam)
     summary = outcome.summary or {}
     row |= {name: value for name, value in summary.items() if name not in HEADS and _single(value)}
     return {**row, "error": outcome.error}
@@ -65,10 +67,6 @@ def _plot(sweep: Sweep, out: Path, outcomes: Sequence[Outcome]) -> Path | None:
     if not any(drawable(point) for point in points):
         return None
     return write_figure(out / "pareto", pareto_figure(points, title=f"{sweep.task}: {len(points)} runs"))[0]
-
-
-def _lam(schedule: Sequence[tuple[float, float]]) -> str:
-    return ",".join(f"{start:g}:{lam:g}" for start, lam in schedule) if len(schedule) > 1 else f"{schedule[0][1]:g}"
 
 
 def _single(value: Any) -> bool:

@@ -160,7 +160,7 @@ def full_disk(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.parametrize(("size", "named"), [(100, "table.csv"), (5_000, "pareto.png")])
+@pytest.mark.parametrize(("size", "named"), [(100, "table.csv"), (20_000, "pareto.png")])
 def test_a_full_disk_is_one_line_and_leaves_no_half_of_a_file(swept, size, named, capsys):
     out, words = swept
     before = {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
