@@ -135,7 +135,7 @@ def test_every_room_is_in_the_order():
         ("bimt_tf.figures.network", "from bimt_tf.runs.load import load_run", "bimt_tf.runs"),
         ("bimt_tf.core.layout", "from bimt_tf import BIMT", "the top of bimt_tf"),
         ("bimt_tf.core.layout", "if TYPE_CHECKING:\n    from bimt_tf.bimt import BIMT", "bimt_tf.bimt"),
-        ("bimt_tf.pool.pool", "from bimt_tf.sweeps.grid import Sweep", "bimt_tf.sweeps"),
+        ("bimt_tf.pool.pool", "from bimt_tf.sweeps.axes import Sweep", "bimt_tf.sweeps"),
     ],
 )
 def test_the_check_sees_a_wrong_import(module, source, says):

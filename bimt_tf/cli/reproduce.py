@@ -36,18 +36,17 @@ def reproduce(
     """
     from bimt_tf.cli.console.pool_watch import pool_watcher
     from bimt_tf.cli.console.reports import print_json, print_report
-    from bimt_tf.paper import reproduce as experiment
-    from bimt_tf.sweeps.grid import parse_seeds
+    from bimt_tf.paper.plan import plan
+    from bimt_tf.paper.reproduce import reproduce as make
+    from bimt_tf.sweeps.axes import parse_seeds
 
     numbers = parse_seeds(seeds) if seeds else (0, 1) if quick and target != "fig2" else ()
     rows, chosen = list(words_of(tasks, "--tasks")), list(words_of(methods, "--methods"))
-    wanted = experiment.plan(target, rows, chosen, numbers, quick)
+    wanted = plan(target, rows, chosen, numbers, quick)
     out = out or Path("runs") / ("reproduce-quick" if quick else "reproduce")
     docs = docs or (out / "results" if quick else Path("docs/results"))
     with pool_watcher() as watcher:
-        report = experiment.reproduce(
-            wanted, out, docs, train=not no_train, workers=workers, watcher=watcher, stage=watcher.stage
-        )
+        report = make(wanted, out, docs, train=not no_train, workers=workers, watcher=watcher, stage=watcher.stage)
     failed = [(str(each.job.path), each.error or "") for each in report.failed]
     if json:
         print_json({"result": report.line, "files": [str(path) for path in report.files], "failed": dict(failed)})

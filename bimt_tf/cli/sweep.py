@@ -71,7 +71,7 @@ def _sweep(
 
     The same command goes on where it was stopped. Options that set a field of the config hold for all runs.
     """
-    from bimt_tf.sweeps.grid import Sweep, parse_axis, parse_seeds
+    from bimt_tf.sweeps.axes import Sweep, parse_axis, parse_seeds
     from bimt_tf.sweeps.lambda_search import parse_target
     from bimt_tf.sweeps.sweep import run_sweep
 

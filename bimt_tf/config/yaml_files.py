@@ -1,4 +1,7 @@
-"""YAML 1.2 in and out, by ruamel.yaml: ``1e-3`` is a number, ``no`` a word, and a key given twice an error."""
+"""YAML 1.2 in and out, by ruamel.yaml: ``1e-3`` is a number, ``no`` a word, and a key given twice an error.
+
+Words that readers of YAML 1.1 would take for truth values are written in quotes, so that they read the same file.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,27 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import SafeRepresenter
 
 from bimt_tf.errors import InputError
 
-__all__ = ["read_yaml", "yaml_text"]
+__all__ = ["read_yaml", "yaml_text", "yaml_value"]
+
+
+_TRUTH_VALUES = ("y", "n", "yes", "no", "on", "off", "true", "false")  # of YAML 1.1, in any case
+
+
+class _Representer(SafeRepresenter):
+    """Writes words; those that YAML 1.1 reads as truth values in quotes."""
+
+    def words(self, text: str) -> ScalarNode:
+        """A word as a node."""
+        style = "'" if text.lower() in _TRUTH_VALUES else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Representer.add_representer(str, _Representer.words)
 
 
 def read_yaml(path: Path, what: str) -> Any:
@@ -38,8 +58,14 @@ def yaml_text(value: Any) -> str:
     return out.getvalue()
 
 
+def yaml_value(text: str) -> Any:
+    """What :func:`yaml_text` wrote, as it would be read back."""
+    return _yaml().load(text)
+
+
 def _yaml() -> YAML:
     yaml = YAML(typ="safe", pure=True)
+    yaml.Representer = _Representer
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # its stub says None
     yaml.allow_unicode = True

@@ -41,13 +41,13 @@ class Claim(NamedTuple):
     check: Callable[[Trained], Finding]
 
 
-def _unrolled(trainer: Trained) -> nx.Graph:
-    return connection_graph(trainer.bimt, residual="unrolled", threshold=trainer.config.training.active)
+def _unrolled(run: Trained) -> nx.Graph:
+    return connection_graph(run.bimt, residual="unrolled", threshold=run.config.training.active)
 
 
-def _hidden(trainer: Trained) -> list[str]:
+def _hidden(run: Trained) -> list[str]:
     """The hidden stages of an MLP, shallow to deep."""
-    return [stage.name for stage in trainer.bimt.wiring.stages if stage.name.startswith("hidden")]
+    return [stage.name for stage in run.bimt.wiring.stages if stage.name.startswith("hidden")]
 
 
 def _correlations(values: Tensor, target: Tensor) -> Tensor:
@@ -57,69 +57,69 @@ def _correlations(values: Tensor, target: Tensor) -> Tensor:
     return torch.where(size > 0, (a * b[:, None]).sum(0) / size, 0.0).abs()
 
 
-def _two_modules(trainer: Trained) -> Finding:
-    graph = _unrolled(trainer)
+def _two_modules(run: Trained) -> Finding:
+    graph = _unrolled(run)
     first, second = upstream(graph, ("output", 0)), upstream(graph, ("output", 1))
     shared = first & second
     return Finding(bool(first and second) and not shared, f"{len(shared)} shared neurons")
 
 
-def _three_in_second_layer(trainer: Trained) -> Finding:
-    stage = _hidden(trainer)[1]
-    count = sum(name == stage for name, _ in live(_unrolled(trainer)))
+def _three_in_second_layer(run: Trained) -> Finding:
+    stage = _hidden(run)[1]
+    count = sum(name == stage for name, _ in live(_unrolled(run)))
     return Finding(count == 3, f"{count} neurons")
 
 
-def _one_holds_squared_distance(trainer: Trained) -> Finding:
-    stage = _hidden(trainer)[-1]
-    neurons = [neuron for name, neuron in live(_unrolled(trainer)) if name == stage]
-    x, hook = trainer.held_out.inputs, f"layers.{len(_hidden(trainer)) - 1}.hook_post"
+def _one_holds_squared_distance(run: Trained) -> Finding:
+    stage = _hidden(run)[-1]
+    neurons = [neuron for name, neuron in live(_unrolled(run)) if name == stage]
+    x, hook = run.held_out.inputs, f"layers.{len(_hidden(run)) - 1}.hook_post"
     target = (x[:, 0] - x[:, 1]) ** 2 + (x[:, 2] - x[:, 3]) ** 2
-    values = activations(trainer.model, hook, inputs=x)
+    values = activations(run.model, hook, inputs=x)
     best = float(_correlations(values[:, neurons], target).max()) if neurons else 0.0
     return Finding(len(neurons) == 1 and best > HELD, f"{len(neurons)} neurons, best |r| {best:.3f}")
 
 
-def _one_class(trainer: Trained) -> Finding:
-    last = [v if v[0] == "output" else u for u, v in _unrolled(trainer).edges() if "output" in (u[0], v[0])]
+def _one_class(run: Trained) -> Finding:
+    last = [v if v[0] == "output" else u for u, v in _unrolled(run).edges() if "output" in (u[0], v[0])]
     return Finding(len(set(last)) == 1, f"weights lead to {len(set(last))} of 2 classes")
 
 
-def module_knockouts(trainer: Trained) -> list[tuple[int, float]]:
+def module_knockouts(run: Trained) -> list[tuple[int, float]]:
     """(neurons, held-out accuracy without them) of each module of a token MLP, largest first.
 
     A module is a community of two or more live neurons of the embedding and the hidden layers, in the graph without
     the outputs. Knocked out, its neurons are 0 for both tokens.
     """
-    graph = _unrolled(trainer)
+    graph = _unrolled(run)
     inner: set[Node] = {node for node in live(graph) if node[0] != "output"}
     parts = [part for part in communities(graph.subgraph(sorted(inner))) if len(part) > 1]
-    hooks = {"embed": "hook_embed", **{name: f"layers.{i}.hook_post" for i, name in enumerate(_hidden(trainer))}}
-    targets, options = trainer.held_out.targets, trainer.config.data
+    hooks = {"embed": "hook_embed", **{name: f"layers.{i}.hook_post" for i, name in enumerate(_hidden(run))}}
+    targets, options = run.held_out.targets, run.config.data
 
     def accuracy(outputs: Tensor) -> float:
-        return trainer.task.metrics(options, outputs, targets)["accuracy"]
+        return run.task.metrics(options, outputs, targets)["accuracy"]
 
     found = []
     for part in parts:
         knocked: dict[str, list[int]] = {}
         for stage, neuron in sorted(inner & part):
             knocked.setdefault(hooks[stage], []).append(neuron)
-        without = ablate(trainer.model, knocked, trainer.held_out.inputs, accuracy, value="zero")
+        without = ablate(run.model, knocked, run.held_out.inputs, accuracy, value="zero")
         found.append((len(part), without.after))
     return found
 
 
-def _modules_matter(trainer: Trained) -> Finding:
-    found = module_knockouts(trainer)
+def _modules_matter(run: Trained) -> Finding:
+    found = module_knockouts(run)
     each = ", ".join(f"{accuracy:.0%}" for _, accuracy in found)
     return Finding(len(found) > 1 and all(accuracy < 0.5 for _, accuracy in found), f"{len(found)} modules: {each}")
 
 
-def _nine_and_a_sign(trainer: Trained) -> Finding:
-    neurons = [neuron for name, neuron in live(_unrolled(trainer)) if name == "embed"]
-    table: Any = trainer.model.get_parameter("embed.weight").detach()
-    sign = trainer.task.features(trainer.config.data)["sign"].to(table)  # type: ignore[attr-defined]  # of S4
+def _nine_and_a_sign(run: Trained) -> Finding:
+    neurons = [neuron for name, neuron in live(_unrolled(run)) if name == "embed"]
+    table: Any = run.model.get_parameter("embed.weight").detach()
+    sign = run.task.features(run.config.data)["sign"].to(table)  # type: ignore[attr-defined]  # of S4
     best = float(_correlations(table[:, neurons], sign).max()) if neurons else 0.0
     return Finding(len(neurons) == 9 and best > HELD, f"{len(neurons)} neurons, sign |r| {best:.3f}")
 

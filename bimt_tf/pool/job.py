@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from bimt_tf.config.differences import differences
 from bimt_tf.config.reading import load
 from bimt_tf.config.settings import Config
 from bimt_tf.errors import InputError
+from bimt_tf.runs.claim import holds
 
-__all__ = ["LEFTOVERS", "POLL", "End", "Job", "Outcome", "differences", "finished"]
-
+__all__ = ["POLL", "End", "Job", "Outcome", "finished"]
 
 POLL = 0.5  # seconds between looks at signals and progress
-
-LEFTOVERS = (".lock", ".config.yaml.tmp")  # what a run that died before its config.yaml leaves
 
 
 class Job(NamedTuple):
@@ -47,33 +44,20 @@ def finished(job: Job) -> dict[str, Any] | None:
     """summary.json of the run if it is there and has ended, None if it is missing or unfinished.
 
     Raises:
-        InputError: if the directory holds a run of another config (the first difference is named) or foreign files.
+        InputError: if the directory holds a run of another config (the first difference is named) or foreign files,
+            or a file in it cannot be read.
     """
     path = job.path
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file; a run needs a directory")
-    present = sorted(entry.name for entry in path.iterdir()) if path.exists() else []
-    if "config.yaml" not in present:
-        strange = [name for name in present if name not in LEFTOVERS]
-        if strange:
-            raise InputError(f"{path} is not a run directory: it holds {strange[0]!r} and no config.yaml")
+    if not holds(path, "config.yaml", "a run"):
         return None
     found = load(path / "config.yaml")
     if found != job.config:
-        name, there, wanted = next(differences(dataclasses.asdict(found), dataclasses.asdict(job.config)))
+        name, there, wanted = next(differences(found, job.config))
         raise InputError(f"{path} holds a run of another config: {name} is {there!r} there, {wanted!r} here")
     try:
         summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):  # it is written whole: what is not JSON is no summary of a run
         return None
+    except OSError as error:
+        raise InputError(f"cannot read {path / 'summary.json'}: {error.strerror}") from error
     return summary if isinstance(summary, dict) else None
-
-
-def differences(found: Any, wanted: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(dotted name, found, wanted) of the values in which two configs differ."""
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        for key in {**found, **wanted}:
-            inner = f"{name}.{key}" if name else str(key)
-            yield from differences(found.get(key), wanted.get(key), inner)
-    elif found != wanted:
-        yield name, found, wanted

@@ -7,98 +7,26 @@ import: the runs load it, each in its own process.
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from collections import deque
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
-from bimt_tf.errors import InputError, unknown
+from bimt_tf.errors import InputError
+from bimt_tf.pool.backend import Backend, check_backend, usable_cores
 from bimt_tf.pool.job import POLL, End, Job, Outcome, finished
-from bimt_tf.pool.time_left import Progress, Timing
+from bimt_tf.pool.time_left import Timing
+from bimt_tf.pool.watcher import PoolWatcher, SilentPoolWatcher
 from bimt_tf.runs.stopping import Interrupted, caught_signals
 
-__all__ = ["BACKENDS", "Backend", "PoolInterrupted", "PoolWatcher", "check_backend", "run_jobs", "usable_cores"]
+__all__ = ["PoolInterrupted", "run_jobs"]
 
-BACKENDS = ("processes", "ray")
 TRIES = 2
 
 
 class PoolInterrupted(Interrupted):
     """A signal stopped the pool; every run that was going on has written its checkpoint."""
-
-
-class Backend(Protocol):
-    """Where tries of jobs go on, at most ``slots`` at once."""
-
-    slots: int
-
-    def start(self, job: Job) -> None:
-        """Begin a try; a slot is free."""
-        ...
-
-    def wait(self, seconds: float) -> list[End]:
-        """The tries that ended, after ``seconds`` at most."""
-        ...
-
-    def stop(self) -> None:
-        """Ask every try to write its checkpoint and end."""
-        ...
-
-    def close(self) -> None:
-        """End what is left."""
-        ...
-
-
-class PoolWatcher(Protocol):
-    """Shows a pool while it goes on."""
-
-    def start(self, jobs: Sequence[Job], progress: Progress) -> None:
-        """The pool begins; finished runs that it found are counted."""
-        ...
-
-    def tick(self, progress: Progress) -> None:
-        """Called about twice a second."""
-        ...
-
-    def retry(self, job: Job, error: str) -> None:
-        """A run died and will be tried again, from its checkpoint."""
-        ...
-
-    def ended(self, outcome: Outcome, seconds: float, progress: Progress) -> None:
-        """A run ended, ``seconds`` after it was started here."""
-        ...
-
-
-class SilentPoolWatcher:
-    """A watcher that shows nothing."""
-
-    def start(self, jobs: Sequence[Job], progress: Progress) -> None: ...
-
-    def tick(self, progress: Progress) -> None: ...
-
-    def retry(self, job: Job, error: str) -> None: ...
-
-    def ended(self, outcome: Outcome, seconds: float, progress: Progress) -> None: ...
-
-
-def usable_cores() -> int:
-    """Cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def check_backend(backend: str, workers: int) -> None:
-    """Raise InputError for a backend that is unknown or not installed, or a number of workers that is none."""
-    if backend not in BACKENDS:
-        raise unknown("backend", str(backend), BACKENDS)
-    if backend == "ray" and importlib.util.find_spec("ray") is None:
-        raise InputError("backend ray needs its package: pip install 'bimt_tf[ray]'")
-    if workers < 0:
-        raise InputError(f"workers must be at least 0, found {workers}")
 
 
 def run_jobs(
@@ -123,51 +51,64 @@ def run_jobs(
             two jobs in one directory.
         PoolInterrupted: on SIGINT or SIGTERM, once every running job has written its checkpoint.
     """
-    watcher = watcher or SilentPoolWatcher()
     check_backend(backend, workers)
     paths = [job.path.absolute() for job in jobs]
     if twice := next((path for path in paths if paths.count(path) > 1), None):
         raise InputError(f"two runs are to be made in one directory, {twice}")
-    outcomes = {i: Outcome(job, summary, None) for i, job in enumerate(jobs) if (summary := finished(job))}
-    places = {job.path: i for i, job in enumerate(jobs)}
-    waiting = deque(job for i, job in enumerate(jobs) if i not in outcomes)
-    timing = Timing([(job.path, job.config) for job in jobs], [job.path for job in waiting])
-    if not waiting:
-        watcher.start(jobs, timing.progress())
-        return [outcomes[i] for i in range(len(jobs))]
-    place = _backend(backend, workers, list(waiting), draw)
-    timing.slots = place.slots
-    tries: dict[Path, int] = {}
-    running = 0
-    with closing(place), caught_signals() as caught:
-        watcher.start(jobs, timing.progress())
-        while waiting or running:
-            while waiting and running < place.slots and not caught:
-                job = waiting.popleft()
-                tries[job.path] = tries.get(job.path, 0) + 1
-                place.start(job)  # the first start waits until torch is loaded: nobody's time
-                timing.begin(job.path)
-                running += 1
-            ends = place.wait(POLL)
-            running -= len(ends)
-            for end in ends:
-                if caught and end.kind != "done":
-                    continue  # it was told to stop
-                if end.kind == "died" and tries[end.job.path] < TRIES:
-                    timing.retry(end.job.path)
-                    watcher.retry(end.job, end.text)
-                    waiting.appendleft(end.job)
-                    continue
-                outcome = _outcome(end)
-                outcomes[places[end.job.path]] = outcome
-                seconds = timing.end(end.job.path, failed=outcome.summary is None)
-                watcher.ended(outcome, seconds, timing.progress())
-            watcher.tick(timing.progress())
-            if caught:
-                done = sum(o.error is None for o in outcomes.values()) + _stop(place, running)
-                text = f"stopped with {done} of {len(jobs)} runs done; the same command goes on"
-                raise PoolInterrupted(caught[0], text)
-    return [outcomes[i] for i in range(len(jobs))]
+    pool = _Pool(jobs, watcher or SilentPoolWatcher())
+    if pool.waiting:
+        with closing(_backend(backend, workers, list(pool.waiting), draw)) as place:
+            pool.run(place)
+    else:
+        pool.watcher.start(jobs, pool.timing.progress())
+    return [pool.outcomes[job.path] for job in jobs]
+
+
+class _Pool:
+    """The jobs of one call: those that wait for a slot, how many go on, and what came of the others."""
+
+    def __init__(self, jobs: Sequence[Job], watcher: PoolWatcher) -> None:
+        self.jobs, self.watcher = jobs, watcher
+        self.outcomes = {job.path: Outcome(job, summary, None) for job in jobs if (summary := finished(job))}
+        self.waiting = deque(job for job in jobs if job.path not in self.outcomes)
+        self.timing = Timing([(job.path, job.config) for job in jobs], [job.path for job in self.waiting])
+        self._tries: dict[Path, int] = {}
+        self._running = 0
+
+    def run(self, place: Backend) -> None:
+        """Start, collect and try again until no job is left, or a signal comes."""
+        self.timing.slots = place.slots
+        with caught_signals() as caught:
+            self.watcher.start(self.jobs, self.timing.progress())
+            while self.waiting or self._running:
+                while self.waiting and self._running < place.slots and not caught:
+                    self._start(place, self.waiting.popleft())
+                for end in place.wait(POLL):
+                    self._running -= 1
+                    if not caught or end.kind == "done":  # the others were told to stop
+                        self._end(end)
+                self.watcher.tick(self.timing.progress())
+                if caught:
+                    done = sum(one.error is None for one in self.outcomes.values()) + _stop(place, self._running)
+                    text = f"stopped with {done} of {len(self.jobs)} runs done; the same command goes on"
+                    raise PoolInterrupted(caught[0], text)
+
+    def _start(self, place: Backend, job: Job) -> None:
+        self._tries[job.path] = self._tries.get(job.path, 0) + 1
+        place.start(job)  # the first start waits until torch is loaded: nobody's time
+        self.timing.begin(job.path)
+        self._running += 1
+
+    def _end(self, end: End) -> None:
+        path = end.job.path
+        if end.kind == "died" and self._tries[path] < TRIES:
+            self.timing.retry(path)
+            self.watcher.retry(end.job, end.text)
+            self.waiting.appendleft(end.job)
+            return
+        outcome = self.outcomes[path] = _outcome(end)
+        seconds = self.timing.end(path, failed=outcome.summary is None)
+        self.watcher.ended(outcome, seconds, self.timing.progress())
 
 
 def _stop(place: Backend, running: int) -> int:

@@ -13,25 +13,20 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from bimt_tf.errors import InputError
-from bimt_tf.pool.job import LEFTOVERS, POLL, End, Job, finished
-from bimt_tf.runs.stopping import Interrupted, RunFailed
+from bimt_tf.pool.attempt import Said, attempt, log_of, with_log
+from bimt_tf.pool.job import POLL, End, Job
 
-__all__ = ["Processes", "attempt", "log_of", "with_log"]
+__all__ = ["Processes"]
 
 PRELOADED = [  # the last two load on first use: more than a second of every run
     "bimt_tf.runs.execute", "bimt_tf.models.mlp", "bimt_tf.models.transformer", "torch._dynamo", "sklearn.datasets",
 ]  # fmt: skip
-PATIENCE = 60.0  # seconds for which a run waits for the process that holds its directory to end
+SERVERLESS = 10.0  # seconds for which a try waits to be started
 ORPHANED = 60.0  # seconds that a run has to write its checkpoint once the pool is gone
-
-Said = tuple[Literal["done", "failed", "died"], str]
 
 
 class _Try(NamedTuple):
@@ -55,18 +50,27 @@ class Processes:
         self._unborn: list[End] = []
 
     def start(self, job: Job) -> None:
-        """Begin a try of a job."""
-        job.path.parent.mkdir(parents=True, exist_ok=True)
+        """Begin a try of a job; waits a while for a new server if the server was killed (by lack of memory, say)."""
+        begun = time.monotonic()
+        while (error := self._start(job)) is not None:
+            if time.monotonic() - begun > SERVERLESS:
+                text = f"no process could be started: {type(error).__name__} {error}"
+                self._unborn.append(End(job, "died", text))
+                return
+            time.sleep(POLL)
+
+    def _start(self, job: Job) -> Exception | None:
         receiver, sender = self._context.Pipe(duplex=False)
         process = self._context.Process(target=_child, args=(job, self._draw, sender), name=f"bimt {job.path}")
         try:
             process.start()
-        except (EOFError, OSError) as error:  # the server died, by lack of memory say; the next start has a new one
-            self._unborn.append(End(job, "died", f"no process could be started: {type(error).__name__} {error}"))
+        except (EOFError, OSError) as error:  # a server that is dying refuses; once it is dead, there will be another
             receiver.close()
-        else:
-            self._running[process.sentinel] = _Try(job, process, receiver)
-        sender.close()
+            return error
+        finally:
+            sender.close()
+        self._running[process.sentinel] = _Try(job, process, receiver)
+        return None
 
     def wait(self, seconds: float) -> list[End]:
         """The tries that ended, after ``seconds`` at most."""
@@ -96,7 +100,7 @@ class Processes:
             said = None
         code = one.process.exitcode
         one.said.close()
-        one.process.close()
+        one.process.close()  # a try whose server was killed may go on: to it the pool is gone now, so it stops
         if said is None:
             how = f"signal {-code} ({_signal(-code)})" if code is not None and code < 0 else f"exit code {code}"
             return End(one.job, "died", with_log(one.job.path, f"the process ended with {how}"))
@@ -104,56 +108,19 @@ class Processes:
         return End(one.job, kind, with_log(one.job.path, text) if kind == "died" else text)
 
 
-def log_of(run: Path) -> Path:
-    """The file beside a run directory that takes what the run's process prints."""
-    return run.with_name(f"{run.name}.log")
-
-
-def with_log(run: Path, text: str) -> str:
-    """A sentence that names the run's log, if there is anything in it."""
-    log = log_of(run)
-    return f"{text}; see {log}" if log.exists() and log.stat().st_size else text
-
-
-def attempt(job: Job, draw: bool) -> Said:
-    """Make, or go on with, the job's run in this process; never raises for what the run itself does wrong."""
-    from threadpoolctl import threadpool_limits
-
-    from bimt_tf.runs.execute import resume_run, train_run
-
-    _compile_alone()
-    try:
-        with threadpool_limits(job.config.training.threads):
-            if not (job.path / "config.yaml").exists():
-                train_run(job.config, job.path, overwrite=_clear_leftovers(job.path), draw=draw)
-            elif not _finished_elsewhere(job):
-                resume_run(job.path, draw=draw)
-    except (InputError, RunFailed) as error:
-        return "failed", str(error)
-    except Interrupted as error:
-        return "died", str(error)
-    except Exception as error:
-        traceback.print_exc()
-        return "died", f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return "done", ""
-
-
-def _compile_alone() -> None:
-    """Let torch compile in this process: the pool has a run for every core already."""
-    if "TORCHINDUCTOR_COMPILE_THREADS" not in os.environ:
-        import torch._inductor.config
-
-        torch._inductor.config.compile_threads = 1
-
-
 def _child(job: Job, draw: bool, said: Connection) -> None:
     """What a process of the pool does."""
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C in the terminal is the pool's to handle
     log = log_of(job.path)
-    with log.open("ab") as file:
-        for number in (1, 2):
-            os.dup2(file.fileno(), number)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as file:
+            for number in (1, 2):
+                os.dup2(file.fileno(), number)
+    except OSError as error:
+        said.send(("failed", f"cannot write to {log}: {error.strerror}"))
+        return
     faulthandler.enable(file=2)
     threading.Thread(target=_end_with_the_pool, daemon=True).start()
     said.send(attempt(job, draw))
@@ -171,28 +138,6 @@ def _end_with_the_pool() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(ORPHANED)
     os._exit(1)
-
-
-def _finished_elsewhere(job: Job) -> bool:
-    """Whether the run is done once no other process holds its directory; one of a pool that was killed may, a while."""
-    from bimt_tf.runs.directory import RunDirectory
-
-    run, begun = RunDirectory(job.path), time.monotonic()
-    while True:
-        try:
-            with run.lock():
-                return finished(job) is not None
-        except InputError as error:
-            if "in use" not in str(error) or time.monotonic() - begun > PATIENCE:
-                raise
-        time.sleep(POLL)
-
-
-def _clear_leftovers(path: Path) -> bool:
-    """Whether a run that died before its config was whole has left something; half a config is removed."""
-    left = any((path / name).exists() for name in LEFTOVERS)
-    (path / ".config.yaml.tmp").unlink(missing_ok=True)
-    return left
 
 
 def _signal(number: int) -> str:

@@ -12,8 +12,8 @@ from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 from bimt_tf.errors import InputError
+from bimt_tf.pool.attempt import Said, attempt, log_of, with_log
 from bimt_tf.pool.job import End, Job
-from bimt_tf.pool.processes import Said, attempt, log_of, with_log
 
 __all__ = ["RayTasks"]
 
@@ -78,9 +78,13 @@ class RayTasks:
 
 def _task(job: Job, draw: bool) -> Said:
     """What a task does; what it prints goes to the log beside the run."""
-    job.path.parent.mkdir(parents=True, exist_ok=True)
     log = log_of(job.path)
-    with log.open("a", encoding="utf-8") as file, redirect_stdout(file), redirect_stderr(file):
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        file = log.open("a", encoding="utf-8")
+    except OSError as error:
+        return "failed", f"cannot write to {log}: {error.strerror}"
+    with file, redirect_stdout(file), redirect_stderr(file):
         said = attempt(job, draw)
     if log.stat().st_size == 0:
         log.unlink()

@@ -11,35 +11,29 @@ No torch at import.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-import yaml
-
+from bimt_tf.config.differences import differences
 from bimt_tf.config.reading import dump
+from bimt_tf.config.yaml_files import read_yaml, yaml_text, yaml_value
 from bimt_tf.errors import InputError
-from bimt_tf.pool.job import Job, Outcome, differences, finished
-from bimt_tf.pool.pool import PoolWatcher, check_backend, run_jobs
-from bimt_tf.sweeps.grid import Cell, Sweep, parse_seeds, spelled
-from bimt_tf.sweeps.lambda_search import Found, Target, Tried, average, judge, next_factor, scaled
-from bimt_tf.sweeps.table_files import require_parquet, write_table
+from bimt_tf.pool.backend import check_backend
+from bimt_tf.pool.job import Job, Outcome, finished
+from bimt_tf.pool.pool import run_jobs
+from bimt_tf.pool.watcher import PoolWatcher
+from bimt_tf.runs.claim import claim
+from bimt_tf.runs.lock import lock
+from bimt_tf.sweeps.axes import Cell, Sweep, spelled
+from bimt_tf.sweeps.lambda_search import Target, Tried, average, judge, next_factor, scaled
+from bimt_tf.sweeps.result_files import require_parquet
+from bimt_tf.sweeps.results import SweepResult, write_results
 
-__all__ = ["Sweep", "SweepResult", "parse_seeds", "run_sweep"]
+__all__ = ["run_sweep"]
 
 LONGEST = 120  # characters of a run's name
-HEADS = ("task", "preset", "method", "seed", "steps")  # of summary.json, which the table has from the config
-
-
-class SweepResult(NamedTuple):
-    """What a sweep left: its outcomes, what its searches found, and the files."""
-
-    outcomes: list[Outcome]
-    found: dict[str, Found]
-    table: Path
-    plot: Path | None
 
 
 def run_sweep(
@@ -61,7 +55,7 @@ def run_sweep(
 
     Raises:
         InputError: before anything is written, for values the config refuses, a directory of another sweep or of
-            something else, or a package that is not there.
+            something else, or a package that is not there; InUse, one of those, if another process makes this sweep.
         PoolInterrupted: on SIGINT or SIGTERM; the same call goes on.
     """
     check_backend(backend, workers)
@@ -76,11 +70,12 @@ def run_sweep(
     def run(wanted: Sequence[Job]) -> list[Outcome]:
         return run_jobs(wanted, workers=workers, backend=backend, draw=False, watcher=watcher)
 
-    if sweep.target is None:
-        return _written(sweep, out, run(jobs), {})
-    outcomes, tried = _search(sweep, sweep.target, out, run)
-    found = {_name(sweep, cell): judge(sweep.target, one) for cell, one in zip(cells, tried, strict=True)}
-    return _written(sweep, out, outcomes, found)
+    with lock(out):
+        if sweep.target is None:
+            return write_results(sweep, out, run(jobs), {})
+        outcomes, tried = _search(sweep, sweep.target, out, run)
+        found = {_name(sweep, cell): judge(sweep.target, one) for cell, one in zip(cells, tried, strict=True)}
+        return write_results(sweep, out, outcomes, found)
 
 
 def _search(
@@ -121,74 +116,11 @@ def _jobs(sweep: Sweep, cell: Cell, out: Path, factor: float = 1.0) -> list[Job]
 
 def _claim(out: Path, described: Mapping[str, Any]) -> None:
     """Make the sweep's directory, or find that it is this sweep's already."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; a sweep needs a directory")
-    file, temporary = out / "sweep.yaml", out / ".sweep.yaml.tmp"
-    present = sorted(entry.name for entry in out.iterdir()) if out.exists() else []
-    if "sweep.yaml" not in present:
-        if strange := [name for name in present if name != temporary.name]:
-            raise InputError(f"{out} is not a sweep's directory: it holds {strange[0]!r} and no sweep.yaml")
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(yaml.safe_dump(dict(described), sort_keys=False), encoding="utf-8")
-            os.replace(temporary, file)
-        except OSError as error:
-            raise InputError(f"cannot write to {out}: {error.strerror}") from error
+    content = yaml_text(dict(described))
+    if claim(out, "sweep.yaml", content.encode(), what="a sweep"):
         return
-    try:
-        there = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
-    wanted = yaml.safe_load(yaml.safe_dump(dict(described)))
+    there = read_yaml(out / "sweep.yaml", "the description of the sweep")
+    wanted = yaml_value(content)
     if there != wanted:
         name, found, asked = next(differences(there, wanted), ("sweep.yaml", there, wanted))
         raise InputError(f"{out} holds another sweep: {name} is {found!r} there, {asked!r} here; give another --out")
-
-
-def _written(sweep: Sweep, out: Path, outcomes: Sequence[Outcome], found: dict[str, Found]) -> SweepResult:
-    """The table and the plot of what the runs gave."""
-    unique = list({outcome.job.path: outcome for outcome in outcomes}.values())
-    table = write_table(out / "table.csv", [_row(sweep, outcome) for outcome in unique])[0]
-    if found:
-        write_table(out / "lam_for.csv", [{"cell": name, **one._asdict()} for name, one in found.items()])
-    return SweepResult(unique, found, table, _plot(sweep, out, unique))
-
-
-def _row(sweep: Sweep, outcome: Outcome) -> dict[str, Any]:
-    """A run's line: what it is, then every single value of its summary.json, then its error."""
-    config = outcome.job.config
-    row: dict[str, Any] = {"run": outcome.job.path.name, "task": config.task, "preset": config.preset}
-    row |= {"method": config.method, "seed": config.seed, "steps": config.training.steps}
-    for axis in sweep.axes:
-        value = getattr(getattr(config, axis.section), axis.field)
-        row[axis.field] = _lam(value) if axis.field == "lam" else value if _single(value) else spelled(value)
-    if sweep.target is not None:
-        row["lam"] = _lam(config.training.lam)
-    summary = outcome.summary or {}
-    row |= {name: value for name, value in summary.items() if name not in HEADS and _single(value)}
-    return {**row, "error": outcome.error}
-
-
-def _plot(sweep: Sweep, out: Path, outcomes: Sequence[Outcome]) -> Path | None:
-    """Draw pareto.png and .pdf; None if no run ended with a finite loss."""
-    from bimt_tf.figures.pareto import ParetoPoint, drawable, pareto_figure
-
-    points = [
-        ParetoPoint(o.job.config.method, s["active_weights"], s["test_loss"], s["modularity_shared"])
-        for o in outcomes
-        if (s := o.summary) is not None and s["modularity_shared"] is not None  # too large for a graph
-    ]
-    if not any(drawable(point) for point in points):
-        return None
-    figure = pareto_figure(points, title=f"{sweep.task}: {len(points)} runs")
-    for suffix in ("pdf", "png"):
-        figure.savefig(out / f"pareto.{suffix}", dpi=200)
-    return out / "pareto.png"
-
-
-def _lam(schedule: Sequence[tuple[float, float]]) -> str:
-    return ",".join(f"{start:g}:{lam:g}" for start, lam in schedule) if len(schedule) > 1 else f"{schedule[0][1]:g}"
-
-
-def _single(value: Any) -> bool:
-    return isinstance(value, (bool, int, float, str))

@@ -8,14 +8,17 @@ import torch
 from bimt_tf.analysis.prune import PrunePoint
 from bimt_tf.config.reading import make
 from bimt_tf.paper.claims import CLAIMS, module_knockouts, pruning_curve_left_of
+from bimt_tf.runs.trained import Trained
 from bimt_tf.training.trainer import Trainer
 
 CHECKS = {claim.row: claim.check for claim in CLAIMS}
 
 
-def trainer(task, hidden, **data):
+def network(task, hidden, **data):
+    """A network whose weights are all zero."""
     overrides = {"model": {"hidden": hidden}, "data": data, "training": {"steps": 1, "compile": "no"}}
-    made = Trainer(make(task, overrides=overrides))
+    trainer = Trainer(make(task, overrides=overrides))
+    made = Trained(trainer.config, trainer.model, trainer.bimt)
     with torch.no_grad():
         for parameter in made.model.parameters():
             parameter.zero_()
@@ -30,7 +33,7 @@ def join(made, layer, *pairs, weight=1.0):
 
 
 def test_two_modules():
-    made = trainer("symbolic-a", [3, 2], samples=20)
+    made = network("symbolic-a", [3, 2], samples=20)
     join(made, 0, (1, 0), (3, 0), (0, 1), (2, 1))
     join(made, 1, (0, 0), (1, 1))
     join(made, 2, (0, 0), (1, 1))
@@ -43,7 +46,7 @@ def test_two_modules():
 
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_three_neurons_in_the_second_layer(count):
-    made = trainer("symbolic-b", [2, 5], samples=20)
+    made = network("symbolic-b", [2, 5], samples=20)
     join(made, 0, (0, 0))
     join(made, 1, *((0, i) for i in range(count)), (1, 4))  # hidden1's neuron 4 is fed by a neuron that is not
     join(made, 2, *((i, 0) for i in range(5)))
@@ -51,7 +54,7 @@ def test_three_neurons_in_the_second_layer(count):
 
 
 def test_one_neuron_holds_the_squared_distance():
-    made = trainer("symbolic-c", [2, 2], samples=400, x_low=-0.1, x_high=0.1)
+    made = network("symbolic-c", [2, 2], samples=400, x_low=-0.1, x_high=0.1)
     join(made, 0, (0, 0))
     join(made, 1, (0, 0))
     join(made, 2, (0, 0))
@@ -69,7 +72,7 @@ def test_one_neuron_holds_the_squared_distance():
 
 
 def test_one_class():
-    made = trainer("two-moon", [2], samples=20)
+    made = network("two-moon", [2], samples=20)
     assert not CHECKS["two-moon"](made).holds
     join(made, 1, (0, 1), (1, 1))
     assert CHECKS["two-moon"](made) == (True, "weights lead to 1 of 2 classes")
@@ -80,7 +83,7 @@ def test_one_class():
 
 
 def test_knocked_out_modules_lower_the_accuracy():
-    made = trainer("modular-addition", [4], modulus=2, train_share=0.5)
+    made = network("modular-addition", [4], modulus=2, train_share=0.5)
     with torch.no_grad():  # two modules: one votes for class 0 always, and one for class 1, twice as strongly
         made.model.embed.weight[:] = torch.tensor([1.0, 1.0] + [0.0] * 30)
     join(made, 0, (0, 0), (1, 1))
@@ -92,7 +95,7 @@ def test_knocked_out_modules_lower_the_accuracy():
 
 
 def test_nine_embedding_neurons_and_a_sign():
-    made = trainer("s4", [9])
+    made = network("s4", [9])
     sign = made.task.features(made.config.data)["sign"]
     with torch.no_grad():
         made.model.embed.weight[:, :9] = torch.randn(24, 9, generator=torch.Generator().manual_seed(0))

@@ -10,9 +10,26 @@ import pytest
 from bimt_tf.config.methods import METHODS
 from bimt_tf.config.reading import make
 from bimt_tf.errors import InputError
-from bimt_tf.paper.comparison import Table, compare_row, comparison_table, mean_and_spread, table
+from bimt_tf.paper.comparison import compare_row, comparison_table, mean_and_spread
+from bimt_tf.paper.exhibit import EndedRuns, RunKey
+from bimt_tf.paper.plan import plan
+from bimt_tf.paper.table1 import table_1
+from bimt_tf.paper.table2 import table_2
 from bimt_tf.paper.tables_of_the_paper import ROWS, row
+from bimt_tf.paper.writing import TextTable
+from bimt_tf.pool.job import Outcome
 from bimt_tf.tasks.registry import TASKS
+
+
+def ended(name, rows, methods, found):
+    """Runs of two seeds that have ended with these summaries, by row and method."""
+    runs = {
+        RunKey(row, method, seed): Outcome(None, summary, None)
+        for (row, method), summaries in found.items()
+        for seed, summary in enumerate(summaries)
+    }
+    return EndedRuns(plan(name, rows, methods, [0, 1]), runs)
+
 
 COUNTED = [each for each in ROWS if each.counted]
 
@@ -48,20 +65,20 @@ def test_mean_and_spread():
 
 def test_a_table_sets_the_papers_beside_ours():
     found = {("symbolic-a", "bimt"): runs(test_loss=(1e-3, 3e-3)), ("symbolic-a", "l1-swap"): runs(test_loss=(1, 1))}
-    made = table("table1", [row("symbolic-a")], ["vanilla", "l1-swap", "bimt"], found, 2)
+    made = table_1(ended("table1", ["symbolic-a"], ["vanilla", "l1-swap", "bimt"], found))
     assert made.header == ["task", "vanilla, paper", "vanilla, ours", "l1-swap, ours", "bimt, paper", "bimt, ours"]
     (line,) = made.rows
     assert line[1:] == ["5.2e-03 ± 1.0e-03", "–", "1.0e+00 ± 0.0e+00", "7.4e-03 ± 1.0e-03", "2.0e-03 ± 1.4e-03"]
     assert list(csv.reader(io.StringIO(made.csv()))) == [made.header, line]
     assert made.markdown().splitlines()[2] == f"| {' | '.join(line)} |"
-    assert Table(["|r|"], [["a|b"]]).markdown().splitlines() == [r"| \|r\| |", "| --- |", r"| a\|b |"]
-    q = table("table2", [row("symbolic-a")], ["bimt"], found, 2)
+    assert TextTable(["|r|"], [["a|b"]]).markdown().splitlines() == [r"| \|r\| |", "| --- |", r"| a\|b |"]
+    q = table_2(ended("table2", ["symbolic-a"], ["bimt"], found))
     assert q.rows[0][1:] == ["0.581 ± 0.042", "0.550 ± 0.071", "15 ± 7 of 500"]
 
 
 def test_accuracies_are_given_held_out_and_in_training():
     found = {("s4", "bimt"): runs(test_accuracy=(0.9, 1.0), train_accuracy=(1.0, 1.0))}
-    made = table("table1", [row("s4")], ["bimt"], found, 2)
+    made = table_1(ended("table1", ["s4"], ["bimt"], found))
     assert made.rows[0][1:] == ["100.00 %", "95.00 ± 7.07 % / 100.00 ± 0.00 %"]
 
 

@@ -10,8 +10,10 @@ import pytest
 from bimt_tf.cli.main import main
 from bimt_tf.config.methods import METHODS
 from bimt_tf.errors import InputError
-from bimt_tf.paper import reproduce
+from bimt_tf.paper import plan as planning
 from bimt_tf.paper import tables_of_the_paper as paper
+from bimt_tf.paper.exhibits import EXHIBITS
+from bimt_tf.paper.plan import plan
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +28,7 @@ def short(monkeypatch):
 
         return make
 
-    monkeypatch.setattr(reproduce, "_config", tiny(reproduce._config))
+    monkeypatch.setattr(planning, "_config", tiny(planning._config))
 
 
 def bimt(*arguments):
@@ -36,11 +38,11 @@ def bimt(*arguments):
 
 
 def test_plans_say_what_is_run():
-    wanted = reproduce.plan("table1")
+    wanted = plan("table1")
     assert wanted.rows == paper.ROWS and wanted.methods == tuple(METHODS) and wanted.seeds == (0, 1, 2, 3, 4)
-    assert [r.name for r in reproduce.plan("figA1").rows] == ["symbolic-a"]
-    assert reproduce.plan("fig2").seeds == (0,)
-    part = reproduce.plan("table2", ["two-moon", "symbolic-a"], ["bimt", "l1"], [3])
+    assert [r.name for r in plan("figA1").rows] == ["symbolic-a"]
+    assert plan("fig2").seeds == (0,)
+    part = plan("table2", ["two-moon", "symbolic-a"], ["bimt", "l1"], [3])
     assert [r.name for r in part.rows] == ["symbolic-a", "two-moon"] and part.methods == ("l1", "bimt")
     for mistake, named in [
         (("table3",), "'table1'"),
@@ -50,7 +52,14 @@ def test_plans_say_what_is_run():
         (("table1", [], [], [1, 1]), "seeds must differ"),
     ]:
         with pytest.raises(InputError, match=named):
-            reproduce.plan(*mistake)
+            plan(*mistake)
+
+
+def test_every_exhibit_has_a_name_of_its_own_and_runs_to_be_made_of():
+    assert len({each.name for each in EXHIBITS}) == len(EXHIBITS)
+    for each in EXHIBITS:
+        assert all(row in each.rows for row in each.usual_rows)
+        assert set(each.methods) <= set(METHODS) and each.usual_seeds
 
 
 def test_tables_are_written_and_runs_shared(tmp_path, capsys):

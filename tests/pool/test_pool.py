@@ -12,10 +12,11 @@ import pytest
 from bimt_tf.cli.console.pool_watch import PoolBar, PoolLines
 from bimt_tf.config.reading import dump, make
 from bimt_tf.errors import InputError
+from bimt_tf.pool import processes
 from bimt_tf.pool import time_left as timing
+from bimt_tf.pool.attempt import log_of
 from bimt_tf.pool.job import Job, Outcome, finished
 from bimt_tf.pool.pool import PoolInterrupted, run_jobs
-from bimt_tf.pool.processes import log_of
 from bimt_tf.pool.time_left import Timing, logged_step
 from bimt_tf.runs.directory import RunDirectory
 
@@ -94,6 +95,33 @@ def test_a_killed_run_is_tried_again_and_the_others_go_on(tmp_path):
     assert (long.path / "figures").exists()
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only there a server starts the runs")
+def test_a_run_whose_server_was_killed_is_ended_and_tried_again(tmp_path):
+    from multiprocessing.forkserver import _forkserver
+
+    long = job(tmp_path / "long", steps=LONG, log_every=100, checkpoint_every=LONG)
+
+    def kill_the_server_once(watched, progress):
+        if not watched.retries and logged_step(long.path) > 500:
+            os.kill(_forkserver._forkserver_pid, signal.SIGKILL)
+
+    def saved():
+        return [int(path.stem[5:]) for path in (long.path / "checkpoints").glob("step_*.pt")]
+
+    at_retry = []
+
+    class Retried(Watched):
+        def retry(self, job, error):
+            super().retry(job, error)
+            wait_for(saved)  # the first try, which goes on without its server, is told to end
+            at_retry.extend(saved())
+
+    watched = Retried(kill_the_server_once)
+    (outcome,) = run_jobs([long], draw=False, watcher=watched)
+    assert outcome.error is None and [j for j, _ in watched.retries] == [long]
+    assert at_retry[0] < LONG
+
+
 def test_runs_that_cannot_end_are_skipped_with_a_line(tmp_path):
     always_killed = job(tmp_path / "killed", steps=LONG)
     not_finite = job(tmp_path / "nan", steps=200, lr=1e38)
@@ -142,7 +170,8 @@ def test_runs_do_not_outlive_a_killed_pool(tmp_path):
     orphan = job(tmp_path / "orphan", steps=10_000_000, log_every=1000, checkpoint_every=10_000_000)
     (tmp_path / "config.yaml").write_text(dump(orphan.config))
     program = (
-        "import sys\nfrom pathlib import Path\nfrom bimt_tf.pool.pool import Job, run_jobs\n"
+        "import sys\nfrom pathlib import Path\n"
+        "from bimt_tf.pool.job import Job\nfrom bimt_tf.pool.pool import run_jobs\n"
         "from bimt_tf.config.reading import load\n"
         "if __name__ == '__main__':\n"
         "    run_jobs([Job(Path(sys.argv[2]), load(Path(sys.argv[1])))])\n"
@@ -180,31 +209,49 @@ def test_a_run_killed_before_its_config_starts_afresh(tmp_path):
     assert outcome.error is None and finished(wanted)
 
 
-def test_a_process_that_cannot_be_started_is_tried_again(tmp_path, monkeypatch):
-    start, failures = multiprocessing.process.BaseProcess.start, iter([EOFError("unexpected EOF")])
+@pytest.mark.parametrize("always", [False, True])
+def test_a_process_that_cannot_be_started(always, tmp_path, monkeypatch):
+    """A server of processes that was killed refuses while it is dying; the next one is waited for, within reason."""
+    start, failures = multiprocessing.process.BaseProcess.start, [ConnectionRefusedError("refused"), EOFError("end")]
 
     def failing(process):
-        if error := next(failures, None):
-            raise error
+        if always or failures:
+            raise failures[0] if always else failures.pop()
         start(process)
 
     monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", failing)
+    monkeypatch.setattr(processes, "POLL", 0.01)
+    monkeypatch.setattr(processes, "SERVERLESS", 0.05)
     watched = Watched()
     (outcome,) = run_jobs([job(tmp_path / "run")], draw=False, watcher=watched)
-    assert outcome.error is None and "no process could be started: EOFError" in watched.retries[0][1]
+    if always:
+        assert outcome.error == "no process could be started: ConnectionRefusedError refused; tried twice"
+    else:
+        assert outcome.error is None and watched.retries == []
+
+
+def test_a_log_that_cannot_be_written_fails_the_run_with_a_line(tmp_path):
+    wanted = job(tmp_path / ("n" * 253))  # a name for a directory, but too long with .log behind it
+    (outcome,) = run_jobs([wanted], draw=False)
+    assert outcome.error == f"cannot write to {log_of(wanted.path)}: File name too long"
+    assert not wanted.path.exists()
 
 
 def test_directories_that_cannot_be_used_are_named_before_anything_runs(tmp_path):
     good, wanted = job(tmp_path / "good"), job(tmp_path / "wanted")
     wanted.path.mkdir()
     (wanted.path / "notes.txt").touch()
-    with pytest.raises(InputError, match="not a run directory: it holds 'notes.txt'"):
+    with pytest.raises(InputError, match="it holds 'notes.txt' and no config.yaml"):
         run_jobs([good, wanted])
     (wanted.path / "config.yaml").write_text(dump(job(wanted.path, steps=31).config))
     with pytest.raises(InputError, match="another config: training.steps is 31 there, 30 here"):
         run_jobs([good, wanted])
     (wanted.path / "config.yaml").write_text("task: [")
     with pytest.raises(InputError, match="not YAML"):
+        run_jobs([good, wanted])
+    (wanted.path / "config.yaml").write_text(dump(wanted.config))
+    (wanted.path / "summary.json").mkdir()
+    with pytest.raises(InputError, match="cannot read .*summary.json: Is a directory"):
         run_jobs([good, wanted])
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="is a file"):
@@ -258,8 +305,8 @@ def test_what_a_pool_shows(tmp_path, capsys):
             shown.progress.stop()
         out = capsys.readouterr().out
         assert "3 runs, 1 of them done already" in out and "moon died and is tried again" in out
-        assert "2/3  two-moon bimt seed 3 (moon): loss 1.50e-03, accuracy 98.0%, 1,234 weights, 61 s" in out
-        assert "about 1 h 2 min left" in out and "FAILED: the loss is nan" in out
+        assert "2/3   67% of the steps  about 1 h 2 min left  two-moon bimt seed 3 (moon): loss 1.50e-03" in out
+        assert "accuracy 98.0%, 1,234 weights, 61 s" in out and "FAILED: the loss is nan" in out
 
 
 def test_metrics_of_a_run_that_has_not_logged(tmp_path):

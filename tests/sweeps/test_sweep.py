@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import importlib.util
 import math
@@ -13,11 +14,12 @@ from bimt_tf.cli.main import main
 from bimt_tf.config.reading import make
 from bimt_tf.errors import InputError
 from bimt_tf.figures.pareto import ParetoPoint, pareto_figure
-from bimt_tf.sweeps import table_files
-from bimt_tf.sweeps.grid import Axis, Sweep, parse_axis, parse_seeds
+from bimt_tf.runs.lock import lock
+from bimt_tf.sweeps import result_files
+from bimt_tf.sweeps.axes import Axis, Sweep, parse_axis, parse_seeds
 from bimt_tf.sweeps.lambda_search import Target, Tried, average, judge, next_factor, parse_target, scaled
+from bimt_tf.sweeps.result_files import write_table
 from bimt_tf.sweeps.sweep import run_sweep
-from bimt_tf.sweeps.table_files import write_table
 
 TINY = ["--samples", "60", "--hidden", "5", "--steps", "30", "--compile", "no", "--log-every", "10"]
 
@@ -48,7 +50,7 @@ def test_a_sweep_leaves_what_the_docs_say(swept):
     out, _ = swept
     names = {path.name for path in out.iterdir()}
     parquet = {"table.parquet"} if importlib.util.find_spec("pyarrow") else set()
-    assert names == {"sweep.yaml", "runs", "table.csv", "pareto.png", "pareto.pdf"} | parquet
+    assert names == {"sweep.yaml", ".lock", "runs", "table.csv", "pareto.png", "pareto.pdf"} | parquet
     rows = table(out)
     assert len(rows) == 4 and {row["method"] for row in rows} == {"l1", "bimt"}
     assert {(row["lr"], row["width"]) for row in rows} == {("0.001", "2.0"), ("1e+38", "2.0")}
@@ -138,12 +140,44 @@ def test_without_the_packages(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     assert bimt("sweep", "two-moon", *TINY, "--out", tmp_path / "a", "--backend", "ray") == 2
     assert "pip install 'bimt_tf[ray]'" in capsys.readouterr().err
-    monkeypatch.setattr(table_files, "has_parquet", lambda: False)
+    monkeypatch.setattr(result_files, "has_parquet", lambda: False)
     assert bimt("sweep", "two-moon", *TINY, "--out", tmp_path / "b", "--parquet") == 2
     assert "pip install 'bimt_tf[parquet]'" in capsys.readouterr().err
     assert not (tmp_path / "a").exists() and not (tmp_path / "b").exists()
     assert write_table(tmp_path / "t.csv", [{"a": 1}, {"b": "x"}]) == [tmp_path / "t.csv"]
     assert (tmp_path / "t.csv").read_text().split() == ["a,b", "1,", ",x"]
+
+
+@contextlib.contextmanager
+def full_disk(size):
+    """No file of this process may grow beyond ``size`` bytes."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(("size", "named"), [(100, "table.csv"), (20_000, "pareto.png")])
+def test_a_full_disk_is_one_line_and_leaves_no_half_of_a_file(swept, size, named, capsys):
+    out, words = swept
+    before = {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    with full_disk(size):
+        assert bimt(*words) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.splitlines()[-1] == f"bimt: cannot write {out / named}: File too large"
+    assert {path for path in out.iterdir() if path.is_file()} == before.keys()
+    assert all(path.read_bytes() == before[path] for path in before if path.suffix != ".parquet")
+    assert bimt(*words) == 0  # once there is room
+
+
+def test_a_sweep_is_made_by_one_process_at_a_time(swept, capsys):
+    out, words = swept
+    with lock(out):
+        assert bimt(*words) == 2
+    assert "in use by another bimt process" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_an_interrupted_sweep_goes_on(tmp_path, capsys):
@@ -236,7 +270,7 @@ def test_averages_and_factors():
         scaled(make("two-moon", overrides={"training": {"lam": 0.0}}), 2.0)
 
 
-def test_a_wish_is_searched_with_ordinary_runs(tmp_path, capsys):
+def test_a_target_is_searched_with_ordinary_runs(tmp_path, capsys):
     words = ["sweep", "two-moon", *TINY, "--hidden", "8", "--lr", "0.02", "--lam", "0.05", "--finish-lr", "0.001"]
     words += ["--lam-for", "active=25", "--tries", "3", "--seeds", "0-1", "--out", tmp_path / "out"]
     assert bimt(*words) == 0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bimt_tf.analysis.probe import ProbeResult
     from bimt_tf.analysis.prune import PrunePoint
     from bimt_tf.runs.compare import Comparison
-    from bimt_tf.sweeps.sweep import SweepResult
+    from bimt_tf.sweeps.results import SweepResult
 
 __all__ = [
     "print_ablation", "print_comparison", "print_json", "print_line", "print_probe", "print_pruning", "print_report",

@@ -1,4 +1,4 @@
-"""A run's progress: a bar on a terminal, lines elsewhere."""
+"""A run's progress: a bar on a terminal, lines elsewhere; both say how far it is and how long it will take."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress, TaskID
+
+from bimt_tf.cli.console.columns import GivingWay, Whole, bar_column, spelled_time
 
 if TYPE_CHECKING:
     from bimt_tf.config.settings import Config
@@ -21,18 +23,15 @@ LINES = 20  # lines a run prints where there is no terminal
 
 
 class Bar:
-    """A progress bar with loss, cost, active weights, lambda and the time left."""
+    """A progress bar with the percentage, the time left and, where there is room, steps and the record's figures."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-            TextColumn("{task.fields[figures]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            Whole(lambda task: f"{task.percentage:3.0f}%"),
+            bar_column(24),
+            Whole(lambda task: spelled_time(task.time_remaining)),
+            GivingWay(lambda task: [f"{task.completed:,.0f}/{task.total or 0:,.0f}", *task.fields["figures"]]),
             console=console,
             refresh_per_second=4,
         )
@@ -42,7 +41,7 @@ class Bar:
     def start(self, config: Config, step: int, note: str) -> None:
         """Open the bar."""
         self.console.print(f"{config.task}, {config.method}, seed {config.seed}: {note}", highlight=False)
-        self.bar = self.progress.add_task("training", total=config.training.steps, completed=step, figures="")
+        self.bar = self.progress.add_task("training", total=config.training.steps, completed=step, figures=[])
         self.progress.start()
 
     def record(self, record: Record) -> None:
@@ -70,33 +69,46 @@ class Lines:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.every = 1
-        self.total = 0
+        self.total, self.first, self.next = 0, 0, 0
+        self.begun = 0.0
 
     def start(self, config: Config, step: int, note: str) -> None:
         """Say what begins."""
-        self.total = config.training.steps
-        self.every = max(self.total // LINES, 1)
-        self.console.print(f"{config.task}, {config.method}, seed {config.seed}: {note}")
+        self.total, self.first, self.next = config.training.steps, step, step
+        self.begun = time.monotonic()
+        self._say(f"{config.task}, {config.method}, seed {config.seed}: {note}")
 
     def record(self, record: Record) -> None:
-        """A line every twentieth of the run."""
-        if record.step % self.every == 0 or record.step == self.total:
-            self.console.print(f"step {record.step}/{self.total}  {_figures(record)}")
+        """A line every twentieth of the run: percentage, time left, step and figures."""
+        if record.step < min(self.next, self.total):
+            return
+        self.next = record.step + max(self.total // LINES, 1)
+        made, left = record.step - self.first, self.total - record.step
+        seconds = (time.monotonic() - self.begun) / made * left if made > 0 else None
+        percentage = 100 * record.step / self.total
+        parts = (f"{percentage:3.0f}%", spelled_time(seconds), f"step {record.step}/{self.total}", *_figures(record))
+        self._say("  ".join(parts))
 
     def tick(self, step: int) -> None:
         """Nothing a step."""
 
     def stage(self, text: str) -> None:
         """Say what goes on."""
-        self.console.print(f"{text} ...")
+        self._say(f"{text} ...")
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
-def _figures(record: Record) -> str:
-    return (
-        f"loss {record.loss:.2e}  test {record.test_loss:.2e}  cost {record.cost:.3g}  "
-        f"active {record.active:,}  λ {record.lam:g}"
-    )
+def _figures(record: Record) -> list[str]:
+    """The record's figures, those first that are kept longest on a narrow terminal."""
+    return [
+        f"test {record.test_loss:.2e}",
+        f"active {record.active:,}",
+        f"loss {record.loss:.2e}",
+        f"cost {record.cost:.3g}",
+        f"λ {record.lam:g}",
+    ]
 
 
 @contextmanager
@@ -104,7 +116,7 @@ def watcher() -> Iterator[Bar | Lines]:
     """A bar on a terminal, lines elsewhere; the terminal is left as it was found."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield Lines(Console(stderr=True, width=200, highlight=False))
+        yield Lines(console)
         return
     bar = Bar(console)
     try:

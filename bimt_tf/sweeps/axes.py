@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from bimt_tf.config.settings import Config
 from bimt_tf.errors import InputError
 from bimt_tf.sweeps.lambda_search import Target
 
-__all__ = ["Axis", "Cell", "Sweep", "parse_axis", "parse_seeds", "spelled"]
+__all__ = ["Axis", "Cell", "Sweep", "parse_axis", "parse_seeds", "spelled", "spelled_schedule"]
 
 
 class Axis(NamedTuple):
@@ -100,7 +100,7 @@ def parse_axis(task: str, text: str) -> Axis:
     parts = [part.strip() for part in values.split(";" if whole or ";" in values else ",")]
     read = [parse(task, section, field, part) for part in parts if part]
     if field == "lam":
-        read = [_number(value) for value in read]
+        read = [_schedule(value) for value in read]
     for value in read:
         if read.count(value) > 1:
             raise InputError(f"--set {field} lists {spelled(value)} twice")
@@ -127,8 +127,18 @@ def spelled(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
+def spelled_schedule(schedule: Sequence[tuple[float, float]]) -> str:
+    """A lambda schedule as a word: ``0.001``, or ``0:0.001,0.5:0.01`` for one of several steps."""
+    return ",".join(f"{start:g}:{lam:g}" for start, lam in schedule) if len(schedule) > 1 else f"{schedule[0][1]:g}"
+
+
+def _schedule(value: Any) -> Any:
+    """A lambda as an axis has it: a number where it is constant, otherwise a word."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    if isinstance(value, (list, tuple)):
+        return value[0][1] if len(value) == 1 else spelled_schedule(value)
+    return value

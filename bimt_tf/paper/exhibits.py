@@ -1,0 +1,12 @@
+"""All tables and figures that ``bimt reproduce`` makes. Another one is a file of this room and a line here."""
+
+from __future__ import annotations
+
+from bimt_tf.paper.figure_2 import FIGURE_2
+from bimt_tf.paper.figure_a1 import FIGURE_A1
+from bimt_tf.paper.table1 import TABLE_1
+from bimt_tf.paper.table2 import TABLE_2
+
+__all__ = ["EXHIBITS"]
+
+EXHIBITS = (TABLE_1, TABLE_2, FIGURE_2, FIGURE_A1)

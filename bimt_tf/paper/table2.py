@@ -1,0 +1,49 @@
+"""Table 2 of the paper: modularity of every task and method, the paper's beside ours, with BIMT's active weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bimt_tf.config.methods import METHODS
+from bimt_tf.paper.comparison import mean_and_spread, spell_q
+from bimt_tf.paper.exhibit import SEEDS, EndedRuns, Exhibit, Made
+from bimt_tf.paper.side_by_side import make_pages, side_by_side
+from bimt_tf.paper.tables_of_the_paper import ROWS, Row
+from bimt_tf.paper.writing import TextTable
+
+__all__ = ["TABLE_2", "table_2"]
+
+LEGEND = "Newman's Q of the connection graph (residual stream shared), and weights above the active threshold."
+
+
+def table_2(runs: EndedRuns) -> TextTable:
+    """Q, mean and standard deviation over the seeds; the last column has the active weights of bimt."""
+    table = side_by_side(runs, _theirs, _ours)
+    counts = [_counts(runs.summaries(row.name, "bimt")) for row in runs.plan.rows]
+    lines = [[*line, count] for line, count in zip(table.rows, counts, strict=True)]
+    return TextTable([*table.header, "active weights, bimt"], lines)
+
+
+def _theirs(row: Row, method: str) -> str | None:
+    return spell_q(row.paper_q[method]) if method in row.paper_q else None
+
+
+def _ours(row: Row, summaries: Sequence[Mapping[str, Any]]) -> str:
+    return spell_q(mean_and_spread([summary["modularity_shared"] for summary in summaries]))
+
+
+def _counts(summaries: Sequence[Mapping[str, Any]]) -> str:
+    if not summaries:
+        return "–"
+    count = mean_and_spread([summary["active_weights"] for summary in summaries])
+    spread = "" if count.spread is None else f" ± {count.spread:.0f}"
+    return f"{count.mean:.0f}{spread} of {summaries[0]['total_weights']:,}"
+
+
+def _make(runs: EndedRuns, docs: Path) -> Made:
+    return make_pages(runs, docs, table_2(runs), LEGEND)
+
+
+TABLE_2 = Exhibit("table2", ROWS, ROWS, tuple(METHODS), SEEDS, _make)
