@@ -19,6 +19,7 @@ from bimt_tf.errors import InputError
 from bimt_tf.runs import checkpoints
 from bimt_tf.runs.atomic import write_atomically
 from bimt_tf.training.checkpoint import Checkpoint
+from bimt_tf.training.setup import set_up
 from bimt_tf.training.trainer import Record, Trainer
 
 __all__ = ["RunDirectory"]
@@ -150,12 +151,8 @@ class RunDirectory:
         Raises:
             InputError: if the run has not ended, or its files are damaged or of another model.
         """
-        trainer = Trainer(self.config)
-        state, slots = self._read_model(), self._read_layout()
-        trainer.load_weights(state, str(self.path / "model.safetensors"))
-        trainer.bimt.load_state_dict({f"slots.{name}": torch.tensor(value) for name, value in slots.items()})
-        trainer.step = trainer.config.training.steps
-        return trainer
+        layout = {f"slots.{name}": torch.tensor(value) for name, value in self._read_layout().items()}
+        return set_up(self.config, start=(self._read_model(), layout))
 
     def _read_model(self) -> dict[str, Tensor]:
         from safetensors import SafetensorError

@@ -16,9 +16,10 @@ from bimt_tf.runs.loggers import check as check_logger
 from bimt_tf.runs.loggers import logger
 from bimt_tf.runs.stopping import Interrupted, RunFailed, caught_signals
 from bimt_tf.runs.summary import first_look
+from bimt_tf.training.setup import set_up
 from bimt_tf.training.trainer import NonFiniteLoss, Record, Trainer
 
-__all__ = ["train_run", "resume_run", "free_directory", "Interrupted", "RunFailed", "Watcher"]
+__all__ = ["train_run", "resume_run", "run_trainer", "free_directory", "Interrupted", "RunFailed", "Watcher"]
 
 
 class Watcher(Protocol):
@@ -78,8 +79,20 @@ def train_run(
     """
     for name in loggers:
         check_logger(name)
-    trainer = Trainer(config)
-    run = RunDirectory.create(out, config, overwrite)
+    return run_trainer(set_up(config), out, overwrite=overwrite, loggers=loggers, watcher=watcher, draw=draw)
+
+
+def run_trainer(
+    trainer: Trainer,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    loggers: Sequence[str] = (),
+    watcher: Watcher | None = None,
+    draw: bool = True,
+) -> dict[str, Any]:
+    """Run a trainer that is set up into ``out``; arguments, result and errors as of :func:`train_run`."""
+    run = RunDirectory.create(out, trainer.config, overwrite)
     return _go(run, trainer, loggers, watcher or SilentWatcher(), draw)
 
 
@@ -94,7 +107,7 @@ def resume_run(
         check_logger(name)
     run = RunDirectory.open(path)
     checkpoint = run.last_checkpoint()
-    trainer = Trainer(run.config, checkpoint)
+    trainer = set_up(run.config, checkpoint)
     return _go(run, trainer, loggers, watcher or SilentWatcher(), draw)
 
 

@@ -8,14 +8,14 @@ import torch
 from bimt_tf.analysis.prune import PrunePoint
 from bimt_tf.config.reading import make
 from bimt_tf.paper.claims import CLAIMS, module_knockouts, pruning_curve_left_of
-from bimt_tf.training.trainer import Trainer
+from bimt_tf.training.setup import set_up
 
 CHECKS = {claim.row: claim.check for claim in CLAIMS}
 
 
 def trainer(task, hidden, **data):
     overrides = {"model": {"hidden": hidden}, "data": data, "training": {"steps": 1, "compile": "no"}}
-    made = Trainer(make(task, overrides=overrides))
+    made = set_up(make(task, overrides=overrides))
     with torch.no_grad():
         for parameter in made.model.parameters():
             parameter.zero_()
