@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bimt_tf.models.mlp import MLP as MLP
     from bimt_tf.models.token_mlp import TokenMLP as TokenMLP
     from bimt_tf.models.transformer import RegressionTransformer as RegressionTransformer
+    from bimt_tf.runs.train import train as train
 
 _HOMES = {
     "BIMT": "bimt",
@@ -38,6 +39,7 @@ _HOMES = {
     "modularity": "analysis.modularity",
     "probe": "analysis.probe",
     "prune": "analysis.prune",
+    "train": "runs.train",
     "wire": "adapters",
 }
 
