@@ -126,13 +126,15 @@ def train(
     task = dataclasses.replace(OWN, given=network, examples=examples.split, loss_function=own_loss, figures=metrics)
     bimt = bimt if bimt is not None else bimt_of(network, config)
     trainer = assemble(config, task, examples.split, bimt, examples.batches(device))
-    path = None if out is None else Path(out)
+    path, threads = None if out is None else Path(out), torch.get_num_threads()
+    torch.set_num_threads(config.training.threads)
     try:
         with ProgressBar(progress) as bar:
             records = _run(trainer, bar, path, overwrite, loggers)
         return _result(trainer, records, path)
     finally:
         trainer.release_()
+        torch.set_num_threads(threads)
 
 
 def _config(
@@ -201,11 +203,7 @@ def _run(
         except NonFiniteLoss as error:
             raise RunFailed(str(error)) from error
         return records
-    threads = torch.get_num_threads()
-    try:
-        run_trainer(trainer, out, overwrite=overwrite, loggers=loggers, watcher=_Recording(bar, records), draw=False)
-    finally:
-        torch.set_num_threads(threads)  # a run sets the config's for its process, which is the user's here
+    run_trainer(trainer, out, overwrite=overwrite, loggers=loggers, watcher=_Recording(bar, records), draw=False)
     return records
 
 

@@ -1,8 +1,6 @@
-"""A run whose numbers are no longer finite stops; it never ends as a success."""
+"""A run whose numbers are no longer finite, or beyond all sense, stops; it never ends as a success."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor
@@ -10,8 +8,11 @@ from torch import Tensor
 __all__ = ["NonFiniteLoss", "require_finite", "require_finite_weights"]
 
 
+LOST = 1e30  # in float64 a run that has diverged goes on with finite numbers: no loss worth going on with is this large
+
+
 class NonFiniteLoss(RuntimeError):
-    """A loss, the cost or the weights became NaN or infinite at ``step``; ``what`` says which."""
+    """A loss, the cost or a weight became NaN, infinite or larger than LOST at ``step``; ``what`` says which."""
 
     def __init__(self, step: int, what: str, value: float) -> None:
         super().__init__(f"{what} is {value} at step {step}")
@@ -19,8 +20,8 @@ class NonFiniteLoss(RuntimeError):
 
 
 def require_finite(step: int, what: str, value: float) -> None:
-    """Raise NonFiniteLoss unless ``value`` is a finite number."""
-    if not math.isfinite(value):
+    """Raise NonFiniteLoss unless ``value`` is a finite number, and below LOST."""
+    if not abs(value) < LOST:  # NaN is not
         raise NonFiniteLoss(step, what, value)
 
 

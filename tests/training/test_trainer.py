@@ -308,3 +308,13 @@ def test_every_preset_trains(task, preset, mnist_dir):
         math.isfinite(r.test_loss) for r in records
     )
     assert str(next(trainer.model.parameters()).dtype) == f"torch.{config.training.dtype}"
+
+
+def test_a_run_begins_from_another_ones_weights_and_layout():
+    first, _, _ = run(small())
+    begun = set_up(small(), start=(first.weights(), first.bimt.state_dict()))
+    assert begun.step == 0 and same(first.weights(), begun.weights())
+    assert same(first.bimt.layout.slots, begun.bimt.layout.slots)
+    assert begun._state.penalty.value() == first._state.penalty.value()
+    with pytest.raises(InputError, match="the run to begin from is of another model"):
+        set_up(small(), start=({"embed.W_E": torch.ones(2, 2)}, first.bimt.state_dict()))
