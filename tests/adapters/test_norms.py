@@ -162,12 +162,12 @@ def config(**training):
 @pytest.mark.parametrize("penalty", ["proximal", "subgradient"])
 def test_a_run_pins_the_scale_and_resumes(penalty):
     whole, saved = set_up(config(penalty=penalty)), []
-    scale = whole._effective.scale.clone()
+    scale = whole._state.penalty._effective.scale.clone()
     whole.run(on_checkpoint=saved.append, stop=lambda: whole.step == 10)
-    writers = whole._effective.writers
-    assert float(whole._vector.detach()[writers].norm()) == pytest.approx(float(scale), rel=1e-5)
+    writers = whole._state.penalty._effective.writers
+    assert float(whole._state.flat.vector.detach()[writers].norm()) == pytest.approx(float(scale), rel=1e-5)
     rest = set_up(config(penalty=penalty), saved[-1])
-    assert torch.equal(rest._effective.scale, scale)
+    assert torch.equal(rest._state.penalty._effective.scale, scale)
     whole.run(), rest.run()
     for name, weight in whole.weights().items():
         assert torch.equal(weight, rest.weights()[name])

@@ -14,7 +14,7 @@ CHECKS = {claim.row: claim.check for claim in CLAIMS}
 
 
 def trainer(task, hidden, **data):
-    overrides = {"model": {"hidden": hidden}, "data": data, "training": {"steps": 1, "compile": "no"}}
+    overrides = {"model": {"hidden": hidden}, "data": data, "training": {"steps": 1, "compile": "no", "batch_size": 0}}
     made = set_up(make(task, overrides=overrides))
     with torch.no_grad():
         for parameter in made.model.parameters():

@@ -253,7 +253,7 @@ def test_too_many_images(given, says, mnist_dir):
 
 
 def trainer_of(name, preset, hidden, mnist_dir) -> Trainer:
-    data = {"data": {"data_dir": str(mnist_dir)}} if name == "mnist" else {}
+    data = {"data": {"data_dir": str(mnist_dir)}, "training": {"batch_size": 8}} if name == "mnist" else {}
     return set_up(make(name, preset, overrides={"model": {"hidden": hidden}, **data}))
 
 

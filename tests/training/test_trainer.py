@@ -302,7 +302,8 @@ def test_loggers_get_every_record(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("task", "preset"), [(name, preset) for name, t in TASKS.items() for preset in t.presets])
 def test_every_preset_trains(task, preset, mnist_dir):
     data = {"data_dir": str(mnist_dir)} if task == "mnist" else {}
-    config = make(task, preset, overrides={"data": data, "training": {"steps": 8, "swap_every": 3, "log_every": 4}})
+    short = {"steps": 8, "swap_every": 3, "log_every": 4, **({"batch_size": 8} if data else {})}  # of a small MNIST
+    config = make(task, preset, overrides={"data": data, "training": short})
     trainer, records, _ = run(config)
     assert [r.step for r in records] == sorted({4, polish_step(config), 8}) and all(
         math.isfinite(r.test_loss) for r in records
