@@ -89,8 +89,7 @@ def train(
 
     Args:
         model: a module that :func:`bimt_tf.wire` knows, or a BIMT, which has a wiring and a geometry of its own.
-        data: (inputs, targets), tensors [examples, ...]; a Dataset of such pairs; or a DataLoader, whose batches are
-            taken as it gives them, epoch after epoch.
+        data: (inputs, targets), tensors [examples, ...]; a Dataset of such pairs; or a DataLoader of batches of them.
         loss: "squared" (mean over everything; outputs and targets of one shape), "cross_entropy" (outputs
             [..., classes], targets [...]), or a function of outputs and targets that gives a scalar.
         test: what is held out, of the same kinds as ``data``.
@@ -117,15 +116,7 @@ def train(
     network = model.model if isinstance(model, BIMT) else model
     examples = examples_of(data, test, test_share, settings.pop("batch_size", None), seed)
     config = _config(network, bimt, loss, method, seed, {**settings, "batch_size": examples.batch_size})
-    if config.training.polish and not examples.all_at_hand:
-        raise InputError("polish takes all training examples at once: give them as tensors")
-    device = find_device(config.training.device)
-    network = model_on(network, device)
-    _require_dtype(examples, config)
-    own_loss = None if isinstance(loss, str) else loss
-    task = dataclasses.replace(OWN, given=network, examples=examples.split, loss_function=own_loss, figures=metrics)
-    bimt = bimt if bimt is not None else bimt_of(network, config)
-    trainer = assemble(config, task, examples.split, bimt, examples.batches(device))
+    trainer = _trainer(config, network, bimt, examples, None if isinstance(loss, str) else loss, metrics)
     path, threads = None if out is None else Path(out), torch.get_num_threads()
     torch.set_num_threads(config.training.threads)
     try:
@@ -135,6 +126,25 @@ def train(
     finally:
         trainer.release_()
         torch.set_num_threads(threads)
+
+
+def _trainer(
+    config: Config,
+    model: nn.Module,
+    bimt: BIMT | None,
+    examples: Examples,
+    loss: Callable[[Tensor, Tensor], Tensor] | None,
+    metrics: Callable[[Tensor, Tensor], Mapping[str, float]] | None,
+) -> Trainer:
+    """The trainer of a model and examples that are there; ``loss`` is None if the config names it."""
+    if config.training.polish and not examples.all_at_hand:
+        raise InputError("polish takes all training examples at once: give them as tensors")
+    _require_dtype(examples, config)
+    device = find_device(config.training.device)
+    model = model_on(model, device)
+    task = dataclasses.replace(OWN, given=model, examples=examples.split, loss_function=loss, figures=metrics)
+    bimt = bimt if bimt is not None else bimt_of(model, config)
+    return assemble(config, task, examples.split, bimt, examples.batches(device))
 
 
 def _config(
