@@ -21,6 +21,7 @@ import torch
 
 from bimt_tf.analysis.wiring_length import wiring_length
 from bimt_tf.config.reading import make
+from bimt_tf.training.setup import set_up
 from bimt_tf.training.trainer import Trainer
 
 CHOICES = {
@@ -51,7 +52,7 @@ def measure(choice: str, method: str, factor: float, seed: int, options: argpars
     model = {"normalization": normalization, "d_model": options.d_model, "n_layers": options.layers}
     data = {"context": options.context, "max_text": options.max_text}
     config = make("lm", method=method, seed=seed, overrides={"training": training, "model": model, "data": data})
-    trainer = Trainer(config)
+    trainer = set_up(config)
     before = _stream(trainer)
     trainer.run()
     connections = [trainer.bimt.parameters[c.parameter] for c in trainer.bimt.wiring.connections]

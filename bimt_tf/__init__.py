@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bimt_tf.runs.finished_run import FinishedRun as FinishedRun
     from bimt_tf.runs.load import load_run as load_run
     from bimt_tf.runs.load import load_runs as load_runs
+    from bimt_tf.runs.train import train as train
 
 _HOMES = {
     "BIMT": "bimt",
@@ -44,6 +45,7 @@ _HOMES = {
     "modularity": "analysis.modularity",
     "probe": "analysis.probe",
     "prune": "analysis.prune",
+    "train": "runs.train",
     "wire": "adapters",
 }
 

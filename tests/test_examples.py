@@ -46,6 +46,13 @@ def test_hugging_face_model(tmp_path):
     assert (tmp_path / "g" / "model.safetensors").is_file()
 
 
+def test_train_own_model(tmp_path):
+    out = run("train_own_model.py", "--steps", "1500", cwd=tmp_path)
+    losses = [float(found) for found in re.findall(r"held out ([\d.]+)", out)]
+    assert losses[-1] < 0.01 and "TrainedModel(Sequential by bimt" in out
+    assert length("train_own_model.py") < 45
+
+
 def test_readme_example():
     readme = (ROOT / "README.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from bimt_tf.config.limits import require_runnable
 from bimt_tf.config.resumable import require_resumable
 from bimt_tf.config.settings import Config
 from bimt_tf.errors import InputError
@@ -28,7 +28,7 @@ from bimt_tf.runs.summary import measure
 from bimt_tf.runs.trained import Trained
 from bimt_tf.runs.watcher import SilentWatcher, Watcher
 from bimt_tf.tasks.registry import task as find_task
-from bimt_tf.training.checkpoint import Checkpoint
+from bimt_tf.training.setup import set_up
 from bimt_tf.training.trainer import NonFiniteLoss, Record, Trainer
 
 __all__ = ["train_run", "resume_run", "run_trainer", "free_directory", "Interrupted", "RunFailed", "Watcher"]
@@ -67,9 +67,10 @@ def train_run(
         Interrupted: on SIGINT or SIGTERM, after the step and a checkpoint.
         RunFailed: when the loss is not finite, or a file cannot be written.
     """
+    require_runnable(config)
     for name in loggers:
         check_logger(name)
-    trainer = _set_up(config) if init_from is None else _started_from(init_from, config)
+    trainer = set_up(config) if init_from is None else _started_from(init_from, config)
     return run_trainer(trainer, out, overwrite=overwrite, loggers=loggers, watcher=watcher, draw=draw)
 
 
@@ -106,26 +107,13 @@ def resume_run(
     config, stored = run.config, run.config_of_checkpoints
     if stored is not None:
         require_resumable(stored, config)
+    require_runnable(config)
     with run.lock():
         if not is_trained(run.path):
-            return _go(run, _set_up(config, run.last_checkpoint()), loggers, watcher, draw)
+            return _go(run, set_up(config, run.last_checkpoint()), loggers, watcher, draw)
         seconds = float(run.summary.get("seconds") or _seconds(run))
         with _failing_writes(run), _measuring(run):
             return _conclude(run, load_run(run.path, config.training.device), seconds, watcher, draw)
-
-
-def _set_up(
-    config: Config,
-    checkpoint: Checkpoint | None = None,
-    start: tuple[Mapping[str, Tensor], Mapping[str, Tensor]] | None = None,
-) -> Trainer:
-    """A trainer at the start, at a checkpoint, or at step 0 with the weights and layout of ``start``."""
-    trainer = Trainer(config, checkpoint)
-    if start is not None:
-        trainer.load_weights(start[0], "the run to start from")
-        trainer.bimt.load_state_dict(start[1])
-        trainer._recharge()
-    return trainer
 
 
 def _started_from(path: Path, config: Config) -> Trainer:
@@ -133,7 +121,7 @@ def _started_from(path: Path, config: Config) -> Trainer:
     if result is None:
         raise InputError(f"cannot start from {path}: it has no checkpoint yet")
     try:
-        return _set_up(config, start=(result.weights, result.layout))
+        return set_up(config, start=(result.weights, result.layout))
     except InputError as error:
         raise InputError(f"cannot start from {path}: {error}") from error
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from bimt_tf.adapters import parameters, wire
-from bimt_tf.bimt import BIMT
-from bimt_tf.config.settings import Config
-from bimt_tf.core.geometry import Geometry, Shape
+from bimt_tf.adapters import parameters
 from bimt_tf.errors import InputError
 from bimt_tf.runs.directory import RunDirectory
 from bimt_tf.runs.finished_run import FinishedRun
@@ -22,6 +19,7 @@ from bimt_tf.runs.read import read_bytes, read_object
 from bimt_tf.runs.state import is_trained, state_of
 from bimt_tf.tasks.registry import task as find_task
 from bimt_tf.training.device import find_device, model_on
+from bimt_tf.training.setup import bimt_of
 
 __all__ = ["load_run", "load_runs", "result_of"]
 
@@ -65,7 +63,7 @@ def load_run(path: str | Path, device: str = "cpu", *, model: nn.Module | None =
     if result is not None:
         _fill(model, result)
     model = model_on(model, where).eval()
-    bimt = _bimt(config, model)
+    bimt = bimt_of(model, config)
     if result is not None:
         try:
             bimt.load_state_dict(result.layout)
@@ -145,10 +143,3 @@ def _fill(model: nn.Module, result: Result) -> None:
             )
     for name, p in named.items():
         p.data.copy_(result.weights[name])
-
-
-def _bimt(config: Config, model: nn.Module) -> BIMT:
-    where = config.geometry
-    geometry = Geometry(where.width, where.layer_gap, where.norm, cast(Mapping[str, Shape], where.shapes))
-    wiring = wire(model, config.training.fixed).distance_free(where.distance_free)
-    return BIMT(model, geometry, wiring, config.training.reduction)

@@ -18,6 +18,7 @@ from bimt_tf.tasks.in_context import IN_CONTEXT, IN_CONTEXT_SINGULAR
 from bimt_tf.tasks.lm import LM
 from bimt_tf.tasks.mnist import MNIST
 from bimt_tf.tasks.own import absolute_name, is_own, load_object, load_own, require_task
+from bimt_tf.tasks.own_model import OWN
 from bimt_tf.tasks.transformers import MODULAR_ADDITION_TRANSFORMER, S4_TRANSFORMER
 from bimt_tf.tasks.two_moon import TWO_MOON
 
@@ -32,8 +33,8 @@ TASKS: dict[str, Task] = {
 }  # fmt: skip
 
 
-COMMANDS: dict[str, Task] = {FINETUNE.name: FINETUNE}
-"""Jobs with a command of their own (``bimt finetune``): trained, resumed and measured as tasks are, not listed."""
+COMMANDS: dict[str, Task] = {FINETUNE.name: FINETUNE, OWN.name: OWN}
+"""Jobs with an entrance of their own (``bimt finetune``, ``bimt_tf.train``): measured as tasks are, not listed."""
 
 ENTRY_POINTS = "bimt_tf.tasks"
 """The group of entry points under which an installed package names its tasks: NAME = "package.module:TASK"."""

@@ -145,7 +145,7 @@ MODULAR_ADDITION_TRANSFORMER = GroupTransformer(
 S4_TRANSFORMER = GroupTransformer(
     name="s4-transformer",
     summary="composition of permutations by a transformer of one block (s4 --model transformer)",
-    presets={"best": {"training": _TRAINING}},
+    presets={"best": {"training": {**_TRAINING, "batch_size": 461}}},  # as many as there are to train on
     Options=S4.Options,
     group=S4,
 )

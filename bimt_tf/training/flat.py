@@ -19,10 +19,21 @@ __all__ = ["FlatParameters"]
 
 
 class FlatParameters:
-    """``vector`` [entries] holds every trainable parameter of ``model`` end to end; each parameter is a view of it."""
+    """``vector`` [entries] holds every trainable parameter of ``model`` end to end; each parameter is a view of it.
+
+    ``named`` are these parameters by name. One that requires no gradient stays as and where it is.
+
+    Raises:
+        InputError: if no parameter requires a gradient, or those that do differ in number type or device.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         self.named = {name: p for name, p in parameters(model).items() if p.requires_grad}
+        if not self.named:
+            raise InputError("the model has no parameter that requires a gradient: there is nothing to train")
+        kinds = sorted({f"{str(p.dtype).removeprefix('torch.')} on {p.device}" for p in self.named.values()})
+        if len(kinds) > 1:
+            raise InputError(f"the parameters must be of one number type on one device, found {', '.join(kinds)}")
         self.vector = nn.Parameter(self.concatenate(self.named))
         self.vector.grad = torch.zeros_like(self.vector)
         for parameter, view in zip(self.named.values(), self.split(self.vector.data), strict=True):
@@ -51,6 +62,11 @@ class FlatParameters:
     def state(self) -> dict[str, Tensor]:
         """Copies of the parameters on the CPU, by name."""
         return {name: p.detach().cpu().clone() for name, p in self.named.items()}
+
+    def release_(self) -> None:
+        """Give every parameter storage of its own again, as an ordinary model's has."""
+        for parameter in self.named.values():
+            parameter.data = parameter.data.clone()
 
     def load_(self, state: Mapping[str, Tensor], what: str) -> None:
         """Overwrite the parameters by :meth:`state`'s.

@@ -1,5 +1,7 @@
 """The polish that may end a run: L-BFGS on all training examples at once, the zeros frozen.
 
+It is no loop of steps that stand alone but one search: stopped, it begins again where Adam ended.
+
 A sparse network is a small, badly scaled problem without noise: Adam with a falling rate stops far above its minimum,
 and a quasi-Newton method goes on from there (docs/results.md has what it gives). What it minimises is
 
@@ -18,9 +20,43 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["minimise_"]
+from bimt_tf.config.settings import Config
+from bimt_tf.training.finish import cut_
+from bimt_tf.training.phase import After
+from bimt_tf.training.schedule import finish_step, polish_step
+from bimt_tf.training.state import State
+
+__all__ = ["Polish", "minimise_"]
 
 MEMORY = 50  # pairs of steps that stand for the curvature: about as many as a sparse network has weights
+
+
+class Polish:
+    """The steps behind Adam's: one iteration of L-BFGS each."""
+
+    resumable = False
+
+    def span(self, config: Config) -> range:
+        """The steps from where Adam ends to the end of the run."""
+        return range(polish_step(config), config.training.steps)
+
+    def enter(self, state: State) -> None:
+        """Cut and freeze, if no finish phase did."""
+        if finish_step(state.config) == polish_step(state.config):
+            cut_(state)
+
+    def run(self, state: State, after: After) -> bool:
+        """One search; a step is an iteration of it."""
+        vector, training = state.flat.vector, state.config.training
+        free = torch.ones_like(vector) if state.kept is None else state.kept
+
+        def loss_and_gradient() -> tuple[float, Tensor]:
+            loss = state.training_loss()
+            gradient = state.gradient_(loss)
+            return loss.item(), gradient
+
+        iterations = len(self.span(state.config))
+        return minimise_(vector, free, loss_and_gradient, training.polish_pull, iterations, after)
 
 
 def minimise_(

@@ -13,7 +13,7 @@ from bimt_tf.errors import InputError
 from bimt_tf.models.token_transformer import token_transformer
 from bimt_tf.training.effective_norms import EffectiveWeights
 from bimt_tf.training.flat import FlatParameters
-from bimt_tf.training.trainer import Trainer
+from bimt_tf.training.setup import set_up
 
 X = torch.arange(12).reshape(2, 6) % 5
 SIZES = {"d_model": 8, "n_layers": 2, "n_heads": 2, "d_mlp": 6}
@@ -161,20 +161,20 @@ def config(**training):
 
 @pytest.mark.parametrize("penalty", ["proximal", "subgradient"])
 def test_a_run_pins_the_scale_and_resumes(penalty):
-    whole, saved = Trainer(config(penalty=penalty)), []
-    scale = whole._effective.scale.clone()
+    whole, saved = set_up(config(penalty=penalty)), []
+    scale = whole._state.penalty._effective.scale.clone()
     whole.run(on_checkpoint=saved.append, stop=lambda: whole.step == 10)
-    writers = whole._effective.writers
-    assert float(whole._vector.detach()[writers].norm()) == pytest.approx(float(scale), rel=1e-5)
-    rest = Trainer(config(penalty=penalty), saved[-1])
-    assert torch.equal(rest._effective.scale, scale)
+    writers = whole._state.penalty._effective.writers
+    assert float(whole._state.flat.vector.detach()[writers].norm()) == pytest.approx(float(scale), rel=1e-5)
+    rest = set_up(config(penalty=penalty), saved[-1])
+    assert torch.equal(rest._state.penalty._effective.scale, scale)
     whole.run(), rest.run()
     for name, weight in whole.weights().items():
         assert torch.equal(weight, rest.weights()[name])
 
 
 def test_the_choice_changes_the_training():
-    first, other = Trainer(config()), Trainer(config(norms="as-is"))
+    first, other = set_up(config()), set_up(config(norms="as-is"))
     first.run(), other.run()
     assert any(not torch.equal(w, other.weights()[name]) for name, w in first.weights().items())
     with pytest.raises(InputError, match="unknown training.norms 'folded'.*as-is, effective"):

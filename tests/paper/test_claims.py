@@ -9,15 +9,15 @@ from bimt_tf.analysis.prune import PrunePoint
 from bimt_tf.config.reading import make
 from bimt_tf.paper.claims import CLAIMS, module_knockouts, pruning_curve_left_of
 from bimt_tf.runs.trained import Trained
-from bimt_tf.training.trainer import Trainer
+from bimt_tf.training.setup import set_up
 
 CHECKS = {claim.row: claim.check for claim in CLAIMS}
 
 
 def network(task, hidden, **data):
     """A network whose weights are all zero."""
-    overrides = {"model": {"hidden": hidden}, "data": data, "training": {"steps": 1, "compile": "no"}}
-    trainer = Trainer(make(task, overrides=overrides))
+    overrides = {"model": {"hidden": hidden}, "data": data, "training": {"steps": 1, "compile": "no", "batch_size": 0}}
+    trainer = set_up(make(task, overrides=overrides))
     made = Trained(trainer.config, trainer.model, trainer.bimt)
     with torch.no_grad():
         for parameter in made.model.parameters():

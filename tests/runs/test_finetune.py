@@ -20,7 +20,7 @@ from bimt_tf.runs.load import load_run
 from bimt_tf.tasks import finetune as finetuning
 from bimt_tf.tasks.finetune import FinetuneOptions
 from bimt_tf.tasks.registry import task
-from bimt_tf.training.trainer import Trainer
+from bimt_tf.training.setup import set_up
 
 TEXT = b"the cat sat on the mat; the dog sat on the cat. " * 12
 KINDS = ("gpt2", "llama")
@@ -122,7 +122,7 @@ def test_the_divergence_is_from_the_model_as_it_was(models, text, kind):
 
 
 def test_the_pretrained_model_is_left_as_it_is(models, text):
-    trainer = Trainer(config(models["gpt2"], text, "vanilla", objective="lm"))
+    trainer = set_up(config(models["gpt2"], text, "vanilla", objective="lm"))
     first = trainer.evaluate()["loss"]
     x = trainer.held_out.inputs
     before = plain_logits(models["gpt2"], x)

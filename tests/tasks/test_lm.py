@@ -17,7 +17,7 @@ from bimt_tf.runs.load import load_run
 from bimt_tf.tasks.groups import ModularAdditionOptions
 from bimt_tf.tasks.lm import LMOptions
 from bimt_tf.tasks.registry import task, variant
-from bimt_tf.training.trainer import Trainer
+from bimt_tf.training.setup import set_up
 
 SMALL = {"d_model": 8, "n_layers": 1, "n_heads": 2, "d_mlp": 6}
 SHORT = {"steps": 12, "batch_size": 4, "log_every": 6, "checkpoint_every": 6, "swap_every": 4, "compile": "no"}
@@ -117,7 +117,7 @@ def test_targets_are_the_next_characters_and_bits_are_counted():
 
 def test_no_window_is_copied():
     config = lm(max_text=20_000, context=64)
-    trainer = Trainer(config)
+    trainer = set_up(config)
     inputs = trainer.data.train.inputs
     assert inputs.numel() > 1_000_000 and inputs.untyped_storage().nbytes() == 8 * 20_000
 
@@ -135,11 +135,11 @@ def test_a_run_trains_ends_and_comes_back(tmp_path):
 
 def test_a_stopped_run_goes_on_bit_for_bit():
     config = lm()
-    whole = Trainer(config)
+    whole = set_up(config)
     whole.run()
-    half, saved = Trainer(config), []
+    half, saved = set_up(config), []
     half.run(on_checkpoint=saved.append, stop=lambda: half.step == 7)
-    rest = Trainer(config, saved[-1])
+    rest = set_up(config, saved[-1])
     assert rest.step == 7 and rest.run()
     for name, weight in whole.weights().items():
         assert torch.equal(weight, rest.weights()[name]), name
@@ -173,9 +173,9 @@ def test_weight_decay_takes_its_share():
         "data": {"max_text": 600, "context": 8}, "model": SMALL,
         "training": {**SHORT, "steps": 1, "finish": 0.0, "lr": 0.01},
     })  # fmt: skip
-    plain, decayed = Trainer(config), None
+    plain, decayed = set_up(config), None
     training = {**SHORT, "steps": 1, "finish": 0.0, "lr": 0.01, "weight_decay": 0.5}
-    decayed = Trainer(make("lm", method="vanilla", overrides={
+    decayed = set_up(make("lm", method="vanilla", overrides={
         "data": {"max_text": 600, "context": 8}, "model": SMALL, "training": training,
     }))  # fmt: skip
     before = plain.weights()

@@ -20,6 +20,7 @@ from bimt_tf.errors import InputError
 from bimt_tf.tasks.mnist import MNISTOptions
 from bimt_tf.tasks.mnist_data import Images, read_directory, read_hub
 from bimt_tf.tasks.registry import task
+from bimt_tf.training.setup import set_up
 from bimt_tf.training.trainer import Trainer
 
 MNIST = task("mnist")
@@ -252,8 +253,8 @@ def test_too_many_images(given, says, mnist_dir):
 
 
 def trainer_of(name, preset, hidden, mnist_dir) -> Trainer:
-    data = {"data": {"data_dir": str(mnist_dir)}} if name == "mnist" else {}
-    return Trainer(make(name, preset, overrides={"model": {"hidden": hidden}, **data}))
+    data = {"data": {"data_dir": str(mnist_dir)}, "training": {"batch_size": 8}} if name == "mnist" else {}
+    return set_up(make(name, preset, overrides={"model": {"hidden": hidden}, **data}))
 
 
 @pytest.mark.parametrize("preset", MNIST.presets)

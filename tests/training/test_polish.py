@@ -5,7 +5,7 @@ import torch
 
 from bimt_tf.config.reading import make
 from bimt_tf.training.polish import minimise_
-from bimt_tf.training.trainer import Trainer
+from bimt_tf.training.setup import set_up
 
 TRAINING = {
     "steps": 100, "swap_every": 10, "log_every": 10, "checkpoint_every": 50, "lam": 0.02, "finish": 0.3, "cut": 0.05,
@@ -18,7 +18,7 @@ def small(method="bimt", **training):
 
 
 def run(config, checkpoint=None, stop=lambda: False):
-    trainer = Trainer(config, checkpoint)
+    trainer = set_up(config, checkpoint)
     records, saved = [], []
     ended = trainer.run(on_record=records.append, on_checkpoint=saved.append, stop=stop)
     return trainer, records, saved, ended

@@ -16,7 +16,8 @@ from bimt_tf.tasks.registry import TASKS
 from bimt_tf.training.batch_gradient import batch_gradient
 from bimt_tf.training.flat import FlatParameters
 from bimt_tf.training.schedule import polish_step
-from bimt_tf.training.trainer import NonFiniteLoss, Record, Trainer
+from bimt_tf.training.setup import set_up
+from bimt_tf.training.trainer import NonFiniteLoss, Record
 
 SMALL = {
     "data": {"samples": 200},
@@ -33,7 +34,7 @@ def small(method="bimt", **training):
 
 
 def run(config, checkpoint=None, stop=lambda: False):
-    trainer = Trainer(config, checkpoint)
+    trainer = set_up(config, checkpoint)
     records, saved = [], []
     trainer.run(on_record=records.append, on_checkpoint=saved.append, stop=stop)
     return trainer, records, saved
@@ -83,7 +84,7 @@ def test_compiled_run_resumes_bit_for_bit():
 def test_one_step_is_adam_with_the_cost_gradient():
     config = small(penalty="subgradient", steps=3, finish=0.0, batch_size=0, swap_every=1000)
     trainer, _, _ = run(config)
-    reference = Trainer(config)
+    reference = set_up(config)
     model = reference.task.model(config.model, config.data, config.seed, torch.float32)
     from bimt_tf import BIMT, Geometry
 
@@ -123,7 +124,7 @@ def test_the_penalty_and_the_swaps_leave_out_what_is_distance_free(method):
         overrides={"geometry": {"distance_free": ["output"]}, "training": {"steps": 8, "reduction": "sum"}},
     )
     trainer, _, _ = run(config)
-    pays = {name: c.unique().tolist() for name, c in trainer._penalty.coefficients().items()}
+    pays = {name: c.unique().tolist() for name, c in trainer._state.penalty.lengths().items()}
     assert pays["layers.2.weight"] == [pytest.approx(config.geometry.layer_gap)]
     assert len(pays["layers.1.weight"]) > 1 or method == "l1"
     assert ("hidden1", "output") not in trainer.bimt.placement().strength
@@ -161,14 +162,14 @@ def test_finish_freezes_the_zeros():
     def keep(checkpoint):
         at_cut[checkpoint.step] = checkpoint
 
-    trainer = Trainer(config)
+    trainer = set_up(config)
     trainer.run(on_checkpoint=keep)
     mask = at_cut[60].kept
     assert mask and any((m == 0).any() for m in mask.values())
     final = weights(trainer)
     for name, kept in mask.items():
         assert (final[name][kept == 0] == 0).all()
-    vanilla = Trainer(small("vanilla"))
+    vanilla = set_up(small("vanilla"))
     vanilla.run()
     assert all((p != 0).all() for p in weights(vanilla).values())
 
@@ -187,7 +188,7 @@ def test_global_random_state_is_left_alone():
 
 
 def test_non_finite_loss_stops_with_its_step():
-    trainer = Trainer(small())
+    trainer = set_up(small())
     with torch.no_grad():
         trainer.model.unembed.b_U[0] = torch.nan
     with pytest.raises(NonFiniteLoss, match="step 0"):
@@ -198,7 +199,7 @@ def test_checkpoint_of_another_model_is_refused():
     _, _, saved = run(small(steps=20))
     other = make("in-context", overrides={**SMALL, "model": {"d_model": 12, "n_layers": 1, "n_heads": 2}})
     with pytest.raises(InputError, match="another model: embed.W_E"):
-        Trainer(other, saved[-1])
+        set_up(other, saved[-1])
 
 
 def test_checkpoints_are_kept_in_pairs_and_damage_is_named(tmp_path):
@@ -301,9 +302,20 @@ def test_loggers_get_every_record(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("task", "preset"), [(name, preset) for name, t in TASKS.items() for preset in t.presets])
 def test_every_preset_trains(task, preset, mnist_dir):
     data = {"data_dir": str(mnist_dir)} if task == "mnist" else {}
-    config = make(task, preset, overrides={"data": data, "training": {"steps": 8, "swap_every": 3, "log_every": 4}})
+    short = {"steps": 8, "swap_every": 3, "log_every": 4, **({"batch_size": 8} if data else {})}  # of a small MNIST
+    config = make(task, preset, overrides={"data": data, "training": short})
     trainer, records, _ = run(config)
     assert [r.step for r in records] == sorted({4, polish_step(config), 8}) and all(
         math.isfinite(r.test_loss) for r in records
     )
     assert str(next(trainer.model.parameters()).dtype) == f"torch.{config.training.dtype}"
+
+
+def test_a_run_begins_from_another_ones_weights_and_layout():
+    first, _, _ = run(small())
+    begun = set_up(small(), start=(first.weights(), first.bimt.state_dict()))
+    assert begun.step == 0 and same(first.weights(), begun.weights())
+    assert same(first.bimt.layout.slots, begun.bimt.layout.slots)
+    assert begun._state.penalty.value() == first._state.penalty.value()
+    with pytest.raises(InputError, match="the run to begin from is of another model"):
+        set_up(small(), start=({"embed.W_E": torch.ones(2, 2)}, first.bimt.state_dict()))

@@ -1,0 +1,55 @@
+"""A progress bar for training from Python: on a terminal or in a notebook, and nothing elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import Progress, TaskID
+
+from bimt_tf.config.settings import Config
+from bimt_tf.training.trainer import Record
+
+__all__ = ["ProgressBar"]
+
+REFRESH = 0.2  # seconds
+
+
+class ProgressBar:
+    """A watcher (execute.py) for a ``with`` block, at the end of which the bar is closed."""
+
+    def __init__(self, shown: bool) -> None:
+        console = Console(stderr=True)
+        self._bar = Progress(console=console, disable=not (shown and (console.is_terminal or console.is_jupyter)))
+        self._task: TaskID | None = None
+        self._last = 0.0
+
+    def __enter__(self) -> ProgressBar:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def start(self, config: Config, step: int, note: str) -> None:
+        """Begin at a step."""
+        self._task = self._bar.add_task("training", total=config.training.steps, completed=step)
+
+    def record(self, record: Record) -> None:
+        """Show the losses."""
+        if self._task is not None:
+            said = f"loss {record.loss:.2e}, held out {record.test_loss:.2e}, {record.active:,} weights"
+            self._bar.update(self._task, completed=record.step, description=said)
+
+    def tick(self, step: int) -> None:
+        """Advance, a few times a second."""
+        now = time.monotonic()
+        if self._task is not None and now - self._last > REFRESH:
+            self._last = now
+            self._bar.update(self._task, completed=step)
+
+    def stage(self, text: str) -> None:
+        """Nothing: the bar shows the training alone."""

@@ -1,0 +1,245 @@
+"""``bimt_tf.train``: our training loop for a model and data of one's own, in memory or into a run directory."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from bimt_tf.adapters import parameters
+from bimt_tf.bimt import BIMT
+from bimt_tf.config.reading import make
+from bimt_tf.config.settings import Config, GeometryConfig, TrainingConfig
+from bimt_tf.errors import InputError, unknown
+from bimt_tf.runs.execute import run_trainer
+from bimt_tf.runs.own_data import Examples, OwnData, examples_of
+from bimt_tf.runs.progress import ProgressBar
+from bimt_tf.runs.stopping import RunFailed
+from bimt_tf.tasks.own_model import OWN
+from bimt_tf.training.device import find_device, model_on
+from bimt_tf.training.setup import DTYPES, assemble, bimt_of
+from bimt_tf.training.trainer import NonFiniteLoss, Record, Trainer
+
+__all__ = ["TrainedModel", "train"]
+
+Loss = Literal["squared", "cross_entropy"] | Callable[[Tensor, Tensor], Tensor]
+
+GEOMETRY = tuple(field.name for field in dataclasses.fields(GeometryConfig))
+TRAINING = tuple(field.name for field in dataclasses.fields(TrainingConfig))
+OF_A_BIMT = (*GEOMETRY, "reduction", "fixed")  # settings that a BIMT was made with
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """What :func:`train` gives back.
+
+    ``model`` is the model that was given, trained; ``bimt`` its wiring, geometry and layout; ``metrics`` one dict a
+    logged step (step, loss, test_loss, cost, lam, lr, active); ``test`` and ``train`` the figures at the end on the
+    held-out examples and on those trained on (of a Dataset or DataLoader, on one batch); ``active_weights`` and
+    ``total_weights`` count the weights of connections; ``path`` is the run directory, None for a run in memory.
+    """
+
+    model: nn.Module
+    bimt: BIMT
+    config: Config
+    metrics: list[dict[str, Any]]
+    test: dict[str, float]
+    train: dict[str, float]
+    active_weights: int
+    total_weights: int
+    seconds: float
+    path: Path | None
+
+    def __repr__(self) -> str:
+        config = self.config
+        figures = ", ".join(f"{name} {value:.3g}" for name, value in self.test.items())
+        where = f", in {self.path}" if self.path is not None else ""
+        return (
+            f"TrainedModel({type(self.model).__name__} by {config.method}, seed {config.seed}, "
+            f"{config.training.steps} steps in {self.seconds:.3g} s; held out: {figures}; "
+            f"{self.active_weights} of {self.total_weights} weights active{where})"
+        )
+
+
+def train(
+    model: nn.Module | BIMT,
+    data: OwnData,
+    loss: Loss = "squared",
+    *,
+    test: OwnData | None = None,
+    test_share: float = 0.2,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    method: str = "bimt",
+    seed: int = 0,
+    metrics: Callable[[Tensor, Tensor], Mapping[str, float]] | None = None,
+    progress: bool = True,
+    loggers: Sequence[str] = (),
+    **settings: Any,
+) -> TrainedModel:
+    """Train a model of your own with BIMT; the loop is that of ``bimt train``.
+
+    The model is trained in place, as by an optimizer: parameters that require no gradient stay, hooks and training mode
+    too. Held-out examples are measured in evaluation mode.
+
+    Args:
+        model: a module that :func:`bimt_tf.wire` knows, or a BIMT, which has a wiring and a geometry of its own.
+        data: (inputs, targets), tensors [examples, ...]; a Dataset of such pairs; or a DataLoader of batches of them.
+        loss: "squared" (mean over everything; outputs and targets of one shape), "cross_entropy" (outputs
+            [..., classes], targets [...]), or a function of outputs and targets that gives a scalar.
+        test: what is held out, of the same kinds as ``data``.
+        test_share: where no ``test`` is given, the share of ``data`` that is held out, drawn by ``seed``; a DataLoader
+            needs ``test``.
+        out: a run directory to write, which ``load_run(out, model=...)`` opens; in memory unless given.
+        overwrite: whether a run that is in ``out`` is replaced.
+        method: "bimt", "l1-swap", "l1-local", "l1" or "vanilla".
+        seed: of batches and of what is held out; the weights are as the model has them.
+        metrics: from outputs and targets of the held-out examples to more figures by name.
+        progress: whether a bar is shown, on a terminal or in a notebook.
+        loggers: with ``out``: "tensorboard", "wandb".
+        **settings: any field of TrainingConfig or GeometryConfig: steps, batch_size, lr, lam, width, layer_gap ...
+
+    Raises:
+        InputError: for an unknown setting (lists the near ones), a value or data that cannot be used, or a model that
+            no adapter knows.
+        RunFailed: when a loss or a weight is not finite.
+        Interrupted: with ``out``, on SIGINT or SIGTERM, after the step and a checkpoint.
+    """
+    if loggers and out is None:
+        raise InputError("loggers write beside a run directory: give out=")
+    bimt = model if isinstance(model, BIMT) else None
+    network = model.model if isinstance(model, BIMT) else model
+    examples = examples_of(data, test, test_share, settings.pop("batch_size", None), seed)
+    config = _config(network, bimt, loss, method, seed, {**settings, "batch_size": examples.batch_size})
+    trainer = _trainer(config, network, bimt, examples, None if isinstance(loss, str) else loss, metrics)
+    path, threads = None if out is None else Path(out), torch.get_num_threads()
+    torch.set_num_threads(config.training.threads)
+    try:
+        with ProgressBar(progress) as bar:
+            records = _run(trainer, bar, path, overwrite, loggers)
+        return _result(trainer, records, path)
+    finally:
+        trainer.release_()
+        torch.set_num_threads(threads)
+
+
+def _trainer(
+    config: Config,
+    model: nn.Module,
+    bimt: BIMT | None,
+    examples: Examples,
+    loss: Callable[[Tensor, Tensor], Tensor] | None,
+    metrics: Callable[[Tensor, Tensor], Mapping[str, float]] | None,
+) -> Trainer:
+    """The trainer of a model and examples that are there; ``loss`` is None if the config names it."""
+    if config.training.polish and not examples.all_at_hand:
+        raise InputError("polish takes all training examples at once: give them as tensors")
+    _require_dtype(examples, config)
+    device = find_device(config.training.device)
+    model = model_on(model, device)
+    task = dataclasses.replace(OWN, given=model, examples=examples.split, loss_function=loss, figures=metrics)
+    bimt = bimt if bimt is not None else bimt_of(model, config)
+    return assemble(config, task, examples.split, bimt, examples.batches(device))
+
+
+def _config(
+    model: nn.Module, bimt: BIMT | None, loss: Loss, method: str, seed: int, settings: Mapping[str, Any]
+) -> Config:
+    """The config of a run of one's own, checked as any other."""
+    for name in settings:
+        if name not in GEOMETRY and name not in TRAINING:
+            raise unknown("setting", name, sorted((*GEOMETRY, *TRAINING)))
+        if bimt is not None and name in OF_A_BIMT:
+            raise InputError(f"{name} is the given BIMT's own: make the BIMT with it, or give the model alone")
+    if not callable(loss) and loss not in ("squared", "cross_entropy"):
+        raise unknown("loss", str(loss), ("squared", "cross_entropy"))
+    trained = next((p for p in parameters(model).values() if p.requires_grad), None)
+    if trained is None:
+        raise InputError("the model has no parameter that requires a gradient: there is nothing to train")
+    usual = {"dtype": str(trained.dtype).removeprefix("torch."), "device": str(trained.device)}
+    if usual["dtype"] not in DTYPES:
+        raise InputError(f"the model must be of float32 or float64, found {usual['dtype']}")
+    given = {**usual, **settings}
+    if given["dtype"] != usual["dtype"]:
+        raise InputError(f"dtype is {given['dtype']} and the model {usual['dtype']}: convert the model")
+    geometry = {name: value for name, value in given.items() if name in GEOMETRY}
+    if bimt is not None:
+        where = bimt.geometry
+        geometry = {"width": float(where.width), "layer_gap": float(where.layer_gap), "norm": where.norm}
+        geometry["shapes"] = {name: shape for name, shape in where.shapes.items() if isinstance(shape, str)}
+        given["reduction"] = bimt.reduction
+    overrides = {
+        "data": {"loss": loss if isinstance(loss, str) else "own"},
+        "geometry": geometry,
+        "training": {name: value for name, value in given.items() if name in TRAINING},
+    }
+    return make("own", method=method, seed=seed, overrides=overrides)
+
+
+def _require_dtype(examples: Examples, config: Config) -> None:
+    """Raise InputError for numbers of another type than the model's; whole numbers may be tokens or classes."""
+    wanted = DTYPES[config.training.dtype]
+    for part, name in ((examples.split.train, "data"), (examples.split.test, "test")):
+        for values, what in ((part.inputs, "inputs"), (part.targets, "targets")):
+            if values.is_floating_point() and values.dtype != wanted:
+                found = str(values.dtype).removeprefix("torch.")
+                raise InputError(f"{what} of {name} are {found} and the model {config.training.dtype}: convert one")
+
+
+def _run(
+    trainer: Trainer, bar: ProgressBar, out: Path | None, overwrite: bool, loggers: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Run to the end and give the records."""
+    records: list[dict[str, Any]] = []
+
+    def on_record(record: Record) -> None:
+        records.append(record._asdict())
+        bar.record(record)
+
+    def stop() -> bool:
+        bar.tick(trainer.step)
+        return False
+
+    if out is None:
+        try:
+            trainer.run(
+                on_record=on_record, on_note=lambda note: bar.start(trainer.config, trainer.step, note), stop=stop
+            )
+        except NonFiniteLoss as error:
+            raise RunFailed(str(error)) from error
+        return records
+    run_trainer(trainer, out, overwrite=overwrite, loggers=loggers, watcher=_Recording(bar, records), draw=False)
+    return records
+
+
+class _Recording:
+    """A watcher that keeps the records and shows the bar."""
+
+    def __init__(self, bar: ProgressBar, records: list[dict[str, Any]]) -> None:
+        self.start, self.tick, self.stage = bar.start, bar.tick, bar.stage
+        self._bar, self._records = bar, records
+
+    def record(self, record: Record) -> None:
+        self._records.append(record._asdict())
+        self._bar.record(record)
+
+
+def _result(trainer: Trainer, records: list[dict[str, Any]], out: Path | None) -> TrainedModel:
+    connections = [trainer.bimt.parameters[c.parameter] for c in trainer.bimt.wiring.connections]
+    return TrainedModel(
+        model=trainer.model,
+        bimt=trainer.bimt,
+        config=trainer.config,
+        metrics=records,
+        test=trainer.evaluate("test"),
+        train=trainer.evaluate("train"),
+        active_weights=trainer.active(),
+        total_weights=sum(p.numel() for p in connections),
+        seconds=trainer.seconds,
+        path=out,
+    )

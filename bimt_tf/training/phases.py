@@ -1,0 +1,19 @@
+"""The phases of a run in their order. Adding one is writing its file and naming it here."""
+
+from __future__ import annotations
+
+from bimt_tf.config.settings import Config
+from bimt_tf.training.finish import Finish
+from bimt_tf.training.phase import Phase
+from bimt_tf.training.polish import Polish
+from bimt_tf.training.pressed import Pressed
+
+__all__ = ["PHASES", "milestones"]
+
+PHASES: tuple[Phase, ...] = (Pressed(), Finish(), Polish())
+
+
+def milestones(config: Config) -> frozenset[int]:
+    """The steps after which a run must have a checkpoint: its end, and where a phase begins that cannot be resumed."""
+    begins = (phase.span(config) for phase in PHASES if not phase.resumable)
+    return frozenset({config.training.steps, *(span.start for span in begins if span)})

@@ -1,0 +1,40 @@
+"""The pressed phase: Adam under the penalty, and a swap every S steps (paper, Section 2)."""
+
+from __future__ import annotations
+
+from bimt_tf.config.methods import METHODS
+from bimt_tf.config.settings import Config
+from bimt_tf.training.adam import adam_step_
+from bimt_tf.training.phase import After
+from bimt_tf.training.schedule import bias_step, finish_step, lam_at, lr_at
+from bimt_tf.training.state import State
+
+__all__ = ["Pressed"]
+
+
+class Pressed:
+    """From the first step to the finish phase."""
+
+    resumable = True
+
+    def span(self, config: Config) -> range:
+        """The steps before the finish phase."""
+        return range(finish_step(config))
+
+    def enter(self, state: State) -> None:
+        """Nothing: training begins with the weights and the layout that the state has."""
+
+    def run(self, state: State, after: After) -> bool:
+        """Adam's steps under the penalty; neurons move after every ``swap_every``-th."""
+        config, end = state.config, self.span(state.config).stop
+        swap_every = config.training.swap_every if METHODS[config.method].swaps else end + 1
+        biases_pay_from = bias_step(config)
+        for step in range(state.step, end):
+            if step == biases_pay_from:
+                state.penalty.follow(step)
+            loss = adam_step_(state, lam_at(config, step), lr_at(config, step))
+            if (step + 1) % swap_every == 0:
+                state.swap()
+            if after(loss):
+                return False
+        return True
