@@ -64,7 +64,7 @@ class RunDirectory:
             )
         claim(path, MARKER, dump(config).encode(), owned=OWNED, what="a run", overwrite=overwrite)
         run = cls(path)
-        run._write_json("run.json", {"format": FORMAT, "bimt_tf": __version__})
+        run.write_format()
         return run
 
     @classmethod
@@ -79,6 +79,10 @@ class RunDirectory:
                 "install a newer bimt_tf"
             )
         return run
+
+    def write_format(self) -> None:
+        """Say in run.json which format the directory has from now on."""
+        self._write_json("run.json", {"format": FORMAT, "bimt_tf": __version__})
 
     @cached_property
     def format(self) -> int:

@@ -109,6 +109,8 @@ def resume_run(
         require_resumable(stored, config)
     require_runnable(config)
     with run.lock():
+        with _failing_writes(run):
+            run.write_format()  # also of a run that was killed before it, or that version 0.1 began
         if not is_trained(run.path):
             return _go(run, set_up(config, run.last_checkpoint()), loggers, watcher, draw)
         seconds = float(run.summary.get("seconds") or _seconds(run))
