@@ -3,8 +3,9 @@
     python -m benchmarks.same_bits OLD_TREE NEW_TREE [--out DIR] [--only NAME ...]
 
 Runs (1,000 steps each): in-context with 1 and 4 heads, symbolic-a, two-moon, s4, digits, modular-addition-transformer
-and lm; one run is interrupted and resumed, one is compiled. A run that is there already in DIR is not made again, so
-the old tree's are made once and serve many comparisons on the same machine; another machine, or other versions of the
+and lm; one run is interrupted and resumed, one is compiled. Nothing is measured or drawn: only weights and layouts
+count. A run that is there already in DIR is not made again, so the old tree's are made once and serve many
+comparisons on the same machine; another machine, or other versions of the
 libraries, may round otherwise, so never compare runs of two machines. Exit code 1 if anything differs.
 """
 
@@ -59,7 +60,7 @@ def finish(process: subprocess.Popen[bytes], what: str, *codes: int) -> None:
 def train(tree: Path, out: Path, name: str) -> None:
     """Make one run with a tree, unless it is there."""
     path = out / name
-    if (path / "summary.json").exists():
+    if trained(path):
         return
     words = ["train", *RUNS[name], "--steps", str(STEPS), "--out", str(path), "--overwrite", "--log-every", "100"]
     if "--compile" not in words:
@@ -71,7 +72,16 @@ def train(tree: Path, out: Path, name: str) -> None:
         process.send_signal(signal.SIGINT)
         finish(process, f"{name} with {tree}", 130)
         process = command(tree, "resume", str(path))
-    finish(process, f"{name} with {tree}", 0)
+    while process.poll() is None and not trained(path):
+        time.sleep(0.1)
+    process.kill()  # what comes after is measuring and drawing
+    if not trained(path):
+        finish(process, f"{name} with {tree}", 0)
+
+
+def trained(path: Path) -> bool:
+    """Whether a run has written its weights and then its layout."""
+    return (path / "layout.json").exists()
 
 
 def last_step(path: Path) -> int:

@@ -60,12 +60,19 @@ def load(path: Path) -> Config:
     """Read a YAML config; what it does not say comes from its preset. Files of version 0.1 are read as well.
 
     Raises:
-        InputError: if it cannot be read, is not YAML, or says something :func:`make` refuses.
+        InputError: if it cannot be read, is not YAML, or says something :func:`make` refuses; the file is named.
     """
     read = read_yaml(path, "config")
     if not isinstance(read, dict) or "task" not in read:
         found = repr(read)
         raise InputError(f"config {path} must be a YAML mapping with a 'task', found {found[:60]}")
+    try:
+        return _made_of(read)
+    except InputError as error:
+        raise InputError(f"config {path}: {error}") from error
+
+
+def _made_of(read: Mapping[Any, Any]) -> Config:
     for name in read:
         if name not in (field.name for field in dataclasses.fields(Config)):
             raise unknown("config key", str(name), [field.name for field in dataclasses.fields(Config)])

@@ -1,10 +1,11 @@
 """YAML 1.2 in and out, by ruamel.yaml: ``1e-3`` is a number, ``no`` a word, and a key given twice an error.
 
-Words that readers of YAML 1.1 would take for truth values are written in quotes, so that they read the same file.
+What is written reads the same in YAML 1.1 (PyYAML): words such as ``no`` stand in quotes, numbers have their point.
 """
 
 from __future__ import annotations
 
+import math
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,18 @@ class _Representer(SafeRepresenter):
         style = "'" if text.lower() in _TRUTH_VALUES else None
         return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
+    def numbers(self, number: float) -> ScalarNode:
+        """A number as a node; ``1e-05`` as ``1.0e-05``, which YAML 1.1 does not take for a word."""
+        text = repr(number)
+        if not math.isfinite(number):
+            text = ".nan" if math.isnan(number) else ".inf" if number > 0 else "-.inf"
+        elif "e" in text and "." not in text:
+            text = text.replace("e", ".0e")
+        return self.represent_scalar("tag:yaml.org,2002:float", text)
+
 
 _Representer.add_representer(str, _Representer.words)
+_Representer.add_representer(float, _Representer.numbers)
 
 
 def read_yaml(path: Path, what: str) -> Any:

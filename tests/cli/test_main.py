@@ -184,7 +184,7 @@ def test_probe_prints_tables_and_json(finished, capsys):
         (["train", "in-context", "--device", "cuda:77"], "not available"),
         (["train", "two-moon", "--hidden", "20,x"], "--hidden must be a valid integer"),
         (["train", "two-moon", "--hidden", "20,,20"], "--hidden has an empty item in its list, found '20,,20'"),
-        (["train", "two-moon", "--hidden", "20,0"], "sizes[2] must be a whole number of at least 1"),
+        (["train", "two-moon", "--hidden", "20,0"], "hidden must be a whole number of at least 1"),
         (["train", "two-moon", "--d-model", "20"], "Unknown option: --d-model"),
         (["train", "two-moon", "--model", "transformer"], "two-moon has one model"),
         (["train", "s4", "--model", "transfomer"], "did you mean 'transformer'"),

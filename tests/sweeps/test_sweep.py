@@ -203,8 +203,8 @@ def test_an_interrupted_sweep_goes_on(tmp_path, capsys):
 def test_axes_and_seeds_are_read():
     assert parse_axis("symbolic-a", "lr=1e-3,2e-3") == Axis("training", "lr", (1e-3, 2e-3))
     assert parse_axis("symbolic-a", "geometry.width=0,1") == Axis("geometry", "width", (0.0, 1.0))
-    assert parse_axis("symbolic-a", "hidden=20,20;10,10") == Axis("model", "hidden", ([20, 20], [10, 10]))
-    assert parse_axis("symbolic-a", "hidden=20,20") == Axis("model", "hidden", ([20, 20],))
+    assert parse_axis("symbolic-a", "hidden=20,20;10,10") == Axis("model", "hidden", ((20, 20), (10, 10)))
+    assert parse_axis("symbolic-a", "hidden=20,20") == Axis("model", "hidden", ((20, 20),))
     assert parse_axis("symbolic-a", "lam=0.001,0.003") == Axis("training", "lam", (0.001, 0.003))
     schedules = parse_axis("symbolic-a", "lam=0:0.001,0.5:0.01;0.003").values
     assert schedules == ("0:0.001,0.5:0.01", 0.003)

@@ -11,6 +11,7 @@ import torch
 
 from bimt_tf import wire
 from bimt_tf.config import reading
+from bimt_tf.config.fields import sentences
 from bimt_tf.errors import InputError
 from bimt_tf.tasks.base import Data, Task
 from bimt_tf.tasks.kinds import Regression
@@ -27,12 +28,11 @@ def task(monkeypatch):
     return module.TASK
 
 
-def test_a_config_is_made_of_it(task, monkeypatch):
-    monkeypatch.setattr(reading, "find_task", lambda name: task)
-    config = reading.make("sine-and-product", overrides={"data": {"samples": 40}})
+def test_a_config_is_made_of_it(task):
+    config = reading.make(f"{EXAMPLE}:TASK", overrides={"data": {"samples": 40}})
     assert (config.preset, config.data.samples, config.model.hidden) == ("best", 40, (20, 20))
     assert config.training.steps == 5_000 and config.training.lam == ((0.0, 0.003),)
-    assert reading.sentences(task.Options).keys() == {"samples", "train_share"}
+    assert sentences(task.Options).keys() == {"samples", "train_share"}
     with pytest.raises(InputError, match="samples"):
         task.Options(samples=-1)
 

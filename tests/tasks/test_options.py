@@ -49,7 +49,8 @@ def test_a_negative_number_is_named(options, name):
 @pytest.mark.parametrize("name", TASKS)
 def test_presets_and_options_have_docs(name):
     """Each preset's options can be made, and each field has its sentence, which is the help of the command line."""
-    from bimt_tf.config.reading import make, sentences
+    from bimt_tf.config.fields import sentences
+    from bimt_tf.config.reading import make
 
     task = TASKS[name]
     assert task.summary and list(task.presets)
