@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from bimt_tf.analysis.active import active_weights
 from bimt_tf.bimt import BIMT
 from bimt_tf.config.settings import Config
 from bimt_tf.tasks.base import Data, Split, Task
@@ -140,12 +141,8 @@ class Trainer:
             return self.task.measure(self.config.data, self.model, chosen)
 
     def active(self) -> int:
-        """Weights of connections above ``training.active`` in magnitude (biases and tables not counted)."""
-        parameters = self.bimt.parameters
-        return sum(
-            int((parameters[c.parameter].detach().abs() > self.config.training.active).sum())
-            for c in self.bimt.wiring.connections
-        )
+        """Weights of connections above ``training.active`` in size that lie on a path from input to output."""
+        return active_weights(self.bimt, self.config.training.active)
 
     def weights(self) -> dict[str, Tensor]:
         """Copies of the trained parameters on the CPU, by the wiring's names."""
