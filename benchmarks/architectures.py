@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import logging
 import os
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -23,8 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from bimt_tf import BIMT, MLP, Layout, RegressionTransformer, wire
-from bimt_tf.adapters import plain_model
+from bimt_tf.adapters.hugging_face import plain_model
 from bimt_tf.errors import InputError
+from bimt_tf.models.pretrained import quiet
 
 VOCABULARY, TOKENS, SPREAD = 17, 7, 0.2
 EXACT, SINGLE = 1e-9, 1e-6
@@ -139,22 +138,16 @@ ARCHITECTURES = (
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Without the warnings, logs and progress bars of building and saving a model, and without touching the RNG."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-            warnings.simplefilter("ignore")
-            torch.manual_seed(0)
-            yield
-    finally:
-        logging.disable(before)
+def seeded() -> Iterator[None]:
+    """Build a model from seed 0, quietly; the global random state is as before afterwards."""
+    with quiet():
+        torch.manual_seed(0)
+        yield
 
 
 def build(architecture: Architecture) -> nn.Module:
     """The model, all parameters away from 0 and 1, so that no wrong exchange goes unseen."""
-    with quiet():
+    with seeded():
         model = architecture.make()
         with torch.no_grad():
             for parameter in model.parameters():
@@ -246,9 +239,6 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.update(TRANSFORMERS_OFFLINE="1", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
     torch.set_num_threads(1)
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
     print(
         f"| architecture | wired | swaps | baked | max abs change of logits, {options.layouts} layouts | saved, "
         "reloaded | stays in the layout |\n|---|---|---|---|---|---|---|"

@@ -24,7 +24,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import nn
 
-from benchmarks.architectures import quiet
+from benchmarks.architectures import seeded
 from benchmarks.speed import take_turns
 from bimt_tf import BIMT, MLP, Layout, wire
 from bimt_tf.core.linear_assignment import assign, lower_bound
@@ -49,7 +49,7 @@ def bridge() -> nn.Module:
     import transformers
     from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
 
-    with quiet():
+    with seeded():
         config = transformers.GPT2Config(attn_implementation="eager")
         model = transformers.AutoModelForCausalLM.from_config(config).eval()
         found: nn.Module = build_bridge_from_module(model, "GPT2LMHeadModel", hf_config=config)

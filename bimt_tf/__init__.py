@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bimt_tf.adapters import wire as wire
+    from bimt_tf.adapters.families import wire as wire
     from bimt_tf.analysis.ablate import ablate as ablate
     from bimt_tf.analysis.graph import connection_graph as connection_graph
     from bimt_tf.analysis.modularity import modularity as modularity
@@ -46,7 +46,7 @@ _HOMES = {
     "probe": "analysis.probe",
     "prune": "analysis.prune",
     "train": "runs.train",
-    "wire": "adapters",
+    "wire": "adapters.families",
 }
 
 __version__ = "0.2.0"

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from bimt_tf.adapters import homes, wire
+from bimt_tf.adapters.families import homes, wire
 from bimt_tf.core import cost
 from bimt_tf.core.bake import bake_
 from bimt_tf.core.charged import ChargedWeights
@@ -23,7 +23,7 @@ from bimt_tf.core.cost import Charged
 from bimt_tf.core.geometry import Geometry
 from bimt_tf.core.layout import Layout
 from bimt_tf.core.placement import Placement, in_place_of
-from bimt_tf.core.search import Method, SwapReport, search
+from bimt_tf.core.search import SearchMethod, SwapReport, search
 from bimt_tf.core.threads import few_threads
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
@@ -155,7 +155,7 @@ class BIMT:
         return Placement.of(self.wiring, self.geometry, charged.coordinates, charged.scales, read)
 
     def swap(
-        self, method: Method = "assignment", top_k: int = 30, *, weights: Mapping[str, Tensor] | None = None
+        self, method: SearchMethod = "assignment", top_k: int = 30, *, weights: Mapping[str, Tensor] | None = None
     ) -> SwapReport:
         """Move neurons to shorten the wiring (Section 2.2); no weight changes and the cost never rises.
 

@@ -11,7 +11,7 @@ import transformers
 from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
 
 from bimt_tf import BIMT, Geometry
-from bimt_tf.adapters import plain_model
+from bimt_tf.adapters.hugging_face import plain_model
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--steps", type=int, default=500)

@@ -160,7 +160,8 @@ def wired(
         given = "".join(f", {option}={value}" for option, value in options.items() if value)
         raise InputError(
             f"wire does not know {len(missing)} parameter(s) of the model: {found}; start from "
-            f"Wiring.from_table({table}, bimt_tf.adapters.parameters(model){given}), a word an axis in the place of '?'"
+            f"Wiring.from_table({table}, bimt_tf.adapters.families.parameters(model){given}), "
+            "a word an axis in the place of '?'"
         )
     rows = [kept for row in anatomy.rows if (kept := [stage for stage in row if stage in stages])]
     return Wiring.from_table(table, dict(parameters), rows=rows, **options)

@@ -7,7 +7,6 @@ after an exception.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import index
@@ -18,6 +17,7 @@ from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from bimt_tf.analysis.activations import flat_neurons, run_hooked
+from bimt_tf.analysis.finite import finite_number
 from bimt_tf.errors import InputError, unknown
 
 __all__ = ["Ablation", "NeuronAblation", "ablate", "ablate_each"]
@@ -175,11 +175,4 @@ def _check(value: str, inputs: Tensor) -> None:
 
 def _number(metric: Callable[[Any], float], output: Any, when: str) -> float:
     with torch.no_grad():
-        found = metric(output)
-    try:
-        number = float(found)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"metric must give a number, found a {type(found).__name__}") from error
-    if not math.isfinite(number):
-        raise InputError(f"metric gives {number} {when}: its targets or the model's outputs leave it undefined")
-    return number
+        return finite_number(metric(output), "metric", when)

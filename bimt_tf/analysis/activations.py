@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, SupportsIndex
 
@@ -12,6 +11,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from bimt_tf.errors import InputError, unknown
+from bimt_tf.models.modes import evaluating
 
 __all__ = ["activations", "flat_neurons", "run_hooked"]
 
@@ -69,7 +69,7 @@ def run_hooked(model: nn.Module, inputs: Tensor, edits: Mapping[str, Callable[[T
             raise unknown("hook", str(name), known)
     run_with_hooks: Callable[..., Any] = getattr(model, "run_with_hooks")  # noqa: B009  (nn.Module does not declare it)
     fwd_hooks = [(name, partial(_call, edit)) for name, edit in edits.items()]
-    with _evaluating(model), torch.no_grad():
+    with evaluating(model), torch.no_grad():
         return run_with_hooks(inputs, fwd_hooks=fwd_hooks)
 
 
@@ -89,17 +89,6 @@ def flat_neurons(hook: str, activation: Tensor) -> Float[Tensor, "batch *pos neu
 
 def _call(edit: Callable[[Tensor], Tensor | None], tensor: Tensor, hook: Any) -> Tensor | None:
     return edit(tensor)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        model.eval()
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _at(hook: str, activation: Tensor, position: int | None) -> Float[Tensor, "batch neurons"]:

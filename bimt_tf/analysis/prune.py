@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, SupportsFloat
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
 
 from bimt_tf.analysis.active import active_weights
+from bimt_tf.analysis.finite import finite_number
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError, require_non_negative
@@ -83,7 +84,7 @@ def prune(
         for threshold in thresholds:
             try:
                 _zero_(bimt, strengths, threshold)
-                loss = _number(evaluate(bimt.model), threshold)
+                loss = finite_number(evaluate(bimt.model), "evaluate", f"at threshold {threshold:g}")
                 left = active_weights(bimt, 0.0)
             finally:
                 for name, weight in kept.items():
@@ -179,16 +180,3 @@ def _zero_(bimt: BIMT, strengths: dict[str, Tensor], threshold: float) -> None:
     with torch.no_grad():
         for name, strength in strengths.items():
             parameters[name].masked_fill_((strength <= threshold).to(parameters[name].device), 0.0)
-
-
-def _number(found: SupportsFloat, threshold: float) -> float:
-    try:
-        number = float(found)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"evaluate must give a number, found a {type(found).__name__}") from error
-    if not math.isfinite(number):
-        raise InputError(
-            f"evaluate gives {number} at threshold {threshold:g}: its examples or the model's outputs leave the loss "
-            "undefined"
-        )
-    return number

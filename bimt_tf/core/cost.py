@@ -4,10 +4,7 @@
 
 so every entry has a coefficient, its wire's length over the number of entries it is averaged with, and the cost
 is linear in |w|. A connection that is not local pays y_star in the place of d. The gradient is coefficient * sign(w);
-the proximal step is a soft threshold in Adam's metric.
-
-Coefficients come whole, as a tensor of the parameter's shape, or as a :class:`Coefficient`, which holds coordinates
-alone and is worked through in blocks: at 100 million parameters no second copy of the model is made.
+the proximal step is a soft threshold in Adam's metric. Coefficients come whole or in blocks (coefficient.py).
 """
 
 from __future__ import annotations

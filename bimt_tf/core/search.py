@@ -1,12 +1,10 @@
 """The search for a better layout (paper, Section 2.2, Step 3). It returns a layout and writes nothing.
 
-With every other population fixed, neuron a in slot b costs C[a, b] = sum over its connections of |W_a.| . d(b, .).
-No connection joins a population to itself, so a permutation costs sum_a C[a, slot(a)]: a linear assignment.
+What is searched is the placement problem (placement.py), by one of two methods:
 
-- assignment: each population solved exactly (SciPy); heads by solving every (head, segment) pair inside and then
-  the assignment of heads to segments; populations swept until none improves (a large model's until a sweep gains
-  less than a hundredth of all that was gained).
-- greedy: the paper's. The top k neurons by Eq. 5, each exchanged with the partner that lowers the cost most.
+- assignment: each population solved exactly, in sweeps (exact_search.py);
+- greedy: the paper's. The top k neurons by Eq. 5, each exchanged with the partner that lowers the cost most
+  (greedy_search.py).
 """
 
 from __future__ import annotations
@@ -21,9 +19,9 @@ from bimt_tf.core.layout import Layout
 from bimt_tf.core.placement import STRICT, Placement
 from bimt_tf.errors import InputError, unknown
 
-__all__ = ["Method", "SwapReport", "search"]
+__all__ = ["SearchMethod", "SwapReport", "search"]
 
-Method = Literal["assignment", "greedy"]
+SearchMethod = Literal["assignment", "greedy"]
 
 
 class SwapReport(NamedTuple):
@@ -41,7 +39,7 @@ class SwapReport(NamedTuple):
 
 
 def search(
-    placement: Placement, layout: Layout, method: Method = "assignment", top_k: int = 30
+    placement: Placement, layout: Layout, method: SearchMethod = "assignment", top_k: int = 30
 ) -> tuple[Layout, SwapReport]:
     """A layout of no higher cost (paper, Section 2.2, Step 3).
 

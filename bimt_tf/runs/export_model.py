@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bimt_tf.adapters import plain_model
+from bimt_tf.adapters.hugging_face import plain_model
 from bimt_tf.models.pretrained import quiet, tokenizer
 from bimt_tf.runs.atomic import replacing_directory
 from bimt_tf.runs.trained import Trained

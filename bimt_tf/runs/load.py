@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bimt_tf.adapters import parameters
+from bimt_tf.adapters.families import parameters
 from bimt_tf.errors import InputError
 from bimt_tf.runs.directory import RunDirectory
 from bimt_tf.runs.finished_run import FinishedRun

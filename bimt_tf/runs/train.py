@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from bimt_tf.adapters import parameters
+from bimt_tf.adapters.families import parameters
 from bimt_tf.bimt import BIMT
 from bimt_tf.config.reading import make
 from bimt_tf.config.settings import Config, GeometryConfig, TrainingConfig
@@ -142,7 +142,7 @@ def _trainer(
     _require_dtype(examples, config)
     device = find_device(config.training.device)
     model = model_on(model, device)
-    task = dataclasses.replace(OWN, given=model, examples=examples.split, loss_function=loss, figures=metrics)
+    task = dataclasses.replace(OWN, given=model, examples=examples.split, loss_function=loss, more_metrics=metrics)
     bimt = bimt if bimt is not None else bimt_of(model, config)
     return assemble(config, task, examples.split, bimt, examples.batches(device))
 

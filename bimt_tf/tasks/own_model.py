@@ -36,7 +36,7 @@ class OwnModelOptions:
 class OwnModel(Task):
     """A model, examples and a loss of one's own; ``given`` and ``examples`` are None where only the name is known.
 
-    ``loss_function`` takes outputs and targets to a scalar; ``figures`` takes them to more figures by name.
+    ``loss_function`` takes outputs and targets to a scalar; ``more_metrics`` takes them to numbers by name.
     """
 
     Options: type[OwnDataOptions] = OwnDataOptions
@@ -44,7 +44,7 @@ class OwnModel(Task):
     given: nn.Module | None = None
     examples: Split | None = None
     loss_function: Callable[[Tensor, Tensor], Tensor] | None = None
-    figures: Callable[[Tensor, Tensor], Mapping[str, float]] | None = None
+    more_metrics: Callable[[Tensor, Tensor], Mapping[str, float]] | None = None
 
     def data(self, options: OwnDataOptions, seed: int, dtype: torch.dtype) -> Split:
         """The examples as they were given."""
@@ -85,23 +85,20 @@ class OwnModel(Task):
         return (outputs - targets).square().mean()
 
     def metrics(self, options: OwnDataOptions, outputs: Tensor, targets: Tensor) -> dict[str, float]:
-        """``loss``, ``accuracy`` of classes, and the figures that were asked for."""
+        """``loss``, ``accuracy`` of classes, and the metrics that were given."""
         found = {"loss": float(self.loss(options, outputs, targets))}
         if options.loss == "cross_entropy":
             found["accuracy"] = float((outputs.argmax(-1) == targets).double().mean())
-        if self.figures is not None:
-            found |= {name: float(value) for name, value in self.figures(outputs, targets).items()}
+        if self.more_metrics is not None:
+            found |= {name: float(value) for name, value in self.more_metrics(outputs, targets).items()}
         return found
 
     def measure(self, options: OwnDataOptions, model: nn.Module, examples: Data) -> dict[str, float]:
         """The metrics of the model in evaluation mode; every module's mode is put back."""
-        modes = [(module, module.training) for module in model.modules()]
-        model.eval()
-        try:
+        from bimt_tf.models.modes import evaluating
+
+        with evaluating(model):
             return super().measure(options, model, examples)
-        finally:
-            for module, mode in modes:
-                module.training = mode
 
     def reported(self, options: OwnDataOptions, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """True and predicted numbers, end to end; classes for cross_entropy."""

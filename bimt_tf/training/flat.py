@@ -1,7 +1,6 @@
 """All parameters as views of one vector, so that the optimizer and the penalty take a handful of operations a step.
 
-Names (the wiring's, ``bimt_tf.adapters.parameters``), shapes, hooks and ``state_dict`` stay as they are: only the
-storage is shared.
+Names (the wiring's), shapes, hooks and ``state_dict`` stay as they are: only the storage is shared.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bimt_tf.adapters import parameters
+from bimt_tf.adapters.families import parameters
 from bimt_tf.errors import InputError
 
 __all__ = ["FlatParameters"]

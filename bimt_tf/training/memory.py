@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from bimt_tf.adapters import FAMILIES, parameters
+from bimt_tf.adapters.families import FAMILIES, parameters
 from bimt_tf.config.methods import METHODS
 from bimt_tf.config.settings import Config
 from bimt_tf.core.population import Connection

@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from bimt_tf.adapters import wire
+from bimt_tf.adapters.families import wire
 from bimt_tf.bimt import BIMT
 from bimt_tf.config.settings import Config
 from bimt_tf.core.geometry import Geometry, Shape

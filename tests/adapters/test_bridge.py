@@ -25,15 +25,16 @@ from benchmarks.architectures import (
     inputs,
     main,
     outputs,
-    quiet,
     reloaded,
     row,
     swaps,
 )
 from bimt_tf import BIMT, Geometry, Layout, Wiring, wire
-from bimt_tf.adapters import parameters, plain_model
+from bimt_tf.adapters.families import parameters
+from bimt_tf.adapters.hugging_face import plain_model
 from bimt_tf.analysis.activations import activations, flat_neurons
 from bimt_tf.errors import InputError
+from bimt_tf.models.pretrained import quiet
 from bimt_tf.training.flat import FlatParameters
 
 BY_NAME = {a.name: a for a in ARCHITECTURES}

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bimt_tf import BIMT, MLP, wire
-from bimt_tf.adapters import parameters
+from bimt_tf.adapters.families import parameters
 from bimt_tf.adapters.norms import norms
 from bimt_tf.config.reading import make
 from bimt_tf.errors import InputError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bimt_tf.adapters import wire
+from bimt_tf.adapters.families import wire
 from bimt_tf.analysis.active import above_threshold, active_masks, active_weights, values_of
 from bimt_tf.analysis.graph import connection_graph
 from bimt_tf.analysis.paths import flow, live

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from bimt_tf.adapters import wire
+from bimt_tf.adapters.families import wire
 from bimt_tf.analysis.graph import NO_HEAD, connection_graph
 from bimt_tf.analysis.wiring_length import wiring_length
 from bimt_tf.bimt import BIMT

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bimt_tf import wire
-from bimt_tf.adapters import parameters
+from bimt_tf.adapters.families import parameters
 from bimt_tf.config.reading import dump, load, make
 from bimt_tf.errors import InputError
 from bimt_tf.models.token_transformer import token_transformer
