@@ -6,7 +6,7 @@ sparse network to compute the same function; or the next token's cross-entropy (
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -84,22 +84,22 @@ class FinetuneTask(Language):
 
         return pretrained(options.model, dtype)
 
+    def compared(self, options: FinetuneOptions, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and true next tokens of all positions, end to end."""
+        return super().compared(options, outputs, targets[:, 1:])
+
     def loss(self, options: FinetuneOptions, outputs: Tensor, targets: Tensor) -> Tensor:
         """The objective, a mean over all positions, in nats."""
         if options.objective == "lm":
-            return super().loss(options, outputs, targets[:, 1:])
+            return super().loss(options, outputs, targets)
         return _divergence(options, outputs, targets)
 
     def metrics(self, options: FinetuneOptions, outputs: Tensor, targets: Tensor) -> dict[str, float]:
         """``loss`` is the objective; bits and accuracy of the next token in either case."""
-        found = super().metrics(options, outputs, targets[:, 1:])
-        if options.objective == "kl":
-            found["loss"] = float(_divergence(options, outputs, targets))
-        return found
-
-    def reported(self, options: FinetuneOptions, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """True and likeliest next tokens, end to end."""
-        return super().reported(options, outputs, targets[:, 1:])
+        of_next_token = super().metrics(replace(options, objective="lm"), outputs, targets)
+        if options.objective == "lm":
+            return of_next_token
+        return {**of_next_token, "loss": float(_divergence(options, outputs, targets))}
 
     def classes(self, options: FinetuneOptions) -> list[str]:
         """The tokens."""

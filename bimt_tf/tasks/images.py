@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bimt_tf.tasks.checks import require_whole
-from bimt_tf.tasks.kinds import AS_PUBLISHED, Classification
+from bimt_tf.tasks.kinds import AS_PUBLISHED, Classification, MLPOptions
 
 if TYPE_CHECKING:
     import torch
@@ -26,17 +25,11 @@ CLASSES = 10
 
 
 @dataclass(frozen=True)
-class ImageMLPOptions:
+class ImageMLPOptions(MLPOptions):
     """The sizes of the MLP; inputs and outputs follow from the images."""
 
     hidden: tuple[int, ...] = (100, 100)
     """neurons of each hidden layer, e.g. 20,20"""
-    act_fn: str = "silu"
-    """activation: gelu_new, relu, silu or identity"""
-
-    def __post_init__(self) -> None:
-        for neurons in self.hidden:
-            require_whole("hidden", neurons)
 
 
 @dataclass(frozen=True)

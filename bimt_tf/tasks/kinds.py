@@ -85,21 +85,30 @@ class Regression(Task):
 
 @dataclass(frozen=True)
 class Classification(Task):
-    """One class of several [n] from examples, by cross-entropy."""
+    """One class of several [n] from examples, by cross-entropy.
+
+    A task whose outputs or targets are of other shapes says in :meth:`compared` what of them is compared.
+    """
 
     kind: ClassVar[Literal["regression", "classification"]] = "classification"
 
+    def compared(self, options: Any, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """(logits [n, classes], true classes [n]); unless overridden, outputs and targets as they are."""
+        return outputs, targets
+
     def loss(self, options: Any, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy of the outputs as logits."""
+        """Mean cross-entropy, in nats."""
         from torch.nn.functional import cross_entropy
 
-        return cross_entropy(outputs, targets)
+        return cross_entropy(*self.compared(options, outputs, targets))
 
     def metrics(self, options: Any, outputs: Tensor, targets: Tensor) -> dict[str, float]:
-        """``loss``, and ``accuracy``: share of the examples whose greatest output is their class."""
-        right = (outputs.argmax(-1) == targets).double().mean()
+        """``loss``, and ``accuracy``: share of the classes that have the greatest logit."""
+        logits, classes = self.compared(options, outputs, targets)
+        right = (logits.argmax(-1) == classes).double().mean()
         return {"loss": float(self.loss(options, outputs, targets)), "accuracy": float(right)}
 
     def reported(self, options: Any, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """True and predicted classes."""
-        return targets, outputs.argmax(-1)
+        """True and predicted classes, [n] each."""
+        logits, classes = self.compared(options, outputs, targets)
+        return classes, logits.argmax(-1)

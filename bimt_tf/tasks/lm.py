@@ -62,27 +62,19 @@ class Language(Classification):
         """What a token stands for: character, byte or token."""
         raise NotImplementedError
 
-    def loss(self, options: Any, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy over all positions, in nats."""
-        return super().loss(options, outputs.flatten(0, -2), targets.flatten())
+    def compared(self, options: Any, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and true next tokens of all positions, end to end."""
+        return outputs.flatten(0, -2), targets.flatten()
 
     def metrics(self, options: Any, outputs: Tensor, targets: Tensor) -> dict[str, float]:
         """``loss`` (nats), ``accuracy`` of the likeliest token, ``bits_per_character`` (or byte, or token)."""
-        from torch.nn.functional import cross_entropy
-
-        logits, wanted = outputs.flatten(0, -2), targets.flatten()
-        loss = float(cross_entropy(logits, wanted))
-        right = float((logits.argmax(-1) == wanted).double().mean())
-        return {"loss": loss, "accuracy": right, f"bits_per_{self.unit(options)}": loss / math.log(2)}
+        found = super().metrics(options, outputs, targets)
+        return {**found, f"bits_per_{self.unit(options)}": found["loss"] / math.log(2)}
 
     def measure(self, options: Any, model: nn.Module, examples: Data) -> dict[str, float]:
         """The metrics on at most ``test_windows`` windows, evenly spaced."""
         chosen = spaced(len(examples.inputs), options.test_windows).to(examples.inputs.device)
         return super().measure(options, model, Data(examples.inputs[chosen], examples.targets[chosen], {}))
-
-    def reported(self, options: Any, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """True and likeliest next tokens, end to end."""
-        return super().reported(options, outputs.flatten(0, -2), targets.flatten())
 
     def labels(self, options: Any) -> Mapping[str, list[str]]:
         """No labels, since a vocabulary is no population of neurons."""

@@ -94,25 +94,9 @@ class GroupTransformer(Classification):
         """The untrained transformer."""
         return model.build(len(self.group.elements(options)) + 1, 3, seed, dtype)
 
-    def _logits(self, options: Any, outputs: Tensor) -> Tensor:
-        """The elements' logits at "="."""
-        return outputs[:, -1, : len(self.group.elements(options))]
-
-    def loss(self, options: Any, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy of the logits at "="."""
-        return super().loss(options, self._logits(options, outputs), targets)
-
-    def metrics(self, options: Any, outputs: Tensor, targets: Tensor) -> dict[str, float]:
-        """``loss`` and ``accuracy`` at "="."""
-        from torch.nn.functional import cross_entropy
-
-        logits = self._logits(options, outputs)
-        right = (logits.argmax(-1) == targets).double().mean()
-        return {"loss": float(cross_entropy(logits, targets)), "accuracy": float(right)}
-
-    def reported(self, options: Any, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """True and predicted products."""
-        return super().reported(options, self._logits(options, outputs), targets)
+    def compared(self, options: Any, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The elements' logits at "=", and the true products."""
+        return outputs[:, -1, : len(self.group.elements(options))], targets
 
     def labels(self, options: Any) -> Mapping[str, list[str]]:
         """No labels, since a vocabulary is no population of neurons."""
