@@ -7,6 +7,7 @@ pieces, saves little at these sizes).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -56,13 +57,9 @@ def token_transformer(
     Raises:
         InputError: for a size that is not a whole number of at least 1, or a name that is not known.
     """
-    for what, found, known in (
-        ("act_fn", act_fn, ACTIVATIONS),
-        ("normalization", normalization, tuple(NORMALIZATIONS)),
-        ("positions", positions, POSITIONS),
-    ):
-        if found not in known:
-            raise unknown(what, str(found), known)
+    _require_known("act_fn", act_fn, ACTIVATIONS)
+    _require_known("normalization", normalization, tuple(NORMALIZATIONS))
+    _require_known("positions", positions, POSITIONS)
     head = _head_size(d_model, n_heads, d_head, positions)
     from transformer_lens.config import TransformerBridgeConfig
     from transformer_lens.model_bridge import TransformerBridge
@@ -85,6 +82,11 @@ def token_transformer(
     bridge: Any = TransformerBridge  # its types do not know the class method
     model: nn.Module = bridge.boot_native(config, dtype=dtype)
     return model
+
+
+def _require_known(what: str, found: str, known: Sequence[str]) -> None:
+    if found not in known:
+        raise unknown(what, str(found), known)
 
 
 def _head_size(d_model: int, n_heads: int, d_head: int | None, positions: str) -> int:

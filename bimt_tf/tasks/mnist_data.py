@@ -75,7 +75,8 @@ def read_hub() -> tuple[Images, Images]:
     try:
         import datasets  # type: ignore[import-untyped]
     except ImportError as error:
-        raise InputError(f"MNIST is fetched by the package datasets, which is not installed; {remedy}") from error
+        what = "MNIST is fetched by the package datasets, which is not installed"
+        raise InputError(f"{what}: pip install 'bimt_tf[mnist]', or {remedy}") from error
     try:
         with _without_warnings("huggingface_hub"):  # of every one of its retries
             fetched = datasets.load_dataset(HUB)

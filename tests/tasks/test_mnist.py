@@ -222,7 +222,7 @@ def test_what_to_do_where_nothing_can_be_fetched(monkeypatch, caplog):
         read_hub()
     assert logging.getLogger("huggingface_hub").level == level and not caplog.records
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(InputError, match=r"datasets, which is not installed; give --data-dir"):
+    with pytest.raises(InputError, match=r"datasets, which is not installed: pip install .*, or give --data-dir"):
         read_hub()
 
 
