@@ -22,9 +22,8 @@ from torch import Tensor
 
 from benchmarks.naive import naive_relocation, naive_step
 from benchmarks.speed import LAM, LEARNING_RATE, TOP_K, Row, line, step_row, take_turns
+from benchmarks.trainer_step import METHODS, Method, trainer_step
 from bimt_tf import BIMT, MLP, Geometry, Layout
-from bimt_tf.core import cost
-from bimt_tf.training.flat import FlatParameters
 
 WIDTH, LAYER_GAP = 2.0, 0.5
 
@@ -47,17 +46,16 @@ def net(case: Case, dtype: torch.dtype = torch.float32) -> MLP:
     return made
 
 
-def loss_of(model: MLP, case: Case, compiled: bool = False) -> Callable[[], Tensor]:
-    """The mean squared error on one fixed batch."""
+def batch(case: Case, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+    """Inputs and targets of one fixed batch."""
     generator = torch.Generator().manual_seed(0)
-    dtype = next(model.parameters()).dtype
     x = torch.randn(case.batch, case.sizes[0], generator=generator, dtype=dtype)
-    target = torch.randn(case.batch, case.sizes[-1], generator=generator, dtype=dtype)
+    return x, torch.randn(case.batch, case.sizes[-1], generator=generator, dtype=dtype)
 
-    def loss(x: Tensor, target: Tensor) -> Tensor:
-        return (model(x) - target).square().mean()
 
-    return functools.partial(torch.compile(loss, fullgraph=True, dynamic=False) if compiled else loss, x, target)
+def squared_error(outputs: Tensor, target: Tensor) -> Tensor:
+    """The mean squared error."""
+    return (outputs - target).square().mean()
 
 
 def swaps(case: Case, quick: bool) -> Iterator[Row]:
@@ -84,31 +82,20 @@ def swaps(case: Case, quick: bool) -> Iterator[Row]:
     yield Row(f"cost after swap() / after naive, {case.name}", ratio, "", "<= 1", ratio <= 1, "")
 
 
-def trainer_step(case: Case, method: str, compiled: bool) -> Callable[[], None]:
-    """A step as bimt_tf.training takes it: all parameters one vector for the optimizer and the cost."""
-    model = net(case)
-    loss = loss_of(model, case, compiled)
-    flat = FlatParameters(model)
-    charged = [(flat.vector, flat.concatenate(BIMT(model, Geometry(WIDTH, LAYER_GAP)).coefficients()))]
-    optimizer = torch.optim.Adam([flat.vector], lr=LEARNING_RATE, fused=True)
-    parameters = list(flat.named.values())
-
-    def step() -> None:
-        flat.set_grad_(torch.autograd.grad(loss(), parameters, allow_unused=True))
-        if method == "gradient":
-            cost.add_gradient_(charged, LAM)
-        optimizer.step()
-        if method == "proximal":
-            cost.shrink_(charged, LAM, optimizer)
-
-    return step
+def trainers_step(case: Case, method: Method, compiled: bool) -> Callable[[], float]:
+    """A step as ``bimt train`` takes it."""
+    bimt = BIMT(net(case), Geometry(WIDTH, LAYER_GAP))
+    return trainer_step(bimt, squared_error, batch(case), method, lam=LAM, lr=LEARNING_RATE, compiled=compiled)
 
 
 def plain_naive_step(case: Case) -> Callable[[], object]:
     """The notebooks' step."""
     model = net(case, torch.float64)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.0)
-    return functools.partial(naive_step, model, optimizer, loss_of(model, case), LAM, WIDTH, LAYER_GAP)
+    x, target = batch(case, torch.float64)
+    return functools.partial(
+        naive_step, model, optimizer, lambda: squared_error(model(x), target), LAM, WIDTH, LAYER_GAP
+    )
 
 
 def steps(case: Case, quick: bool) -> Iterator[Row]:
@@ -116,8 +103,8 @@ def steps(case: Case, quick: bool) -> Iterator[Row]:
     turns, calls = (7, 30) if quick else (21, 50)
     for compiled in (False, True):
         how = f"{case.name}, {'compiled' if compiled else 'eager'}"
-        methods = ("without", "gradient", "proximal")
-        sides: dict[str, Callable[[], object]] = {m: trainer_step(case, m, compiled) for m in methods}
+        methods = tuple(METHODS)
+        sides: dict[str, Callable[[], object]] = {m: trainers_step(case, m, compiled) for m in methods}
         sides["naive step"] = plain_naive_step(case)
         timing = take_turns(sides, turns, calls)
         for method in methods[1:]:

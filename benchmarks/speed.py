@@ -5,7 +5,7 @@
     python -m benchmarks.speed --only swap step   some sections; --json FILE keeps every number
 
 The two sides of a ratio take turns in one process, so that another load on the machine falls on both; medians are
-given, and as spread the quartiles of the turns' ratios. Nothing here fails for being slow. Targets: DESIGN, section 8.
+given, and as spread the quartiles of the turns' ratios. Nothing here fails for being slow.
 """
 
 from __future__ import annotations
@@ -22,23 +22,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks.naive import Distances, naive_cost, naive_relocation, naive_step
 from benchmarks.plain import PlainTransformer
+from benchmarks.trainer_step import METHODS, Method, trainer_step
 from bimt_tf import BIMT, Geometry, Layout, RegressionTransformer
-from bimt_tf.core import cost
-from bimt_tf.training.flat import FlatParameters
 
 WIDTH, LAYER_GAP, TOP_K = 2.0, 0.5, 30
 STEPS, SWAP_EVERY = 40_000, 200
 LAM, LEARNING_RATE, BATCH = 1e-2, 1e-3, 64
-
-Forward = Callable[[Tensor, Tensor], Tensor]
-Method = Literal["without", "gradient", "proximal"]
 
 
 class Row(NamedTuple):
@@ -104,9 +100,14 @@ def batch(generator: torch.Generator, dtype: torch.dtype = torch.float32) -> tup
     return tokens, torch.cat([w * x1, w * x], dim=1)
 
 
+def squared_error(outputs: Tensor, target: Tensor) -> Tensor:
+    """The task's loss, of the model's outputs."""
+    return (outputs[:, [0, 2], 0] - target).square().mean()
+
+
 def mse(net: nn.Module, tokens: Tensor, target: Tensor) -> Tensor:
     """The task's loss."""
-    return (net(tokens)[:, [0, 2], 0] - target).square().mean()
+    return squared_error(net(tokens), target)
 
 
 def trained(n_heads: int, steps: int) -> RegressionTransformer:
@@ -194,11 +195,13 @@ def cost_row(
 # (b) training steps
 
 
-def library_step(net: nn.Module, forward: Forward, method: Method) -> Callable[[], None]:
+def library_step(net: nn.Module, method: Method, compiled: bool) -> Callable[[], None]:
     """A step of fused Adam on the model's parameters, with the connection cost through BIMT's public methods."""
     bimt = BIMT(net, geometry()) if method != "without" else None
     optimizer = torch.optim.Adam(net.parameters(), lr=LEARNING_RATE, fused=True)
     data = batch(torch.Generator().manual_seed(0))
+    eager = functools.partial(mse, net)
+    forward = torch.compile(eager, fullgraph=True, dynamic=False) if compiled else eager
 
     def step() -> None:
         optimizer.zero_grad()
@@ -212,50 +215,28 @@ def library_step(net: nn.Module, forward: Forward, method: Method) -> Callable[[
     return step
 
 
-def trainer_step(net: nn.Module, forward: Forward, method: Method) -> Callable[[], None]:
-    """The same as bimt_tf.training does it: all parameters are one vector for the optimizer and the cost."""
-    flat = FlatParameters(net)
-    charged = [(flat.vector, flat.concatenate(BIMT(net, geometry()).coefficients()))]
-    optimizer = torch.optim.Adam([flat.vector], lr=LEARNING_RATE, fused=True)
+def trainers_step(net: nn.Module, method: Method, compiled: bool) -> Callable[[], float]:
+    """The same step as ``bimt train`` takes it."""
     data = batch(torch.Generator().manual_seed(0))
-    parameters = list(flat.named.values())
-
-    def step() -> None:
-        flat.set_grad_(torch.autograd.grad(forward(*data), parameters, allow_unused=True))
-        if method == "gradient":
-            cost.add_gradient_(charged, LAM)
-        optimizer.step()
-        if method == "proximal":
-            cost.shrink_(charged, LAM, optimizer)
-
-    return step
+    return trainer_step(
+        BIMT(net, geometry()), squared_error, data, method, lam=LAM, lr=LEARNING_RATE, compiled=compiled
+    )
 
 
-def loss_of(net: nn.Module, compiled: bool) -> Forward:
-    """The loss as a function of a batch, compiled whole if wished."""
-
-    def loss(tokens: Tensor, target: Tensor) -> Tensor:
-        return mse(net, tokens, target)
-
-    return torch.compile(loss, fullgraph=True, dynamic=False) if compiled else loss
-
-
-STEPPERS = {"BIMT's methods": library_step, "trainer": trainer_step}
+STEPPERS = {"BIMT's methods": library_step, "trainer": trainers_step}
 
 
 def steps(options: argparse.Namespace) -> Iterator[Row]:
     """A BIMT step beside the same step without BIMT and beside plain nn.Linear layers."""
     turns, calls = (7, 30) if options.quick else (21, 50)
-    methods: tuple[Method, ...] = ("without", "gradient", "proximal")
+    methods = tuple(METHODS)
     for compiled in (False, True):
         how = "compiled" if compiled else "eager"
-        sides: dict[str, Callable[[], None]] = {}
+        sides: dict[str, Callable[[], object]] = {}
         for stepper, step in STEPPERS.items():
             for method in methods:
-                net = model()
-                sides[f"{stepper}, {method}"] = step(net, loss_of(net, compiled), method)
-        plain = PlainTransformer(model())
-        sides["nn.Linear"] = library_step(plain, loss_of(plain, compiled), "without")
+                sides[f"{stepper}, {method}"] = step(model(), method, compiled)
+        sides["nn.Linear"] = library_step(PlainTransformer(model()), "without", compiled)
         timing = take_turns(sides, turns, calls)
         for stepper in STEPPERS:
             for method in methods[1:]:

@@ -128,6 +128,21 @@ def test_plain_transformer_refuses_another_activation():
         PlainTransformer(RegressionTransformer(act_fn="relu"))
 
 
+@pytest.mark.parametrize("method", ["without", "gradient", "proximal"])
+def test_the_trainers_step_is_the_step_through_bimts_methods(method):
+    from benchmarks import speed
+
+    models = [speed.model() for _ in range(2)]
+    steps = [speed.library_step(models[0], method, False), speed.trainers_step(models[1], method, False)]
+    for step in steps:
+        for _ in range(5):
+            step()
+    before = speed.model()
+    for a, b, c in zip(*(m.parameters() for m in (*models, before)), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+        assert not torch.equal(a, c)
+
+
 def test_speed_sides_take_turns():
     from benchmarks.speed import take_turns
 
