@@ -22,7 +22,7 @@ SIDE, GAP, BOTTOM, TOP = 0.3, 0.55, 0.62, 0.72  # margins, inches
 
 
 class Panel(NamedTuple):
-    """One network: its unrolled connection graph, its name, and a line of figures under the name."""
+    """One network: its unrolled connection graph, its name, and a line of numbers under the name."""
 
     name: str
     note: str

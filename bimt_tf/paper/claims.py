@@ -1,7 +1,7 @@
 """The paper's qualitative claims that weights alone can show, computed: true or false, with its number, per network.
 
-Weights count when they are active (above ``training.active`` in size, as in the tables), neurons when they are live on
-active weights (analysis/paths.py). Everything is measured on held-out examples.
+Weights count when they are above ``training.active`` in size, neurons when they are live: on a path of such weights
+from an input to an output (analysis/paths.py). Everything is measured on held-out examples.
 """
 
 from __future__ import annotations

@@ -12,13 +12,13 @@ from bimt_tf.paper.tables_of_the_paper import Row
 from bimt_tf.paper.writing import TextTable, heading, write_page
 from bimt_tf.sweeps.result_files import write_figure
 
-__all__ = ["Cell", "make_pages", "side_by_side"]
+__all__ = ["SpellCell", "make_pages", "side_by_side"]
 
-Cell = Callable[[Row, Sequence[Mapping[str, Any]]], str]
+SpellCell = Callable[[Row, Sequence[Mapping[str, Any]]], str]
 """A row and summary.json of each of its seeds -> what a cell says."""
 
 
-def side_by_side(runs: EndedRuns, theirs: Callable[[Row, str], str | None], ours: Cell) -> TextTable:
+def side_by_side(runs: EndedRuns, theirs: Callable[[Row, str], str | None], ours: SpellCell) -> TextTable:
     """A row a task; for each method a column of ours, beside one of the paper's where the paper has that method.
 
     Args:

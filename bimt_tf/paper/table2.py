@@ -15,7 +15,9 @@ from bimt_tf.paper.writing import TextTable
 
 __all__ = ["TABLE_2", "table_2"]
 
-LEGEND = "Newman's Q of the connection graph (residual stream shared), and weights above the active threshold."
+LEGEND = (
+    "Newman's Q of the connection graph (residual stream shared), and active weights: above the threshold, on a path."
+)
 
 
 def table_2(runs: EndedRuns) -> TextTable:

@@ -1,4 +1,4 @@
-"""The paper's Tables 1 and 2 as data: its figures (five seeds), and the run of ours that each is compared with.
+"""The paper's Tables 1 and 2 as data: its numbers (means over five seeds), and our run that each is compared with.
 
 Comparisons use the paper's data sizes where it states them (100 training samples of a formula). Rows that are not
 ``counted`` are ours alone, labelled so: more data, or another geometry.
@@ -22,7 +22,7 @@ class Published(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One row of the tables: a task, the paper's figures by method, and what our runs of it change.
+    """One row of the tables: a task, the paper's numbers by method, and what our runs of it change.
 
     ``measured`` is the metric; ``compared`` which of ours stands beside the paper's (``test`` or ``train``);
     ``decimals`` are those the paper prints of a percentage, to which ours is rounded before it is compared.

@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 from bimt_tf.config.fields import SECTIONS, find_field, is_list, parse
 from bimt_tf.config.reading import make
 from bimt_tf.config.settings import Config
+from bimt_tf.config.values import spelled
 from bimt_tf.errors import InputError
 from bimt_tf.sweeps.lambda_search import Target
 
-__all__ = ["Axis", "Cell", "Sweep", "parse_axis", "parse_seeds", "spelled", "spelled_schedule"]
+__all__ = ["Axis", "Cell", "Sweep", "parse_axis", "parse_seeds", "spelled_schedule"]
 
 
 class Axis(NamedTuple):
@@ -118,13 +119,6 @@ def parse_seeds(text: str) -> tuple[int, ...]:
             raise InputError(f"--seeds {part.strip()} ends before it begins")
         seeds += range(first, last + 1)
     return tuple(dict.fromkeys(seeds))
-
-
-def spelled(value: Any) -> str:
-    """A config value as a word of a table or a name."""
-    if isinstance(value, Mapping):
-        return ",".join(f"{key}={one}" for key, one in value.items())
-    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def spelled_schedule(schedule: Sequence[tuple[float, float]]) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bimt_tf.config.values import spelled
 from bimt_tf.pool.job import Outcome
-from bimt_tf.sweeps.axes import Sweep, spelled, spelled_schedule
+from bimt_tf.sweeps.axes import Sweep, spelled_schedule
 from bimt_tf.sweeps.lambda_search import Found
 from bimt_tf.sweeps.result_files import write_figure, write_table
 

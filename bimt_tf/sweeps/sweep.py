@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from bimt_tf.config.differences import differences
 from bimt_tf.config.reading import dump
+from bimt_tf.config.values import spelled
 from bimt_tf.config.yaml_files import read_yaml, yaml_text, yaml_value
 from bimt_tf.errors import InputError
 from bimt_tf.pool.backend import check_backend
@@ -26,7 +27,7 @@ from bimt_tf.pool.pool import run_jobs
 from bimt_tf.pool.watcher import PoolWatcher
 from bimt_tf.runs.claim import claim
 from bimt_tf.runs.lock import lock
-from bimt_tf.sweeps.axes import Cell, Sweep, spelled
+from bimt_tf.sweeps.axes import Cell, Sweep
 from bimt_tf.sweeps.lambda_search import Target, Tried, average, judge, next_factor, scaled
 from bimt_tf.sweeps.result_files import require_parquet
 from bimt_tf.sweeps.results import SweepResult, write_results

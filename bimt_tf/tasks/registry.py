@@ -22,7 +22,7 @@ from bimt_tf.tasks.own_model import OWN
 from bimt_tf.tasks.transformers import MODULAR_ADDITION_TRANSFORMER, S4_TRANSFORMER
 from bimt_tf.tasks.two_moon import TWO_MOON
 
-__all__ = ["COMMANDS", "ENTRY_POINTS", "TASKS", "all_tasks", "full_name", "task", "variant"]
+__all__ = ["ENTRY_POINTS", "TASKS", "UNLISTED", "all_tasks", "full_name", "task", "variant"]
 
 TASKS: dict[str, Task] = {
     t.name: t
@@ -33,7 +33,7 @@ TASKS: dict[str, Task] = {
 }  # fmt: skip
 
 
-COMMANDS: dict[str, Task] = {FINETUNE.name: FINETUNE, OWN.name: OWN}
+UNLISTED: dict[str, Task] = {FINETUNE.name: FINETUNE, OWN.name: OWN}
 """Jobs with an entrance of their own (``bimt finetune``, ``bimt_tf.train``): measured as tasks are, not listed."""
 
 ENTRY_POINTS = "bimt_tf.tasks"
@@ -47,7 +47,7 @@ def task(name: str) -> Task:
         InputError: for an unknown name (lists the near ones), or a task of one's own that cannot be loaded: the file is
             missing or does not run, or it holds no such task.
     """
-    known = {**TASKS, **COMMANDS}
+    known = {**TASKS, **UNLISTED}
     if name in known:
         return known[name]
     if is_own(name):
