@@ -31,9 +31,9 @@ class SineAndProduct(Regression):
 
     def data(self, options: Options, seed: int, dtype: torch.dtype) -> Split:
         x = 2 * torch.rand(options.samples, 3, generator=torch.Generator().manual_seed(seed)) - 1
-        latents = {"sine": (math.pi * x[:, 0]).sin(), "product": x[:, 1] * x[:, 2]}  # what `bimt probe` may look for
-        y = latents["sine"] + latents["product"]
-        return split(x, y[:, None], latents, options.train_share, dtype)
+        quantities = {"sine": (math.pi * x[:, 0]).sin(), "product": x[:, 1] * x[:, 2]}  # what `bimt probe` may look for
+        y = quantities["sine"] + quantities["product"]
+        return split(x, y[:, None], quantities, options.train_share, dtype)
 
     def model(self, model: MLPOptions, options: Options, seed: int, dtype: torch.dtype) -> MLP:
         return MLP([3, *model.hidden, 1], model.act_fn, seed, dtype=dtype)

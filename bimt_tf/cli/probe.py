@@ -16,7 +16,7 @@ def probe(
     /,
     *,
     hook: Hook = None,
-    target: Annotated[str | None, Parameter(help="what to look for, a latent of the task [its own probe's]")] = None,
+    target: Annotated[str | None, Parameter(help="what to look for, a quantity of the task [its own probe's]")] = None,
     position: Annotated[
         int | None, Parameter(help="token, from 0; negative from the end [every token]", allow_leading_hyphen=True)
     ] = None,

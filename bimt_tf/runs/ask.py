@@ -33,9 +33,9 @@ def usual_probe(trained: Trained) -> Probe:
     """
     probes = trained.task.probes(trained.config.data)
     if not probes:
-        hooks, latents = ", ".join(trained.model.hook_dict), ", ".join(trained.held_out.latents)  # type: ignore[arg-type]
+        hooks, targets = ", ".join(trained.model.hook_dict), ", ".join(trained.held_out.quantities)  # type: ignore[arg-type]
         raise InputError(
-            f"{trained.config.task} has no probe of its own: give --hook ({hooks}) and --target ({latents or 'none'})"
+            f"{trained.config.task} has no probe of its own: give --hook ({hooks}) and --target ({targets or 'none'})"
         )
     return probes[0]
 
@@ -61,9 +61,9 @@ def probed(trained: Trained, wanted: Probe) -> ProbeResult:
         InputError: for a target that is not a quantity of the task, or what ``probe`` refuses.
     """
     test = trained.held_out
-    if wanted.target not in test.latents:
-        raise unknown(f"target of {trained.config.task}", wanted.target, test.latents)
-    return probe(trained.model, wanted.hook, test.latents[wanted.target], wanted.position, inputs=test.inputs)
+    if wanted.target not in test.quantities:
+        raise unknown(f"target of {trained.config.task}", wanted.target, test.quantities)
+    return probe(trained.model, wanted.hook, test.quantities[wanted.target], wanted.position, inputs=test.inputs)
 
 
 def ablated(trained: Trained, hook: str, neurons: Sequence[int] = ()) -> list[NeuronAblation]:

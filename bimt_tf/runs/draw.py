@@ -137,7 +137,7 @@ def _best_pair(trained: Trained, summary: Mapping[str, Any]) -> Figure:
     return pair_figure(
         held[:, pair.first],
         held[:, pair.second],
-        test.latents[wanted.target].cpu().numpy(),
+        test.quantities[wanted.target].cpu().numpy(),
         names=(f"{wanted.hook}, neuron {pair.first}", f"{wanted.hook}, neuron {pair.second}"),
         target_name=wanted.target,
         r2=pair.r2,

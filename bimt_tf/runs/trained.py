@@ -92,7 +92,7 @@ class Trained:
         there = len(chosen.inputs)
         if n is not None and (isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= there):
             raise InputError(f"n must be a whole number from 1 to {there} ({part} examples), found {n!r}")
-        quantities = {name: values[:n] for name, values in chosen.latents.items()}
+        quantities = {name: values[:n] for name, values in chosen.quantities.items()}
         return Examples(chosen.inputs[:n], chosen.targets[:n], quantities)
 
     def evaluate(self, part: Part = "test") -> dict[str, float]:

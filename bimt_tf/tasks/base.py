@@ -30,13 +30,13 @@ class Data(NamedTuple):
     """Examples, one a row.
 
     ``inputs`` [n, ...]: what the model takes. ``targets`` [n, ...]: what the loss compares its outputs with; whole
-    numbers [n] where classes are predicted. ``latents`` name -> [n]: quantities of each example that a probe may look
+    numbers [n] where classes are predicted. ``quantities`` name -> [n]: numbers of each example that a probe may look
     for; {} if there are none.
     """
 
     inputs: Tensor
     targets: Tensor
-    latents: Mapping[str, Tensor]
+    quantities: Mapping[str, Tensor]
 
 
 class Split(NamedTuple):
@@ -47,7 +47,7 @@ class Split(NamedTuple):
 
 
 class Probe(NamedTuple):
-    """What is probed without being asked for: the latent ``target`` at token ``position`` of the hook ``hook``.
+    """What is probed without being asked for: the quantity ``target`` at token ``position`` of the hook ``hook``.
 
     ``position`` is None where activations have no tokens (an MLP).
     """

@@ -57,17 +57,17 @@ class FormulaTask(Regression):
     columns: Callable[[Tensor], tuple[Tensor, ...]] = field(kw_only=True)
 
     def data(self, options: FormulaOptions, seed: int, dtype: torch.dtype) -> Split:
-        """Draw ``options.samples`` inputs and compute their outputs; latents are the inputs and outputs themselves."""
+        """Draw ``options.samples`` inputs and compute their outputs; both are the quantities too."""
         import torch
 
         generator = torch.Generator().manual_seed(seed)
         x = torch.rand(options.samples, self.inputs, generator=generator, dtype=torch.float64)
         x = x * (options.x_high - options.x_low) + options.x_low
         columns = self.columns(x)
-        latents = {f"x{i + 1}": x[:, i] for i in range(self.inputs)} | {
+        quantities = {f"x{i + 1}": x[:, i] for i in range(self.inputs)} | {
             f"y{i + 1}": column for i, column in enumerate(columns)
         }
-        return split(x, torch.stack(columns, dim=1), latents, options.train_share, dtype)
+        return split(x, torch.stack(columns, dim=1), quantities, options.train_share, dtype)
 
     def model(self, model: MLPOptions, options: FormulaOptions, seed: int, dtype: torch.dtype) -> MLP:
         """The untrained MLP."""

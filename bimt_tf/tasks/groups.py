@@ -86,7 +86,7 @@ class GroupTask(Classification):
         """What the elements are called."""
 
     def features(self, options: Any) -> Mapping[str, Tensor]:
-        """Name -> a number of each element [elements], which becomes latents NAME_1, NAME_2 and NAME."""
+        """Name -> a number of each element [elements], which becomes quantities NAME_1, NAME_2 and NAME."""
         return {}
 
     def data(self, options: Any, seed: int, dtype: torch.dtype) -> Split:
@@ -97,10 +97,10 @@ class GroupTask(Classification):
         pairs = torch.cartesian_prod(torch.arange(len(table)), torch.arange(len(table)))
         pairs = pairs[shuffled(len(pairs), seed)]
         products = table[pairs[:, 0], pairs[:, 1]]
-        latents: dict[str, Tensor] = {}
+        quantities: dict[str, Tensor] = {}
         for name, values in self.features(options).items():
-            latents |= {f"{name}_1": values[pairs[:, 0]], f"{name}_2": values[pairs[:, 1]], name: values[products]}
-        return split(pairs, products, latents, options.train_share, dtype)
+            quantities |= {f"{name}_1": values[pairs[:, 0]], f"{name}_2": values[pairs[:, 1]], name: values[products]}
+        return split(pairs, products, quantities, options.train_share, dtype)
 
     def model(self, model: TokenMLPOptions, options: Any, seed: int, dtype: torch.dtype) -> TokenMLP:
         """The untrained network: two tokens through one embedding, a logit an element out."""

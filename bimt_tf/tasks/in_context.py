@@ -102,11 +102,11 @@ class InContextTask(Task):
         inputs = torch.zeros(options.samples, 2 * n + 1, 1 + d, dtype=torch.float64)
         inputs[:, 0::2, 1:] = x
         inputs[:, 1::2, 0] = y[:, :-1]
-        latents = {("w" if d == 1 else f"w_{i + 1}"): w[:, i] for i in range(d)}
-        latents |= {"y": y[:, -1]} | {f"y{i + 1}": y[:, i] for i in range(n)}
+        quantities = {("w" if d == 1 else f"w_{i + 1}"): w[:, i] for i in range(d)}
+        quantities |= {"y": y[:, -1]} | {f"y{i + 1}": y[:, i] for i in range(n)}
         if d == 1:
-            latents |= {"x": x[:, -1, 0]} | {f"x{i + 1}": x[:, i, 0] for i in range(n)}
-        return split(inputs, y, latents, options.train_share, dtype)
+            quantities |= {"x": x[:, -1, 0]} | {f"x{i + 1}": x[:, i, 0] for i in range(n)}
+        return split(inputs, y, quantities, options.train_share, dtype)
 
     def model(
         self, model: TransformerOptions, options: InContextOptions, seed: int, dtype: torch.dtype

@@ -49,7 +49,7 @@ def shuffled(samples: int, seed: int) -> Tensor:
 
 
 def split(
-    inputs: Tensor, targets: Tensor, latents: Mapping[str, Tensor], train_share: float, dtype: torch.dtype
+    inputs: Tensor, targets: Tensor, quantities: Mapping[str, Tensor], train_share: float, dtype: torch.dtype
 ) -> Split:
     """The first ``train_share`` of the examples to train on, the others held out.
 
@@ -62,7 +62,7 @@ def split(
     train = round(len(inputs) * train_share)
     parts = (slice(0, train), slice(train, None))
     return Split(
-        *(Data(fit(inputs[p]), fit(targets[p]), {k: v[p].to(dtype) for k, v in latents.items()}) for p in parts)
+        *(Data(fit(inputs[p]), fit(targets[p]), {k: v[p].to(dtype) for k, v in quantities.items()}) for p in parts)
     )
 
 

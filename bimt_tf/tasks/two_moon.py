@@ -48,7 +48,7 @@ class TwoMoonTask(Classification):
     Model: type[MLPOptions] = MLPOptions
 
     def data(self, options: TwoMoonOptions, seed: int, dtype: torch.dtype) -> Split:
-        """Draw ``options.samples`` points [samples, 2]; latents are their coordinates."""
+        """Draw ``options.samples`` points [samples, 2]; quantities are their coordinates."""
         import torch
         from sklearn.datasets import make_moons
 

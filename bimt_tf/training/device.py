@@ -38,7 +38,7 @@ def model_on(model: nn.Module, device: torch.device) -> nn.Module:
 
 def data_on(data: Data, device: torch.device) -> Data:
     """Inputs and targets on a device."""
-    return Data(_moved(data.inputs, device), _moved(data.targets, device), data.latents)
+    return Data(_moved(data.inputs, device), _moved(data.targets, device), data.quantities)
 
 
 def _moved(values: Tensor, device: torch.device) -> Tensor:

@@ -164,7 +164,7 @@ def _dtype(config: Config) -> torch.dtype:
 
 
 def _bytes_of(data: Data) -> float:
-    return float(sum(t.numel() * t.element_size() for t in (data.inputs, data.targets, *data.latents.values())))
+    return float(sum(t.numel() * t.element_size() for t in (data.inputs, data.targets, *data.quantities.values())))
 
 
 def _raise_overflow(error: Exception) -> None:

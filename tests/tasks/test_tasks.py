@@ -22,7 +22,7 @@ def test_tokens_are_the_papers(dim, examples):
     data = split.train
     assert data.inputs.shape == (40, 2 * examples + 1, 1 + dim) and split.test.inputs.shape[0] == 10
     assert data.targets.shape == (40, examples + 1)
-    w = torch.stack([data.latents["w" if dim == 1 else f"w_{i + 1}"] for i in range(dim)], dim=1)
+    w = torch.stack([data.quantities["w" if dim == 1 else f"w_{i + 1}"] for i in range(dim)], dim=1)
     for sequence in range(5):
         for k in range(examples + 1):
             token = data.inputs[sequence, 2 * k]
@@ -37,10 +37,10 @@ def test_tokens_are_the_papers(dim, examples):
 def test_ranges_and_seeds():
     plain = IN_CONTEXT.data(InContextOptions(), 0, torch.float32)
     assert plain.train.inputs[:, 0::2, 1].min() >= 1 and plain.train.inputs[:, 0::2, 1].max() <= 3
-    assert plain.train.latents["w"].abs().max() <= 1
+    assert plain.train.quantities["w"].abs().max() <= 1
     singular = task("in-context-singular")
     options = InContextOptions(**singular.presets["best"]["data"])
-    x = singular.data(options, 0, torch.float32).train.latents["x1"]
+    x = singular.data(options, 0, torch.float32).train.quantities["x1"]
     assert x.min() < -0.9 and x.max() > 0.9 and x.abs().min() < 0.01
     again = IN_CONTEXT.data(InContextOptions(), 0, torch.float32)
     other = IN_CONTEXT.data(InContextOptions(), 1, torch.float32)
@@ -92,9 +92,9 @@ def test_models_labels_and_probes_fit_the_data(name, mnist_dir):
     assert true.shape == predicted.shape and true.ndim == 1
     metrics = found.metrics(options, outputs, split.train.targets)
     assert ("accuracy" in metrics) == (found.kind == "classification") and "loss" in metrics
-    assert all(len(v) == len(split.train.inputs) for v in split.train.latents.values())
+    assert all(len(v) == len(split.train.inputs) for v in split.train.quantities.values())
     for probe in found.probes(options):
-        assert probe.hook in model.hook_dict and probe.target in split.train.latents
+        assert probe.hook in model.hook_dict and probe.target in split.train.quantities
         _, cache = model.run_with_cache(split.train.inputs)
         assert 0 <= probe.position < cache[probe.hook].shape[1]
 
@@ -127,7 +127,9 @@ def test_formulas(name):
     assert data.inputs.abs().max() <= 1 and data.inputs.min() < -0.8
     for x, y in zip(data.inputs.tolist(), data.targets.tolist(), strict=True):
         assert y == pytest.approx(plain(name, x))
-    assert torch.equal(data.latents["x2"], data.inputs[:, 1]) and torch.equal(data.latents["y1"], data.targets[:, 0])
+    assert torch.equal(data.quantities["x2"], data.inputs[:, 1]) and torch.equal(
+        data.quantities["y1"], data.targets[:, 0]
+    )
 
 
 @pytest.mark.parametrize("preset", ["best", "paper", "notebook"])
@@ -165,7 +167,7 @@ def test_s4_is_a_group_of_permutations():
             assert signs[table[a][b]] == signs[a] * signs[b]
             assert all(table[table[a][b]][c] == table[a][table[b][c]] for c in everything)
     data = task("s4").data(S4Options(), 0, torch.float64).train
-    assert torch.equal(data.latents["sign"], data.latents["sign_1"] * data.latents["sign_2"])
+    assert torch.equal(data.quantities["sign"], data.quantities["sign_1"] * data.quantities["sign_2"])
     for (a, b), c in zip(data.inputs.tolist(), data.targets.tolist(), strict=True):
         assert table[a][b] == c
 
