@@ -87,7 +87,7 @@ def test_options_go_over_the_config(finished, tmp_path):
 
 
 @pytest.mark.parametrize("odd", [["--cut", "100"], ["--samples", "40"], ["--n-heads", "7", "--d-head", "3"]])
-def test_odd_networks_still_get_their_first_look(odd, tmp_path, capsys):
+def test_odd_networks_are_measured_and_drawn_too(odd, tmp_path, capsys):
     out = tmp_path / "odd"
     assert bimt("train", "in-context", *TINY, "--steps", 100, *odd, "--out", out) == 0
     summary = json.loads((out / "summary.json").read_text())
@@ -110,7 +110,7 @@ def of_each_kind(tmp_path_factory):
 
 
 @pytest.mark.parametrize("task", ["symbolic-a", "two-moon", "digits", "s4"])
-def test_first_look_at_each_kind_of_task(of_each_kind, task, capsys):
+def test_each_kind_of_task_is_measured_and_drawn(of_each_kind, task, capsys):
     run = of_each_kind[task]
     summary = json.loads((run / "summary.json").read_text())
     assert yaml.safe_load((run / "config.yaml").read_text())["model"]["hidden"] == [12, 9]

@@ -84,7 +84,7 @@ def test_a_sum_is_read_at_the_equals_sign():
         assert torch.equal(part.inputs[:, :2].sum(1) % 5, part.targets)
     assert len(data.train.inputs) + len(data.test.inputs) == 25
     outputs = torch.zeros(len(data.test.targets), 3, 6)
-    outputs[:, :2] = torch.nan  # nobody reads them
+    outputs[:, :2] = torch.nan  # outputs before "=" count for nothing
     outputs[:, 2, 5] = 100  # "=" is no sum
     outputs[torch.arange(len(outputs)), 2, data.test.targets] = 9
     assert found.metrics(options, outputs, data.test.targets)["accuracy"] == 1

@@ -54,7 +54,7 @@ def test_loss_reads_the_x_tokens_and_reports_the_last():
     outputs = torch.zeros(16, 3, 2, dtype=torch.float64)
     outputs[:, 0, 0] = data.targets[:, 0] + 1
     outputs[:, 2, 0] = data.targets[:, 1] + 3
-    outputs[:, 1] = 100  # nobody reads the y token
+    outputs[:, 1] = 100  # the outputs at the y token count for nothing
     outputs[:, :, 1] = 100  # nor the other feature
     assert float(IN_CONTEXT.loss(options, outputs, data.targets)) == pytest.approx(5)
     last = InContextOptions(samples=20, read="last")

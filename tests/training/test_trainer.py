@@ -235,7 +235,7 @@ def test_flat_parameters_are_views():
     assert torch.equal(torch.cat([p.grad.reshape(-1) for p in model.parameters()]), flat.vector.grad)
 
 
-def test_engine_says_why(monkeypatch):
+def test_a_batchs_gradient_says_how_it_is_computed(monkeypatch):
     model = torch.nn.Linear(2, 1)
     example = (torch.ones(3, 2), torch.ones(3, 1))
     loss = torch.nn.functional.mse_loss
