@@ -170,7 +170,7 @@ class BIMT:
         Raises:
             InputError: for an unknown method, a bad ``top_k``, or weights that do not fit or are not finite.
         """
-        with few_threads(sum(c.numel for c in self.wiring.connections)):
+        with few_threads(self.wiring.total_weights):
             self._layout, report = search(self.placement(weights), self.layout, method, top_k)
         return report
 
@@ -209,10 +209,9 @@ class BIMT:
     def __repr__(self) -> str:
         populations = self.wiring.populations
         neurons = sum(p.size for p in populations.values())
-        weights = sum(c.numel for c in self.wiring.connections)
         return (
             f"BIMT({type(self.model).__name__}, {len(populations)} populations, {neurons:,} neurons, "
-            f"{weights:,} weights, {self.geometry!r}, reduction={self.reduction!r})"
+            f"{self.wiring.total_weights:,} weights, {self.geometry!r}, reduction={self.reduction!r})"
         )
 
     def _weights(self) -> Iterator[Charged]:

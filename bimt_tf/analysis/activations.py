@@ -41,8 +41,6 @@ def activations(
         seen[hook] = _at(hook, flat_neurons(hook, activation), position).detach().clone()
 
     run_hooked(model, inputs, {hook: save})
-    if hook not in seen:
-        raise InputError(f"hook {hook!r} has no activations: this run of the model does not reach it")
     if len(seen[hook]) != len(inputs):
         raise InputError(f"hook {hook!r} has {len(seen[hook])} activations for {len(inputs)} inputs: it has no batch")
     if not seen[hook].is_floating_point():
@@ -59,7 +57,7 @@ def run_hooked(model: nn.Module, inputs: Tensor, edits: Mapping[str, Callable[[T
     an exception; hooks that the user has put on stay and run.
 
     Raises:
-        InputError: for a model without hooks, or an unknown hook name.
+        InputError: for a model without hooks, an unknown hook name, or a hook that this run does not reach.
     """
     known = getattr(model, "hook_dict", None)
     if known is None or not hasattr(model, "run_with_hooks"):
@@ -68,9 +66,14 @@ def run_hooked(model: nn.Module, inputs: Tensor, edits: Mapping[str, Callable[[T
         if name not in known:
             raise unknown("hook", str(name), known)
     run_with_hooks: Callable[..., Any] = getattr(model, "run_with_hooks")  # noqa: B009  (nn.Module does not declare it)
-    fwd_hooks = [(name, partial(_call, edit)) for name, edit in edits.items()]
+    reached: set[str] = set()
+    fwd_hooks = [(name, partial(_call, reached, name, edit)) for name, edit in edits.items()]
     with evaluating(model), torch.no_grad():
-        return run_with_hooks(inputs, fwd_hooks=fwd_hooks)
+        output = run_with_hooks(inputs, fwd_hooks=fwd_hooks)
+    for name in edits:
+        if name not in reached:
+            raise InputError(f"hook {name!r} has no activations: this run of the model does not reach it")
+    return output
 
 
 def flat_neurons(hook: str, activation: Tensor) -> Float[Tensor, "batch *pos neurons"]:
@@ -87,7 +90,10 @@ def flat_neurons(hook: str, activation: Tensor) -> Float[Tensor, "batch *pos neu
     return activation.flatten(-2) if activation.ndim == 4 else activation
 
 
-def _call(edit: Callable[[Tensor], Tensor | None], tensor: Tensor, hook: Any) -> Tensor | None:
+def _call(
+    reached: set[str], name: str, edit: Callable[[Tensor], Tensor | None], tensor: Tensor, hook: Any
+) -> Tensor | None:
+    reached.add(name)
     return edit(tensor)
 
 

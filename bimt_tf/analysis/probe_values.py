@@ -18,7 +18,11 @@ FEWEST = 20
 
 
 def checked_target(target: Tensor | np.ndarray | Sequence[float], examples: int) -> Float[np.ndarray, " examples"]:
-    """The target as numbers that are finite, not all equal, and within -1 and 1 (R2 knows no scale)."""
+    """The target as numbers that are finite, not all equal, and within -1 and 1 (R2 knows no scale).
+
+    Raises:
+        InputError: for a target that is no such row of numbers, or fewer examples than FEWEST.
+    """
     try:
         values = torch.as_tensor(target).detach().cpu()
     except (TypeError, ValueError, RuntimeError) as error:

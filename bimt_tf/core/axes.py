@@ -43,7 +43,11 @@ def stage_of(word: str) -> str:
 
 
 def parse(parameter: str, text: str) -> tuple[tuple[str, ...], ...]:
-    """Split "a (b c)" into (("a",), ("b", "c")); the errors repeat the pattern."""
+    """Split "a (b c)" into (("a",), ("b", "c")).
+
+    Raises:
+        InputError: for parentheses that do not match, or a word that is no axis name; it repeats the pattern.
+    """
     dims: list[list[str]] = []
     inside = False
     for token in re.findall(r"[()]|[^\s()]+", text):
@@ -118,6 +122,9 @@ def einops_patterns(
     """``spelled``, ``flat`` and ``lengths`` of a parameter (population.py), with short letters.
 
     ``ends``: the head axis (None without heads) and the axis of each population it joins, source first.
+
+    Raises:
+        InputError: for two axes without coordinates in one folded dimension.
     """
     letters: dict[str, str] = {}
     lengths: dict[str, int] = {}

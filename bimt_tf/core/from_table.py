@@ -96,7 +96,11 @@ def refuse_unnamed(shapes: Mapping[str, tuple[int, ...]], named: set[str]) -> No
 
 
 def tokenise(table: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]) -> list[Pattern]:
-    """The axis strings as words, one pattern a parameter, in the table's order."""
+    """The axis strings as words, one pattern a parameter, in the table's order.
+
+    Raises:
+        InputError: for a string that cannot be read, or that has more or fewer dimensions than its parameter.
+    """
     patterns = [Pattern(name, text, shapes[name], parse(name, text)) for name, text in table.items()]
     for parameter, text, shape, dims in patterns:
         if len(dims) != len(shape):
@@ -109,7 +113,11 @@ def tokenise(table: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]) ->
 def name_populations(
     patterns: Sequence[Pattern], sizes: Mapping[str, int], options: TableOptions
 ) -> dict[str, Population]:
-    """Every axis that counts no heads is a population; in the order in which the table names them."""
+    """Every axis that counts no heads is a population; in the order in which the table names them.
+
+    Raises:
+        InputError: for an option that names no population or head axis, or pins more neurons than a head has.
+    """
     named = dict.fromkeys(axis_of(word) for pattern in patterns for word in pattern.words)
     axes = [axis for axis in named if axis not in options.head_axes]
     for name in (*options.fixed, *options.unbakeable, *options.pinned, *options.heads):
@@ -141,7 +149,11 @@ def _population(axis: str, sizes: Mapping[str, int], options: TableOptions) -> P
 
 
 def name_stages(patterns: Sequence[Pattern], options: TableOptions) -> dict[str, Stage]:
-    """Stage name -> Stage, shallowest first; a word without '@' is a stage of its population's own name."""
+    """Stage name -> Stage, shallowest first; a word without '@' is a stage of its population's own name.
+
+    Raises:
+        InputError: for a stage of two populations, or rows that do not hold every stage of the table once.
+    """
     population_of: dict[str, str] = {}
     for word in (word for pattern in patterns for word in pattern.words):
         stage, population = stage_of(word), axis_of(word)

@@ -72,6 +72,11 @@ class Wiring:
         return found
 
     @property
+    def total_weights(self) -> int:
+        """Entries of all connections; biases, norms and tables are not counted."""
+        return sum(connection.numel for connection in self.connections)
+
+    @property
     def wired(self) -> Iterator[Connection | Attachment]:
         """Connections, then attachments."""
         yield from self.connections

@@ -53,7 +53,11 @@ def whole(name: str, value: Any) -> int:
 
 
 def layer_sizes(sizes: Sequence[Any], what: str, at_least: int) -> tuple[int, ...]:
-    """``sizes`` checked: whole numbers, ``at_least`` so many, which ``what`` says in words."""
+    """``sizes`` checked: whole numbers of at least 1, and at least ``at_least`` of them, which ``what`` says in words.
+
+    Raises:
+        InputError: for other numbers, or fewer.
+    """
     if len(sizes) < at_least:
         raise InputError(f"sizes must hold at least {what}, found {list(sizes)}")
     return tuple(whole(f"sizes[{i}]", size) for i, size in enumerate(sizes))

@@ -58,7 +58,7 @@ class MLP(HookedModel):
         self.setup()
 
     def forward(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
-        """The network's output for a batch of inputs."""
+        """The network's output for a batch of inputs; raises InputError for inputs of another width."""
         if x.shape[-1] != self.cfg.sizes[0]:
             raise InputError(f"input must be [..., {self.cfg.sizes[0]}], found {list(x.shape)}")
         x = self.hook_input(x)

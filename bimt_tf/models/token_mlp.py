@@ -74,7 +74,7 @@ class TokenMLP(HookedModel):
         self.setup()
 
     def forward(self, tokens: Int[Tensor, "*batch n_tokens"]) -> Float[Tensor, "*batch d_out"]:
-        """The network's output for a batch of tokens."""
+        """The network's output for a batch of tokens; raises InputError for another number of tokens."""
         if tokens.shape[-1] != self.cfg.n_tokens:
             raise InputError(f"tokens must be [..., {self.cfg.n_tokens}], found {list(tokens.shape)}")
         x = self.hook_embed(self.embed(tokens)).flatten(-2)

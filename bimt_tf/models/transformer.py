@@ -215,7 +215,11 @@ class RegressionTransformer(HookedModel):
         self.setup()
 
     def forward(self, x: Float[Tensor, "batch pos d_in"]) -> Float[Tensor, "batch pos d_out"]:
-        """Predict ``d_out`` numbers at every position from that position and those before it."""
+        """Predict ``d_out`` numbers at every position from that position and those before it.
+
+        Raises:
+            InputError: for an input that is not [batch, pos, d_in], or longer than ``n_ctx``.
+        """
         if x.ndim != 3 or x.shape[-1] != self.cfg.d_in or x.shape[1] > self.cfg.n_ctx:
             raise InputError(f"input must be [batch, pos <= {self.cfg.n_ctx}, {self.cfg.d_in}], found {list(x.shape)}")
         residual = self.hook_embed(self.embed(x))

@@ -92,6 +92,9 @@ def parse_axis(task: str, text: str) -> Axis:
     """An axis such as ``lr=1e-3,2e-3``, ``geometry.width=0,1`` or ``hidden=20,20;10,10``.
 
     Values are separated by semicolons if there is one, or if the field takes lists; by commas otherwise.
+
+    Raises:
+        InputError: for another form, an unknown field (lists the near ones), or a value that is bad or stands twice.
     """
     name, equals, values = text.partition("=")
     if not equals or not values.strip():
@@ -109,7 +112,7 @@ def parse_axis(task: str, text: str) -> Axis:
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """Seeds such as ``0-4`` or ``0,3,10-12``."""
+    """Seeds such as ``0-4`` or ``0,3,10-12``, each once; raises InputError for another form, or a range that falls."""
     seeds: list[int] = []
     for part in text.split(","):
         if not (match := re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)):

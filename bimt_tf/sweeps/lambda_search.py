@@ -52,7 +52,11 @@ class Found(NamedTuple):
 
 
 def parse_target(text: str, tolerance: float, tries: int) -> Target:
-    """A target such as ``active=300`` or ``loss=1e-4``."""
+    """A target such as ``active=300`` or ``loss=1e-4``.
+
+    Raises:
+        InputError: for another quantity, or a number, tolerance or count of tries that is not above 0.
+    """
     quantity, _, number = text.partition("=")
     if quantity not in QUANTITIES:
         raise unknown("target of --lam-for", quantity, QUANTITIES)

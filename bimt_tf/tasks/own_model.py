@@ -47,13 +47,13 @@ class OwnModel(Task):
     more_metrics: Callable[[Tensor, Tensor], Mapping[str, float]] | None = None
 
     def data(self, options: OwnDataOptions, seed: int, dtype: torch.dtype) -> Split:
-        """The examples as they were given."""
+        """The examples as they were given; raises InputError where only the task's name is known."""
         if self.examples is None:
             raise InputError("the examples of this run were given in Python and are not in its directory")
         return self.examples
 
     def model(self, model: OwnModelOptions, options: OwnDataOptions, seed: int, dtype: torch.dtype) -> nn.Module:
-        """The model itself."""
+        """The model itself; raises InputError where only the task's name is known."""
         if self.given is None:
             raise InputError("the model of this run was given in Python: load_run(path, model=...) takes one like it")
         return self.given
