@@ -16,12 +16,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from bimt_tf.analysis.pareto_front import pareto_front
 from bimt_tf.errors import InputError
-from bimt_tf.figures.style import INK, MUTED, SEQUENTIAL, STYLE
+from bimt_tf.figures.style import INK, METHOD_MARKERS, MUTED, SEQUENTIAL, STYLE
 
 __all__ = ["ParetoPoint", "drawable", "pareto_figure"]
 
 SIZE = (7.2, 3.3)  # inches
-MARKERS = {"vanilla": "X", "l1": "s", "l1-local": "^", "l1-swap": "v", "bimt": "o"}
 
 
 class ParetoPoint(NamedTuple):
@@ -59,7 +58,7 @@ def pareto_figure(points: Sequence[ParetoPoint], *, title: str | None = None) ->
             _draw_front(axes, x, loss, pareto_front(wanted, loss))
             for method in dict.fromkeys(point.method for point in shown):
                 of = np.array([point.method == method for point in shown])
-                dots = axes.scatter(x[of], loss[of], c=q[of], marker=MARKERS.get(method, "D"), cmap=SEQUENTIAL,
+                dots = axes.scatter(x[of], loss[of], c=q[of], marker=METHOD_MARKERS.get(method, "D"), cmap=SEQUENTIAL,
                                     vmin=low, vmax=high, s=26, edgecolor=INK, lw=0.4, zorder=3)  # fmt: skip
         if active.min() > 0 and active.max() > 10 * active.min():
             left.set_xscale("log")
@@ -95,7 +94,7 @@ def _plain_ticks(axis: Axis) -> None:
 
 def _legend(axes: Axes, methods: Sequence[str]) -> None:
     handles = [
-        Line2D([], [], ls="", marker=MARKERS.get(method, "D"), mfc="white", mec=INK, mew=0.7, ms=5, label=method)
+        Line2D([], [], ls="", marker=METHOD_MARKERS.get(method, "D"), mfc="white", mec=INK, mew=0.7, ms=5, label=method)
         for method in methods
     ]
     handles.append(Line2D([], [], color=MUTED, lw=1.1, label="Pareto front"))

@@ -16,7 +16,7 @@ from bimt_tf.errors import InputError
 
 __all__ = [
     "STYLE", "POSITIVE", "NEGATIVE", "INK", "MUTED", "PALE", "ACCENT", "BANDS", "SEQUENTIAL", "INK_OUTLINE",
-    "METHOD_COLOURS", "vector",
+    "METHOD_COLOURS", "METHOD_MARKERS", "vector",
 ]  # fmt: skip
 
 POSITIVE = "#0072B2"
@@ -29,6 +29,7 @@ INK_OUTLINE = "white"
 BANDS = ("#EEF1F4", "#E1E6EB")
 SEQUENTIAL = "viridis"
 METHOD_COLOURS = {"vanilla": MUTED, "l1": "#E69F00", "l1-local": "#CC79A7", "l1-swap": "#56B4E9", "bimt": POSITIVE}
+METHOD_MARKERS = {"vanilla": "X", "l1": "s", "l1-local": "^", "l1-swap": "v", "bimt": "o"}
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",

@@ -19,6 +19,7 @@ from bimt_tf.analysis.graph import connection_graph
 from bimt_tf.analysis.paths import live
 from bimt_tf.analysis.prune import PrunePoint
 from bimt_tf.bimt import BIMT
+from bimt_tf.config.methods import METHODS
 from bimt_tf.core.geometry import Geometry
 from bimt_tf.core.layout import Layout
 from bimt_tf.errors import InputError
@@ -29,7 +30,7 @@ from bimt_tf.figures.network import network_figure
 from bimt_tf.figures.pair import pair_figure
 from bimt_tf.figures.prediction import prediction_figure
 from bimt_tf.figures.pruning_curves import pruning_curves_figure
-from bimt_tf.figures.style import NEGATIVE, POSITIVE
+from bimt_tf.figures.style import METHOD_COLOURS, METHOD_MARKERS, NEGATIVE, POSITIVE
 from bimt_tf.models.mlp import MLP
 from bimt_tf.models.transformer import RegressionTransformer
 
@@ -410,3 +411,8 @@ def test_frontiers():
     for bad in ({}, {"l1": []}, {"l1": [[]]}):
         with pytest.raises(InputError, match="at least one"):
             pruning_curves_figure(bad)
+
+
+def test_every_method_has_a_colour_and_a_marker_of_its_own():
+    for looks in (METHOD_COLOURS, METHOD_MARKERS):
+        assert looks.keys() == METHODS.keys() and len(set(looks.values())) == len(METHODS)
