@@ -24,7 +24,7 @@ def compare(
     figure: Annotated[Path | None, Parameter(help="also draw the networks side by side into this file")] = None,
     json: AsJson = False,
 ) -> None:
-    """Compare runs: first the settings in which they differ, then their figures side by side."""
+    """Compare runs: first the settings in which they differ, then their numbers side by side."""
     if len(directories) < 2:
         raise InputError(f"bimt compare takes two run directories or more, found {len(directories)}")
     from bimt_tf.cli.console.reports import print_comparison, print_json

@@ -8,7 +8,7 @@ __all__ = ["show"]
 
 
 def show(directory: Directory, /, *, device: Device = "cpu", json: AsJson = False) -> None:
-    """Show the run in DIRECTORY: its state, the main settings, and the figures of its summary.json."""
+    """Show the run in DIRECTORY: its state, the main settings, and the numbers of its summary.json."""
     from bimt_tf.cli.console.reports import print_json, print_run
     from bimt_tf.runs.load import load_run
 

@@ -39,7 +39,7 @@ class TrainedModel:
     """What :func:`train` gives back.
 
     ``model`` is the model that was given, trained; ``bimt`` its wiring, geometry and layout; ``metrics`` one dict a
-    logged step (step, loss, test_loss, cost, lam, lr, active); ``test`` and ``train`` the figures at the end on the
+    logged step (step, loss, test_loss, cost, lam, lr, active); ``test`` and ``train`` the numbers at the end on the
     held-out examples and on those trained on (of a Dataset or DataLoader, on one batch); ``active_weights`` and
     ``total_weights`` count the weights of connections; ``path`` is the run directory, None for a run in memory.
     """
@@ -99,7 +99,7 @@ def train(
         overwrite: whether a run that is in ``out`` is replaced.
         method: "bimt", "l1-swap", "l1-local", "l1" or "vanilla".
         seed: of batches and of what is held out; the weights are as the model has them.
-        metrics: from outputs and targets of the held-out examples to more figures by name.
+        metrics: from outputs and targets of the held-out examples to more numbers by name.
         progress: whether a bar is shown, on a terminal or in a notebook.
         loggers: with ``out``: "tensorboard", "wandb".
         **settings: any field of TrainingConfig or GeometryConfig: steps, batch_size, lr, lam, width, layer_gap ...

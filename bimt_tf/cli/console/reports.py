@@ -118,7 +118,7 @@ def _shown(value: Any) -> str:
 
 
 def print_summary(out: Path, summary: dict[str, Any]) -> None:
-    """The figures of a finished run; the last line says where everything is."""
+    """The numbers of a finished run; the last line says where everything is."""
     console = Console(highlight=False)
     rows = [("test loss", f"{summary['test_loss']:.3g}")]
     if "test_accuracy" in summary:
