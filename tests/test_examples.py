@@ -1,7 +1,13 @@
+import ast
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+import torch
+
+from bimt_tf import RegressionTransformer
 
 ROOT = Path(__file__).parent.parent
 
@@ -53,7 +59,36 @@ def test_train_own_model(tmp_path):
     assert length("train_own_model.py") < 45
 
 
-def test_readme_example():
-    readme = (ROOT / "README.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    exec(compile(code.replace("10_000", "250"), "README.md", "exec"), {})
+def test_first_look(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    notebook = json.loads((ROOT / "examples" / "first_look.ipynb").read_text())
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert not any(cell["outputs"] for cell in cells)  # what is committed holds no machine's paths
+    names, shown = {}, []
+    for cell in cells:
+        tree = ast.parse("".join(cell["source"]).replace("steps=3000", "steps=400"))
+        last = tree.body.pop()
+        exec(compile(tree, "first_look.ipynb", "exec"), names)
+        shown.append(eval(compile(ast.Expression(last.value), "first_look.ipynb", "eval"), names))
+    trained, run, printed, network, curves, probed, runs = shown
+    assert "TrainedModel(MLP by bimt" in repr(trained) and printed is None
+    assert "first-look" in run._repr_html_() and "target shuffled" in probed._repr_html_()
+    assert network.axes and curves.axes and len(runs) == 1
+
+
+def readme_block(words):
+    """The Python block of the README that has these words."""
+    (code,) = [b for b in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL) if words in b]
+    return code
+
+
+def test_readme_loop_of_your_own():
+    exec(compile(readme_block("10_000").replace("10_000", "250"), "README.md", "exec"), {})
+
+
+def test_readme_train(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x = torch.rand(50, 3, 2)
+    names = {"model": RegressionTransformer(d_model=8, n_heads=2), "x": x, "y": x}
+    exec(compile(readme_block("bimt_tf.train").replace("3000", "20"), "README.md", "exec"), names)
+    assert names["run"].state == "finished"

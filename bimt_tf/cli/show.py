@@ -1,21 +1,24 @@
-"""``bimt show DIR``: what one run is and what came of it."""
+"""``bimt show DIR``: what one run is and what came of it. The files say all of it; no model is built."""
 
 from __future__ import annotations
 
-from bimt_tf.cli.arguments import AsJson, Device, Directory
+from bimt_tf.cli.arguments import AsJson, Directory
 
 __all__ = ["show"]
 
 
-def show(directory: Directory, /, *, device: Device = "cpu", json: AsJson = False) -> None:
+def show(directory: Directory, /, *, json: AsJson = False) -> None:
     """Show the run in DIRECTORY: its state, the main settings, and the numbers of its summary.json."""
     from bimt_tf.cli.console.reports import print_json, print_run
-    from bimt_tf.runs.load import load_run
+    from bimt_tf.runs.directory import RunDirectory
+    from bimt_tf.runs.state import state_of
 
-    run = load_run(directory, device=device)
-    heads = {name: getattr(run.config, name) for name in ("task", "preset", "method", "seed")}
-    shown = {"path": str(directory), "state": run.state, **heads, "steps": run.config.training.steps}
+    run = RunDirectory.open(directory)
+    config, summary = run.config, run.summary
+    heads = {name: getattr(config, name) for name in ("task", "preset", "method", "seed")}
+    state = state_of(run.path, config.training.steps).text
+    shown = {"path": str(directory), "state": state, **heads, "steps": config.training.steps}
     if json:
-        print_json({**shown, "summary": run.summary})
+        print_json({**shown, "summary": summary})
     else:
-        print_run(shown, run.summary)
+        print_run(shown, summary)

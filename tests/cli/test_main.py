@@ -8,8 +8,10 @@ import time
 
 import networkx as nx
 import pytest
+import torch
 import yaml
 
+import bimt_tf
 from bimt_tf.cli.main import main
 from bimt_tf.runs.checkpoints import load
 from bimt_tf.runs.directory import RunDirectory
@@ -322,6 +324,16 @@ def test_tensorboard(tmp_path):
     out = tmp_path / "run"
     assert bimt("train", "in-context", *TINY, "--steps", 20, "--out", out, "--log", "tensorboard") == 0
     assert list((out / "tensorboard").glob("events*"))
+
+
+def test_a_run_of_a_model_of_one_s_own_is_shown_without_the_model(tmp_path, capsys):
+    x = torch.rand(40, 2)
+    model = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.SiLU(), torch.nn.Linear(4, 1))
+    bimt_tf.train(model, (x, x[:, :1]), steps=20, out=tmp_path / "own", progress=False)
+    capsys.readouterr()
+    assert bimt("show", tmp_path / "own") == 0
+    out = capsys.readouterr().out
+    assert "active weights" in out and "finished" in out
 
 
 def test_list_show_and_compare(finished, tmp_path, capsys):

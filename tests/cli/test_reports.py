@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import NamedTuple
 
-from bimt_tf.cli.console.reports import print_comparison, print_json, print_rows, print_run
+from bimt_tf.analysis.probe import Control, NeuronProbe, PairProbe, PopulationProbe, ProbeResult
+from bimt_tf.cli.console.reports import print_comparison, print_json, print_probe, print_rows, print_run
 
 
 class Row(NamedTuple):
@@ -54,3 +56,16 @@ def test_settings_come_before_numbers(capsys):
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
     assert [line[0] for line in lines] == ["a", "state", "lr", "loss"]
     assert lines[2:] == [["lr", "0.001", "0.002"], ["loss", "1", "-"]]
+
+
+def test_a_probe_is_printed_with_its_control_and_its_token_if_there_is_one(capsys):
+    control = Control(None, PopulationProbe(-0.25, -0.125))
+    found = ProbeResult("hook", None, [0, 1], [0, 1], [NeuronProbe(0, 0.5, 0.75)], [PairProbe(0, 1, 0.5, 1.0)],
+                        PopulationProbe(0.5, 1.0), control, 80, 20, False)  # fmt: skip
+    print_probe(found, "w")
+    out = capsys.readouterr().out
+    assert "token" not in out
+    (line,) = [line for line in out.splitlines() if "shuffled" in line]
+    assert re.findall(r"-?\d\.\d+", line) == ["-0.2500", "-0.1250"]
+    print_probe(found._replace(position=2), "w")
+    assert "token 2" in capsys.readouterr().out

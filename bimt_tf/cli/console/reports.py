@@ -188,7 +188,8 @@ def print_report(line: str, files: Sequence[Path], failed: Sequence[tuple[str, s
 def print_probe(result: ProbeResult, target: str) -> None:
     """The best neurons and pairs of one probe, its population and its control, held-out R2 each."""
     console = Console(highlight=False)
-    table = Table(title=f"{target} in {result.hook}, token {result.position} (held-out R2)")
+    token = "" if result.position is None else f", token {result.position}"
+    table = Table(title=f"{target} in {result.hook}{token} (held-out R2)")
     for column in ("neurons", "linear", "nonlinear"):
         table.add_column(column, justify="left" if column == "neurons" else "right")
     for pair in result.pairs[:SHOWN_ROWS]:
@@ -199,6 +200,8 @@ def print_probe(result: ProbeResult, target: str) -> None:
     table.add_section()
     whole = result.population
     table.add_row(f"all {len(result.varying)} that vary", f"{whole.linear:.4f}", f"{whole.nonlinear:.4f}")
+    control = result.control.population
+    table.add_row("all, target shuffled", f"{control.linear:.4f}", f"{control.nonlinear:.4f}")
     console.print(table)
 
 
