@@ -155,7 +155,13 @@ class BIMT:
         return Placement.of(self.wiring, self.geometry, charged.coordinates, charged.scales, read)
 
     def swap(
-        self, method: SearchMethod = "assignment", top_k: int = 30, *, weights: Mapping[str, Tensor] | None = None
+        self,
+        method: SearchMethod = "assignment",
+        top_k: int = 30,
+        *,
+        starts: int = 1,
+        generator: torch.Generator | None = None,
+        weights: Mapping[str, Tensor] | None = None,
     ) -> SwapReport:
         """Move neurons to shorten the wiring (Section 2.2); no weight changes and the cost never rises.
 
@@ -164,14 +170,19 @@ class BIMT:
         Args:
             method: "assignment" (exact per population, swept to a fixed point) or "greedy" (the paper's Step 3).
             top_k: the paper's k, for "greedy".
+            starts: how many layouts the search begins at: 1 is the present one alone, more also reach what no
+                neuron's move alone does, as whole modules that change sides (core/starts.py). The best is kept.
+            generator: draws what is random in the starts; one of its own with seed 0 unless given.
             weights: what the search sees in the place of parameters, as :meth:`placement` takes it; the costs of the
                 report are then theirs.
 
         Raises:
-            InputError: for an unknown method, a bad ``top_k``, or weights that do not fit or are not finite.
+            InputError: for an unknown method, a bad ``top_k``, ``starts`` or ``generator``, or weights that do not fit
+                or are not finite.
         """
         with few_threads(self.wiring.total_weights):
-            self._layout, report = search(self.placement(weights), self.layout, method, top_k)
+            placement = self.placement(weights)
+            self._layout, report = search(placement, self.layout, method, top_k, starts=starts, generator=generator)
         return report
 
     def bake_(self, optimizer: torch.optim.Optimizer | None = None) -> dict[str, Int64[Tensor, "slots"]]:

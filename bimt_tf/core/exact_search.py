@@ -6,13 +6,15 @@ are swept until none improves; those of a large model until a sweep gains less t
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from bimt_tf.core.linear_assignment import assign
 from bimt_tf.core.placement import Placement, Slots, movable_groups
 from bimt_tf.core.population import Population
 
-__all__ = ["search_exactly"]
+__all__ = ["Arrangement", "arrange", "search_exactly"]
 
 
 LARGE = 2**22  # beyond so many joined pairs of neurons a search ends before its fixed point:
@@ -41,20 +43,40 @@ def search_exactly(placement: Placement, slots: Slots, tolerance: float) -> int:
     return sweeps
 
 
-def _solve(placement: Placement, slots: Slots, group: tuple[Population, ...], tolerance: float) -> float:
-    """Place one population, or the populations of one head axis, optimally; returns what that saved."""
-    tables = [placement.table(p.name, slots) for p in group]
-    before = sum(t[np.arange(p.size), slots[p.name]].sum() for t, p in zip(tables, group, strict=True))
+class Arrangement(NamedTuple):
+    """The best places of one group's populations at given tables, and what they cost together."""
+
+    slots: Slots
+    cost: float
+
+
+def arrange(group: tuple[Population, ...], tables: list[np.ndarray]) -> Arrangement:
+    """Place one population, or the populations of one head axis, optimally.
+
+    Args:
+        group: the populations.
+        tables: of each, what neuron a costs in slot b, [neurons, slots].
+    """
     inside = [_inside(table, p) for table, p in zip(tables, group, strict=True)]
     price = np.sum([price for _, price in inside], axis=0)
     heads = np.arange(group[0].heads)
     segments = assign(price)
-    after = price[heads, segments].sum()
-    if not after < before - tolerance:
+    slots = {
+        p.name: (segments[:, None] * p.head_size + places[heads, segments]).reshape(-1)
+        for p, (places, _) in zip(group, inside, strict=True)
+    }
+    return Arrangement(slots, price[heads, segments].sum())
+
+
+def _solve(placement: Placement, slots: Slots, group: tuple[Population, ...], tolerance: float) -> float:
+    """Place one group optimally, the others fixed; returns what that saved."""
+    tables = [placement.table(p.name, slots) for p in group]
+    before = sum(t[np.arange(p.size), slots[p.name]].sum() for t, p in zip(tables, group, strict=True))
+    found = arrange(group, tables)
+    if not found.cost < before - tolerance:
         return 0.0
-    for p, (places, _) in zip(group, inside, strict=True):
-        slots[p.name][:] = (segments[:, None] * p.head_size + places[heads, segments]).reshape(-1)
-    return float(before - after)
+    slots.update(found.slots)
+    return float(before - found.cost)
 
 
 def _inside(table: np.ndarray, p: Population) -> tuple[np.ndarray, np.ndarray]:

@@ -35,7 +35,7 @@ class Placement:
     ``strength[p, q]`` is the summed scale * |w| [neurons of p, neurons of q], ``distance[p, q]`` [slots, slots], both
     for (p, q) and (q, p); ``score[p]`` the summed |in| + |out| weights of each neuron (Eq. 5); ``constant`` what
     does not depend on the layout. Populations with the same ``coordinate_set`` have their slots at
-    the same places, and so the same distances to any other.
+    the same places, and so the same distances to any other. ``coordinates[p]`` [slots, dims] are lengths.
     """
 
     wiring: Wiring
@@ -45,6 +45,7 @@ class Placement:
     constant: float
     neighbours: Mapping[str, tuple[str, ...]]
     coordinate_set: Mapping[str, int]
+    coordinates: Mapping[str, np.ndarray]
 
     @classmethod
     def of(
@@ -101,7 +102,8 @@ class Placement:
         strength.update({(q, p): matrix.T for (p, q), matrix in tuple(strength.items())})
         if not all(np.isfinite(s).all() for s in score.values()):
             raise InputError("the weights are not finite: neurons cannot be placed")
-        return cls(wiring, strength, distance, score, constant, neighbours, coordinate_set)
+        at = {name: places.numpy() for name, places in coordinates.items()}
+        return cls(wiring, strength, distance, score, constant, neighbours, coordinate_set, at)
 
     def cost(self, slots: Slots) -> float:
         """The connection cost (Eqs. 3 and 4) of a layout: population -> neuron -> slot, int64 [neurons]."""

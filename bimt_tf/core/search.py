@@ -9,6 +9,8 @@ What is searched is the placement problem (placement.py), by one of two methods:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import islice
 from typing import Literal, NamedTuple
 
 import torch
@@ -16,7 +18,8 @@ import torch
 from bimt_tf.core.exact_search import search_exactly
 from bimt_tf.core.greedy_search import exchange_greedily
 from bimt_tf.core.layout import Layout
-from bimt_tf.core.placement import STRICT, Placement
+from bimt_tf.core.placement import STRICT, Placement, Slots
+from bimt_tf.core.starts import other_starts
 from bimt_tf.errors import InputError, unknown
 
 __all__ = ["SearchMethod", "SwapReport", "search"]
@@ -25,21 +28,33 @@ SearchMethod = Literal["assignment", "greedy"]
 
 
 class SwapReport(NamedTuple):
-    """What a search found: the cost before and after, neurons that changed slots, sweeps over the populations."""
+    """What a search found.
+
+    The cost before and after, how many neurons changed slots, the sweeps over the populations from the start that
+    led to the result, and what kind of start that was ("present", or one of starts.py).
+    """
 
     cost_before: float
     cost_after: float
     moved: int
     sweeps: int
+    start: str = "present"
 
     def __repr__(self) -> str:
         neurons = "1 neuron" if self.moved == 1 else f"{self.moved} neurons"
         sweeps = "1 sweep" if self.sweeps == 1 else f"{self.sweeps} sweeps"
-        return f"SwapReport(cost {self.cost_before:.6g} -> {self.cost_after:.6g}, {neurons} moved in {sweeps})"
+        start = "" if self.start == "present" else f" from a start of the kind {self.start}"
+        return f"SwapReport(cost {self.cost_before:.6g} -> {self.cost_after:.6g}, {neurons} moved in {sweeps}{start})"
 
 
 def search(
-    placement: Placement, layout: Layout, method: SearchMethod = "assignment", top_k: int = 30
+    placement: Placement,
+    layout: Layout,
+    method: SearchMethod = "assignment",
+    top_k: int = 30,
+    *,
+    starts: int = 1,
+    generator: torch.Generator | None = None,
 ) -> tuple[Layout, SwapReport]:
     """A layout of no higher cost (paper, Section 2.2, Step 3).
 
@@ -48,19 +63,43 @@ def search(
         layout: where it begins; it stays as it is.
         method: "assignment" or "greedy".
         top_k: the paper's k, neurons a population that the greedy search moves.
+        starts: how many layouts the search begins at: 1 is the given one alone, more adds those of starts.py. The best
+            result is kept; the given layout's own at equal cost.
+        generator: draws what is random in the starts; a new one with seed 0 unless given.
 
     Raises:
-        InputError: for an unknown method, or a ``top_k`` that is no whole number of at least 1.
+        InputError: for an unknown method, a ``top_k`` or ``starts`` that is no whole number of at least 1, or what is
+            no generator.
     """
-    slots = {name: layout.of(name).copy() for name in layout}
-    before = placement.cost(slots)
+    _check_whole("starts", starts)
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise InputError(f"generator must be a torch.Generator, found a {type(generator).__name__}")
+    best = {name: layout.of(name).copy() for name in layout}
+    before = placement.cost(best)
+    improve = _improvement(placement, method, top_k, STRICT * before)
+    sweeps, kind = improve(best), "present"
+    after = placement.cost(best)
+    others = other_starts(placement, best, generator if generator is not None else torch.Generator().manual_seed(0))
+    for other, slots in islice(others, starts - 1):
+        taken = improve(slots)
+        cost = placement.cost(slots)
+        if cost < after - STRICT * before:
+            after, sweeps, kind = cost, taken, other
+            best.update(slots)
+    found = Layout({name: torch.from_numpy(s) for name, s in best.items()})
+    return found, SwapReport(before, after, found.moved(layout), sweeps, kind)
+
+
+def _improvement(placement: Placement, method: SearchMethod, top_k: int, tolerance: float) -> Callable[[Slots], int]:
+    """The chosen method: it improves slots in place and returns the sweeps that it took."""
     if method == "assignment":
-        sweeps = search_exactly(placement, slots, STRICT * before)
-    elif method == "greedy":
-        if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
-            raise InputError(f"top_k must be a whole number of at least 1, found {top_k!r}")
-        sweeps = exchange_greedily(placement, slots, top_k, STRICT * before)
-    else:
-        raise unknown("swap method", str(method), ("assignment", "greedy"))
-    found = Layout({name: torch.from_numpy(s) for name, s in slots.items()})
-    return found, SwapReport(before, placement.cost(slots), found.moved(layout), sweeps)
+        return lambda slots: search_exactly(placement, slots, tolerance)
+    if method == "greedy":
+        _check_whole("top_k", top_k)
+        return lambda slots: exchange_greedily(placement, slots, top_k, tolerance)
+    raise unknown("swap method", str(method), ("assignment", "greedy"))
+
+
+def _check_whole(name: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(f"{name} must be a whole number of at least 1, found {value!r}")
