@@ -57,6 +57,9 @@ def arrange(group: tuple[Population, ...], tables: list[np.ndarray]) -> Arrangem
         group: the populations.
         tables: of each, what neuron a costs in slot b, [neurons, slots].
     """
+    if group[0].heads == 1:  # the common case, without the cost of indexing four axes
+        own = {p.name: assign(table) for table, p in zip(tables, group, strict=True)}
+        return Arrangement(own, _price(group, tables, own))
     inside = [_inside(table, p) for table, p in zip(tables, group, strict=True)]
     price = np.sum([price for _, price in inside], axis=0)
     heads = np.arange(group[0].heads)
@@ -65,25 +68,27 @@ def arrange(group: tuple[Population, ...], tables: list[np.ndarray]) -> Arrangem
         p.name: (segments[:, None] * p.head_size + places[heads, segments]).reshape(-1)
         for p, (places, _) in zip(group, inside, strict=True)
     }
-    return Arrangement(slots, price[heads, segments].sum())
+    return Arrangement(slots, float(price[heads, segments].sum()))
+
+
+def _price(group: tuple[Population, ...], tables: list[np.ndarray], slots: Slots) -> float:
+    """What the populations of a group cost in these slots, by their tables."""
+    return sum(float(table[np.arange(p.size), slots[p.name]].sum()) for table, p in zip(tables, group, strict=True))
 
 
 def _solve(placement: Placement, slots: Slots, group: tuple[Population, ...], tolerance: float) -> float:
     """Place one group optimally, the others fixed; returns what that saved."""
     tables = [placement.table(p.name, slots) for p in group]
-    before = sum(t[np.arange(p.size), slots[p.name]].sum() for t, p in zip(tables, group, strict=True))
+    before = _price(group, tables, slots)
     found = arrange(group, tables)
     if not found.cost < before - tolerance:
         return 0.0
     slots.update(found.slots)
-    return float(before - found.cost)
+    return before - found.cost
 
 
 def _inside(table: np.ndarray, p: Population) -> tuple[np.ndarray, np.ndarray]:
     """The best places inside for every (head, segment), [heads, segments, head size], and their price."""
-    if p.heads == 1:  # the common case, without the cost of indexing four axes
-        places = assign(table)
-        return places[None, None], table[np.arange(p.size), places].sum().reshape(1, 1)
     blocks = table.reshape(p.heads, p.head_size, p.heads, p.head_size).swapaxes(1, 2)
     places = np.array([[assign(block) for block in of_head] for of_head in blocks])
     head, segment, neuron = np.ogrid[: p.heads, : p.heads, : p.head_size]

@@ -1,21 +1,20 @@
-"""Where a search for a layout begins besides the present one: placing populations one at a time ends in local optima.
+"""Where a search for a layout begins besides the present one.
 
-Whole modules cannot move in such a search (the paper's limitation 3): each of a module's populations stays where its
-neighbours hold it. A start from elsewhere reaches what they cannot:
+Populations placed one at a time end in local optima: a whole module cannot change sides, since each of its populations
+is held where it is by the others (the paper's limitation 3). Other starts end in other optima:
 
-- spectral: neurons in the order of the Fiedler vector of the strengths' graph, inside their population; parts of
-  the graph that nothing joins lie side by side. In more dimensions, as many vectors as there are axes.
-- modules: the graph's communities side by side, in the order that joins them by the least wire.
+- spectral: the neurons of each population in the order of the Fiedler vectors of all neurons (spectral.py).
 - grown: one population alone is ordered, spectrally or at random, and the others are placed outwards from it, each at
-  the least cost to those that are placed already.
-- perturbed: two neurons (or heads) of the best layout so far are exchanged, and the others grown from there.
+  the least cost to those that are placed already. So whole modules follow the order of one population.
+- perturbed: two neurons or two heads of the best layout so far are exchanged, and the others grown from there.
 
-Neurons without a wire have no say in any of them: they take the slots that are left.
+Dead neurons have no say in any of them: they take the slots that are left. Uniformly random starts, and communities
+laid side by side, were measured too, and are not here: docs/mathematics.md says how they did.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -23,9 +22,9 @@ import numpy as np
 import torch
 
 from bimt_tf.core.exact_search import arrange
-from bimt_tf.core.ordering import Ordering, StrengthGraph, by_modules, by_spectrum, strength_graph
 from bimt_tf.core.placement import Placement, Slots, movable_groups
 from bimt_tf.core.population import Population
+from bimt_tf.core.spectral import Ordering, spectral_ordering, strength_graph
 
 __all__ = ["other_starts"]
 
@@ -36,7 +35,7 @@ T = TypeVar("T")
 
 
 def other_starts(placement: Placement, best: Slots, generator: torch.Generator) -> Iterator[tuple[str, Slots]]:
-    """Starts without end, as (kind, slots): spectral, modules, and then grown and perturbed ones in turn.
+    """Starts without end, as (kind, slots): a spectral one, then grown and perturbed ones in turn.
 
     Args:
         placement: the weights and distances that the search sees.
@@ -46,13 +45,15 @@ def other_starts(placement: Placement, best: Slots, generator: torch.Generator) 
     groups = [group for group in movable_groups(placement.wiring) if any(p.size > 1 for p in group)]
     if not groups:
         return
-    ordered = list(_ordered_starts(placement, groups, best))
-    yield from ((kind, _copy(slots)) for kind, slots in ordered)
+    ordered = _spectral(placement, groups, best)
     anchors = sorted(groups, key=lambda group: sum(np.count_nonzero(placement.score[p.name]) for p in group))
-    ordered_anchors = [(slots, anchor) for anchor in anchors for _, slots in ordered]
+    if ordered is None:
+        anchors.clear()
+    else:
+        yield "spectral", _copy(ordered)
     while True:
-        if ordered_anchors:
-            slots, anchor = ordered_anchors.pop(0)
+        if ordered is not None and anchors:
+            slots, anchor = ordered, anchors.pop(0)
         else:
             slots, anchor = _copy(best), _choice(groups, generator)
             _shuffle(slots, anchor, generator)
@@ -63,38 +64,34 @@ def other_starts(placement: Placement, best: Slots, generator: torch.Generator) 
             yield "perturbed", _grown(placement, slots, anchor)
 
 
-def _ordered_starts(placement: Placement, groups: list[Group], present: Slots) -> Iterator[tuple[str, Slots]]:
-    """The starts that order all neurons at once, where the graph is small enough."""
+def _spectral(placement: Placement, groups: list[Group], present: Slots) -> Slots | None:
+    """The movable populations with their live neurons spread over the slots in spectral order, the others as they are.
+
+    None where the graph is too large. A neuron wishes for the place that its rank has among the coordinates of the
+    slots, along each axis; what a slot costs it is the squared distance from there, and heads go by their sum.
+    """
     graph = strength_graph(placement)
     if graph is None:
-        return
+        return None
     moving = {p.name for group in groups for p in group}
     near = np.concatenate([placement.coordinates[name][present[name][live]] for name, live in graph.neurons.items()])
-    anchored = np.concatenate([np.full(len(live), name not in moving) for name, live in graph.neurons.items()])
-    spectral = by_spectrum(graph, near, anchored)
-    yield "spectral", _ordered(graph, spectral, groups, placement.coordinates, present)
-    modules = by_modules(graph, spectral)
-    if modules is not None:
-        yield "modules", _ordered(graph, modules, groups, placement.coordinates, present)
-
-
-def _ordered(
-    graph: StrengthGraph, ordering: Ordering, groups: list[Group], coordinates: Mapping[str, np.ndarray], present: Slots
-) -> Slots:
-    """The movable populations with their live neurons spread over the slots by rank, the others as they are."""
-    slots, neurons = _copy(present), graph.of(ordering)
+    fixed = np.concatenate([np.full(len(live), name not in moving) for name, live in graph.neurons.items()])
+    neurons = graph.by_population(spectral_ordering(graph, near, fixed))
+    slots = _copy(present)
     for group in groups:
-        tables = []
-        for p in group:
-            at, (live, places) = coordinates[p.name], neurons[p.name]
-            table = np.zeros((p.size, p.size))  # squared distances from where a neuron is wished; 0 for dead ones
-            for axis in range(at.shape[1] if len(live) else 0):
-                rank = np.argsort(np.argsort(places[:, axis], kind="stable"))
-                wished = np.quantile(at[:, axis], (rank + 0.5) / len(live))
-                table[live] += (wished[:, None] - at[:, axis]) ** 2
-            tables.append(table)
+        tables = [_wishes(p, placement.coordinates[p.name], *neurons[p.name]) for p in group]
         slots.update(arrange(group, tables).slots)
     return slots
+
+
+def _wishes(p: Population, at: np.ndarray, live: np.ndarray, places: Ordering) -> np.ndarray:
+    """What each slot costs each neuron by its rank, [neurons, slots]; to a dead neuron all are one."""
+    table = np.zeros((p.size, p.size))
+    for axis in range(at.shape[1] if len(live) else 0):
+        rank = np.argsort(np.argsort(places[:, axis], kind="stable"))
+        wished = np.quantile(at[:, axis], (rank + 0.5) / len(live))
+        table[live] += (wished[:, None] - at[:, axis]) ** 2
+    return table
 
 
 def _grown(placement: Placement, slots: Slots, anchor: Group) -> Slots:
