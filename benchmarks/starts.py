@@ -46,7 +46,7 @@ def measure(directory: Path, random: int) -> dict[str, float]:
     generator = torch.Generator().manual_seed(0)
     begin = time.perf_counter()
     best = float("inf")
-    with few_threads(sum(c.numel for c in bimt.wiring.connections)):
+    with few_threads(bimt.wiring.total_weights):
         for drawn in range(1, random + 1):
             bimt.layout = search(placement, Layout.random(bimt.wiring, generator))[0]
             best = min(best, beyond_gaps(bimt, placement))
