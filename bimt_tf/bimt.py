@@ -56,6 +56,10 @@ class BIMT:
         reduction: Reduction = "mean",
         layout: Layout | None = None,
     ) -> None:
+        given = (("model", model, nn.Module), ("geometry", geometry, Geometry), ("wiring", wiring, Wiring))
+        for name, value, kind in given:
+            if not isinstance(value, kind) and (value is not None or name == "model"):
+                raise InputError(f"{name} must be a {kind.__name__}, found a {type(value).__name__}")
         self._model, self._reduction = model, reduction
         self._homes = homes(model)  # found once, as walking a model takes its time
         wiring = wiring if wiring is not None else wire(model)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, Token, convert
 
 from bimt_tf.config.methods import METHODS
 from bimt_tf.errors import InputError
@@ -26,7 +28,21 @@ GROUPS = {
 
 _TASK, _PENALTY, _OUTPUT = GROUPS["Task"], GROUPS["Penalty and geometry"], GROUPS["Output and machine"]
 
-REPEATED = Parameter(allow_repeating=True)
+
+def _converted(kind: Any, tokens: Sequence[Token]) -> Any:
+    """The value of an option's words, as cyclopts converts them, but for two kinds.
+
+    cyclopts rounds 1.5 to a whole number, and takes an empty word for the path of the current folder.
+    """
+    for token in tokens:
+        if kind is int and not re.fullmatch(r"[+-]?[0-9]+", token.value):
+            raise ValueError(f'unable to convert "{token.value}" into int.')
+        if kind is Path and not token.value:
+            raise ValueError("a path is needed, found an empty word")
+    return convert(kind, tokens)
+
+
+REPEATED = Parameter(allow_repeating=True, converter=_converted)
 """For whole apps: of an option given twice the last counts, as on most command lines."""
 
 Directory = Annotated[Path, Parameter(help="a run directory")]

@@ -30,22 +30,28 @@ def compare(
     from bimt_tf.cli.console.reports import print_comparison, print_json
     from bimt_tf.runs.compare import compare_runs
 
+    form = _form(figure) if figure is not None else ""
     found = compare_runs(directories)
+    if figure is not None:
+        _save(found, figure, form)
     if json:
         print_json(found.as_dict())
     else:
         print_comparison(found)
-    if figure is not None:
-        _save(found, figure)
 
 
-def _save(found: Comparison, path: Path) -> None:
-    """Write the figure, in the format that the file's name says."""
-    from bimt_tf.runs.atomic import write_atomically
-
-    drawn = BytesIO()
+def _form(path: Path) -> str:
+    """The format that a file's name says."""
     form = path.suffix.removeprefix(".") or "png"
     if form not in FORMATS:
         raise unknown("format of a figure", form, FORMATS)
+    return form
+
+
+def _save(found: Comparison, path: Path, form: str) -> None:
+    """Draw the networks into a file."""
+    from bimt_tf.runs.atomic import write_atomically
+
+    drawn = BytesIO()
     found.figure().savefig(drawn, format=form, dpi=200)
     write_atomically(path, drawn.getvalue())

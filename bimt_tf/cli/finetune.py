@@ -8,6 +8,7 @@ from bimt_tf.cli.arguments import Loggers, Method, Out, Overwrite, Seed
 from bimt_tf.cli.options import Overrides, task_command
 from bimt_tf.config.limits import require_runnable
 from bimt_tf.config.reading import make
+from bimt_tf.runs.atomic import require_path
 
 __all__ = ["FINETUNE"]
 
@@ -29,7 +30,7 @@ def _finetune(
     """
     for path in ("model", "text"):  # a run is resumed from anywhere
         given = overrides["data"].get(path)
-        if given is not None and Path(given).expanduser().exists():
+        if given is not None and require_path(Path(given)).expanduser().exists():
             overrides["data"][path] = str(Path(given).expanduser().resolve())
     wanted = make(task, method=method or "bimt", seed=seed or 0, overrides=overrides)
     require_runnable(wanted)

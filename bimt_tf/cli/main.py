@@ -16,6 +16,7 @@ from bimt_tf.errors import InputError
 
 __all__ = ["main"]
 
+LONGEST = 2_000  # characters of an error
 BROKEN_PIPE = 128 + 13  # SIGPIPE, which Windows does not have
 
 
@@ -61,8 +62,11 @@ def _run(arguments: list[str]) -> int:
 
 
 def _fail(text: str, code: int) -> int:
-    """Say what is wrong in one line."""
-    sys.stderr.write(f"bimt: {' '.join(text.split())}\n")
+    """Say what is wrong in one line; its middle is left out where a user's word makes it longer than a page."""
+    line = " ".join(text.split())
+    if len(line) > LONGEST:
+        line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
+    sys.stderr.write(f"bimt: {line}\n")
     return code
 
 

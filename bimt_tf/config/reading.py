@@ -42,7 +42,7 @@ def make(
     if preset not in found.presets:
         raise unknown(f"preset of {found.name}", preset, found.presets)
     overrides = overrides or {}
-    for section in overrides:
+    for section in (*found.presets[preset], *overrides):
         if section not in SECTIONS:
             raise unknown("config section", str(section), SECTIONS)
     built = {}

@@ -6,6 +6,7 @@ What is written reads the same in YAML 1.1 (PyYAML): words such as ``no`` stand 
 from __future__ import annotations
 
 import math
+import stat
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from bimt_tf.errors import InputError
 
 __all__ = ["read_yaml", "yaml_text", "yaml_value"]
 
+
+MOST_BYTES = 1_000_000  # of a config: a longer file is another one
+MOST_VALUES = 100_000  # in a file, those behind an alias counted each time: a small file can stand for billions
 
 _TRUTH_VALUES = ("y", "n", "yes", "no", "on", "off", "true", "false")  # of YAML 1.1, in any case
 
@@ -50,16 +54,27 @@ def read_yaml(path: Path, what: str) -> Any:
     """The content of a YAML file, ``what`` it is being said in errors.
 
     Raises:
-        InputError: if it cannot be read, is not YAML, or gives a key twice; one line, with the line's number.
+        InputError: if it is no plain file, cannot be read, is not YAML, gives a key twice, or is larger than anything
+            of ours; one line, with the line's number.
     """
     try:
-        return _yaml().load(path.read_text(encoding="utf-8"))
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):  # reading it may never end
+            raise InputError(f"cannot read {what} {path}: it is a device, a pipe or a socket, a file is needed")
+        if found.st_size > MOST_BYTES:
+            raise InputError(f"{what} {path} has {found.st_size:,} bytes, too many for a {what}")
+        value = _yaml().load(path.read_text(encoding="utf-8"))
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"cannot read {what} {path}: {error.strerror}") from error
     except DuplicateKeyError as error:
         raise InputError(f"{what} {path} gives a key twice: {_problem(error)}") from error
     except (YAMLError, ValueError, RecursionError) as error:  # ValueError: bytes that are no UTF-8, dates that are none
         raise InputError(f"{what} {path} is not YAML: {_problem(error)}") from error
+    if _is_endless(value):
+        raise InputError(f"{what} {path} holds more than {MOST_VALUES:,} values, those behind its aliases counted")
+    return value
 
 
 def yaml_text(value: Any) -> str:
@@ -72,6 +87,19 @@ def yaml_text(value: Any) -> str:
 def yaml_value(text: str) -> Any:
     """What :func:`yaml_text` wrote, as it would be read back."""
     return _yaml().load(text)
+
+
+def _is_endless(value: Any) -> bool:
+    """Whether a value holds more than MOST_VALUES others, or itself."""
+    waiting, seen = [value], 0
+    while waiting and seen <= MOST_VALUES:
+        one = waiting.pop()
+        seen += 1
+        if isinstance(one, dict):
+            waiting += one.values()
+        elif isinstance(one, (list, tuple, set)):
+            waiting += one
+    return seen > MOST_VALUES
 
 
 def _yaml() -> YAML:

@@ -89,8 +89,8 @@ class FinishedRun(Trained):
         from bimt_tf.runs import ask
         from bimt_tf.tasks.base import Probe
 
-        hook = hook or ask.usual_probe(self).hook
-        target = target or ask.usual_probe(self).target
+        hook = hook if hook is not None else ask.usual_probe(self).hook
+        target = target if target is not None else ask.usual_probe(self).target
         positions = ask.positions_of(self, hook) if position is None else [position]
         return [ask.probed(self, Probe(hook, target, each)) for each in positions]
 
@@ -106,7 +106,7 @@ class FinishedRun(Trained):
         """
         from bimt_tf.runs import ask
 
-        return ask.ablated(self, hook or ask.usual_probe(self).hook, neurons)
+        return ask.ablated(self, hook if hook is not None else ask.usual_probe(self).hook, neurons)
 
     def prune(self) -> list[PrunePoint]:
         """Weights left against held-out loss as small weights are cut (paper, Figure A1); the weights stay."""

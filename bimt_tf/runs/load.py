@@ -52,6 +52,8 @@ def load_run(path: str | Path, device: str = "cpu", *, model: nn.Module | None =
     """
     if not isinstance(path, (str, Path)):
         raise InputError(f"load_run takes the path of a run directory, found a {type(path).__name__}")
+    if model is not None and not isinstance(model, nn.Module):
+        raise InputError(f"model must be a torch.nn.Module, found a {type(model).__name__}")
     directory = RunDirectory.open(Path(path))
     where, config = find_device(device), directory.config
     if model is None and config.task == OWN:

@@ -15,6 +15,7 @@ from bimt_tf.adapters.families import parameters
 from bimt_tf.bimt import BIMT
 from bimt_tf.config.reading import make
 from bimt_tf.config.settings import Config, GeometryConfig, TrainingConfig
+from bimt_tf.config.values import checked
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.runs.execute import run_trainer
 from bimt_tf.runs.own_data import Examples, OwnData, examples_of
@@ -112,9 +113,13 @@ def train(
     """
     if loggers and out is None:
         raise InputError("loggers write beside a run directory: give out=")
+    if not isinstance(model, (nn.Module, BIMT)):
+        raise InputError(f"model must be a torch.nn.Module or a BIMT, found a {type(model).__name__}")
+    seed, test_share = checked(int, seed, "seed"), checked(float, test_share, "test_share")
+    settings["batch_size"] = checked(int | None, settings.get("batch_size"), "batch_size")
     bimt = model if isinstance(model, BIMT) else None
     network = model.model if isinstance(model, BIMT) else model
-    examples = examples_of(data, test, test_share, settings.pop("batch_size", None), seed)
+    examples = examples_of(data, test, test_share, settings.pop("batch_size"), seed)
     config = _config(network, bimt, loss, method, seed, {**settings, "batch_size": examples.batch_size})
     trainer = _trainer(config, network, bimt, examples, None if isinstance(loss, str) else loss, metrics)
     path, threads = None if out is None else Path(out), torch.get_num_threads()

@@ -88,6 +88,9 @@ class Sweep:
         return found if self.target is None else {**found, "lam_for": self.target._asdict()}
 
 
+MOST_SEEDS = 10_000
+
+
 def parse_axis(task: str, text: str) -> Axis:
     """An axis such as ``lr=1e-3,2e-3``, ``geometry.width=0,1`` or ``hidden=20,20;10,10``.
 
@@ -102,7 +105,9 @@ def parse_axis(task: str, text: str) -> Axis:
     section, field = find_field(task, name.strip())
     whole = is_list(task, section, field) or (field == "lam" and ":" in values)
     parts = [part.strip() for part in values.split(";" if whole or ";" in values else ",")]
-    read = [parse(task, section, field, part) for part in parts if part]
+    if "" in parts:
+        raise InputError(f"--set {field} has an empty item in its list, found {text!r}")
+    read = [parse(task, section, field, part) for part in parts]
     if field == "lam":
         read = [_schedule(value) for value in read]
     for value in read:
@@ -120,13 +125,19 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise InputError(f"--seeds {part.strip()} ends before it begins")
+        if last - first >= MOST_SEEDS:
+            raise InputError(f"--seeds takes at most {MOST_SEEDS:,} seeds, found {part.strip()}")
         seeds += range(first, last + 1)
     return tuple(dict.fromkeys(seeds))
 
 
 def spelled_schedule(schedule: Sequence[tuple[float, float]]) -> str:
     """A lambda schedule as a word: ``0.001``, or ``0:0.001,0.5:0.01`` for one of several steps."""
-    return ",".join(f"{start:g}:{lam:g}" for start, lam in schedule) if len(schedule) > 1 else f"{schedule[0][1]:g}"
+    return (
+        ",".join(f"{start:g}:{lam:g}" for start, lam in schedule)
+        if len(schedule) > 1 or schedule[0][0]
+        else f"{schedule[0][1]:g}"
+    )
 
 
 def _schedule(value: Any) -> Any:
@@ -137,5 +148,6 @@ def _schedule(value: Any) -> Any:
         except ValueError:
             return value
     if isinstance(value, (list, tuple)):
-        return value[0][1] if len(value) == 1 else spelled_schedule(value)
+        constant = len(value) == 1 and value[0][0] == 0
+        return value[0][1] if constant else spelled_schedule(value)
     return value

@@ -8,6 +8,8 @@ import importlib.util
 import re
 import sys
 import traceback
+from collections.abc import Mapping
+from dataclasses import is_dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -84,8 +86,11 @@ def require_task(found: Any, what: str) -> Task:
         raise InputError(f"{what} is {a}; an instance of a subclass of bimt_tf.tasks.base.Task is needed")
     if not isinstance(found.name, str) or not NAME.fullmatch(found.name):
         raise InputError(f"{what} has the name {found.name!r}; letters, digits, '.', '_' and '-' would do")
-    if not found.presets:
+    if not found.presets or not isinstance(found.presets, Mapping):
         raise InputError(f"{what} has no preset; presets={{'best': {{}}}} would do")
+    for field in ("Options", "Model"):
+        if not (isinstance(getattr(found, field), type) and is_dataclass(getattr(found, field))):
+            raise InputError(f"{what} has the {field} {getattr(found, field)!r}; a dataclass of settings is needed")
     return found
 
 
@@ -116,7 +121,7 @@ def _from_file(path: str) -> ModuleType:
         sys.path.append(folder)  # for files that it imports from beside it
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise InputError(f"the task's file {path} does not run: {_reason(error, path)}") from error
     return module
@@ -125,13 +130,13 @@ def _from_file(path: str) -> ModuleType:
 def _from_package(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         hint = "; install its package, or give a file such as my_task.py:TASK"
         hint = hint if isinstance(error, ModuleNotFoundError) else ""
         raise InputError(f"the task's module {name!r} cannot be imported: {_reason(error, name)}{hint}") from error
 
 
-def _reason(error: Exception, path: str) -> str:
+def _reason(error: BaseException, path: str) -> str:
     """Kind, words and line of an error in a user's file, in one line."""
     words = error.msg if isinstance(error, SyntaxError) else str(error)
     if isinstance(error, SyntaxError):

@@ -52,6 +52,8 @@ def _read(source: str, most: int) -> bytes:
     found = bytearray()
     for path in files:
         try:
+            if "\0" in source or (path.exists() and not path.is_file() and not path.is_dir()):
+                raise InputError(f"cannot read the text {source!r}: a file is needed")  # a pipe or a device may not end
             with path.open("rb") as file:
                 found += file.read(most - len(found) if most else -1)
         except OSError as error:

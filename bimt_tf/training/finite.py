@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["NonFiniteLoss", "require_finite", "require_finite_weights"]
+__all__ = ["NonFiniteLoss", "require_finite", "require_finite_weights", "require_not_diverged"]
 
 
-LOST = 1e30  # in float64 a run that has diverged goes on with finite numbers: no loss worth going on with is this large
+LOST = 1e20  # in float64 a run that has diverged goes on with finite numbers: no loss worth going on with is this large
+DIVERGED = 1e6  # times the loss that a run begins with (or 1, if that is less): no result ends there
 
 
 class NonFiniteLoss(RuntimeError):
@@ -23,6 +24,12 @@ def require_finite(step: int, what: str, value: float) -> None:
     """Raise NonFiniteLoss unless ``value`` is a finite number, and below LOST."""
     if not abs(value) < LOST:  # NaN is not
         raise NonFiniteLoss(step, what, value)
+
+
+def require_not_diverged(step: int, loss: float, first: float) -> None:
+    """Raise NonFiniteLoss if the held-out loss that a run ends with is beyond all that the ``first`` one explains."""
+    if loss > DIVERGED * max(first, 1.0):
+        raise NonFiniteLoss(step, "training has diverged (a smaller lr or lam would do): the held-out loss", loss)
 
 
 def require_finite_weights(step: int, weights: Tensor) -> None:

@@ -18,7 +18,7 @@ from bimt_tf.bimt import BIMT
 from bimt_tf.config.settings import Config
 from bimt_tf.tasks.base import Data, Split, Task
 from bimt_tf.training.checkpoint import Checkpoint, take
-from bimt_tf.training.finite import NonFiniteLoss, require_finite, require_finite_weights
+from bimt_tf.training.finite import NonFiniteLoss, require_finite, require_finite_weights, require_not_diverged
 from bimt_tf.training.phases import PHASES, milestones
 from bimt_tf.training.schedule import lam_at, lr_at
 from bimt_tf.training.state import State
@@ -53,6 +53,7 @@ class Trainer:
         self.task, self.data, self.held_out, self.seconds = task, data, held_out, seconds
         self._state = state
         self._losses: list[float] = []
+        self._first: float | None = None  # loss of the first batch, or of the first after a resume
 
     @property
     def config(self) -> Config:
@@ -89,8 +90,9 @@ class Trainer:
         was decided on the way.
 
         Raises:
-            NonFiniteLoss: when the loss, the held-out loss, the cost or a weight is not finite. Neither a record nor a
-                checkpoint is given of such a step.
+            NonFiniteLoss: when the loss, the held-out loss, the cost or a weight is not finite, or the held-out loss at
+                the end is a million times what the run began with. Neither a record nor a checkpoint is given of such
+                a step.
         """
         state, training, ends = self._state, self.config.training, milestones(self.config)
         if state.step == training.steps:
@@ -109,6 +111,7 @@ class Trainer:
         def after(resumable: bool, last: int, loss: float) -> bool:
             state.step += 1
             self._losses.append(loss)
+            self._first = loss if self._first is None else self._first
             stopping = stop()
             self.seconds = time.perf_counter() - begun
             if state.step < last:  # what the last step of a phase leaves is told when the phase has ended
@@ -172,5 +175,7 @@ class Trainer:
         )  # fmt: skip
         for what, value in (("training loss", record.loss), ("held-out loss", record.test_loss), ("cost", record.cost)):
             require_finite(state.step, f"the {what}", value)
+        if state.step == self.config.training.steps:
+            require_not_diverged(state.step, record.test_loss, self._first or 0.0)
         self._losses = []
         return record
