@@ -7,6 +7,7 @@ options, call the library and print what that gives.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -22,6 +23,7 @@ BROKEN_PIPE = 128 + 13  # SIGPIPE, which Windows does not have
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of ``bimt``; ends the process with the exit codes of the module's docstring."""
+    _open_streams()
     try:
         code = _run(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
@@ -31,6 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = BROKEN_PIPE
     sys.exit(code)
+
+
+def _open_streams() -> None:
+    """Write to nowhere where a stream was closed before the start; spell bytes of a name that no encoding has."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _run(arguments: list[str]) -> int:

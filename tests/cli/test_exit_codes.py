@@ -72,3 +72,12 @@ def test_an_interrupt_while_libraries_load_is_answered(monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["tasks"])
     assert ended.value.code == 130 and capsys.readouterr().err == "bimt: interrupted\n"
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_stream_that_was_closed_before_the_start_is_no_error(stream, monkeypatch):
+    monkeypatch.setattr(sys, stream, None)
+    with pytest.raises(SystemExit) as ended:
+        main(["tasks"] if stream == "stdout" else ["tarin"])
+    assert ended.value.code == (0 if stream == "stdout" else 2)
+    getattr(sys, stream).close()
