@@ -36,7 +36,7 @@ def task_command(name: str, run: Run, *, only: str | None = None) -> App:
     app = App(
         name=name, help=about.split("\n\n")[0] + hint, usage=f"Usage: bimt {name} TASK [OPTIONS]\n", help_flags=[],
         version_flags=[], help_epilogue=f"Tasks, or one of your own as my_task.py:TASK:\n\n{tasks}",
-        result_action="return_value", default_parameter=REPEATED,
+        result_action="return_value", suppress_keyboard_interrupt=False, default_parameter=REPEATED,
     )  # fmt: skip
 
     def command(
@@ -88,7 +88,7 @@ def _with_options(name: str, run: Run, shown: str) -> App:
     command.__doc__ = f"{inspect.cleandoc(run.__doc__ or '')}\n\nTask: {task(name).summary}."
     app = App(
         name=shown, help_flags=["--help", "-h"], version_flags=[], group_commands=GROUPS["Other"],
-        result_action="return_value", default_parameter=REPEATED,
+        result_action="return_value", suppress_keyboard_interrupt=False, default_parameter=REPEATED,
     )  # fmt: skip
     app.default(command)
     return app

@@ -81,3 +81,13 @@ def test_a_stream_that_was_closed_before_the_start_is_no_error(stream, monkeypat
         main(["tasks"] if stream == "stdout" else ["tarin"])
     assert ended.value.code == (0 if stream == "stdout" else 2)
     getattr(sys, stream).close()
+
+
+def test_an_interrupt_inside_a_command_of_a_task_is_said(monkeypatch, capsys):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bimt_tf.cli.train.require_runnable", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "two-moon", "--steps", "3"])
+    assert ended.value.code == 130 and capsys.readouterr().err == "bimt: interrupted\n"
