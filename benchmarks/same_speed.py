@@ -18,10 +18,9 @@ import sys
 from pathlib import Path
 
 WORKER = """
-import importlib.util, sys, time, torch
+import pathlib, sys, time, torch
 torch.set_num_threads(1)
-new = importlib.util.find_spec("bimt_tf.training") is not None
-if new:
+if pathlib.Path("bimt_tf", "training").exists():  # the tree is the working directory
     from bimt_tf.config.reading import make
     from bimt_tf.training.setup import set_up
 else:
