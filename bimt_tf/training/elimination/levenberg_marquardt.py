@@ -1,0 +1,111 @@
+"""Levenberg-Marquardt: least squares by Gauss-Newton steps whose damping follows what they gain (Marquardt, 1963).
+
+The loss is L(w) = mean of r(w)^2. Near w, with the Jacobian J of the m residuals r,
+
+    L(w + s)  =  L + 2 g.s + s.H s,      g = J'r / m,      H = J'J / m
+
+A step solves (H + mu diag(H)) s = -g. One that lowers the loss is taken and mu falls; one that does not is tried again
+with a larger mu.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = ["Fit", "LeastSquares", "Normal", "damped", "levenberg_marquardt"]
+
+FALL, RISE = 5.0, 5.0
+LEAST, MOST = 1e-14, 1e12
+FLOOR = 1e-10
+"""What stands in the diagonal of H at least, as a share of its largest entry: some weights do nothing."""
+
+
+class Normal(NamedTuple):
+    """The loss at a point, and its quadratic picture there: g [n] and H [n, n] of the module's text."""
+
+    loss: float
+    gradient: Float[Tensor, " n"]
+    curvature: Float[Tensor, "n n"]
+
+
+class LeastSquares(Protocol):
+    """A mean of squared residuals, of n numbers."""
+
+    def loss(self, values: Float[Tensor, " n"]) -> float:
+        """The mean of the squared residuals."""
+
+    def normal(self, values: Float[Tensor, " n"]) -> Normal:
+        """The loss with its quadratic picture."""
+
+
+class Fit(NamedTuple):
+    """Where a fit ended: the numbers [n], the loss there, the steps taken, and the damping of the last one."""
+
+    values: Float[Tensor, " n"]
+    loss: float
+    steps: int
+    damping: float
+
+
+def levenberg_marquardt(
+    problem: LeastSquares,
+    start: Float[Tensor, " n"],
+    *,
+    steps: int,
+    damping: float = 1e-3,
+    tolerance: float = 1e-3,
+    goal: float = 0.0,
+    stop: Callable[[], bool] = lambda: False,
+) -> Fit:
+    """Lower the loss from ``start``, step by step; it never rises.
+
+    Args:
+        problem: what is fitted.
+        start: where to begin.
+        steps: at most so many steps.
+        damping: mu of the first step.
+        tolerance: end at a step that lowers the loss by less than this share of it.
+        goal: end at a loss of at most this.
+        stop: asked before each step; True ends the fit where it is.
+
+    A loss that is not finite counts as no gain. If it is not finite at ``start``, that is what comes back.
+    """
+    values, loss, taken = start, problem.loss(start), 0
+    while taken < steps and goal < loss < float("inf") and not stop():
+        normal = problem.normal(values)
+        found = _step(problem, values, loss, normal, damping)
+        if found is None:
+            break
+        gain, taken = (loss - found.loss) / loss, taken + 1
+        values, loss, damping = found.values, found.loss, max(found.damping / FALL, LEAST)
+        if gain < tolerance:
+            break
+    return Fit(values, loss, taken, damping)
+
+
+def damped(curvature: Float[Tensor, "n n"], damping: float) -> Float[Tensor, "n n"] | None:
+    """The Cholesky factor of H + damping diag(H); None where the matrix is singular or not finite."""
+    diagonal = curvature.diagonal()
+    raised = diagonal + damping * diagonal.clamp_min(FLOOR * float(diagonal.max()) if len(diagonal) else 0.0)
+    factor, failed = torch.linalg.cholesky_ex(curvature.diagonal_scatter(raised))
+    return None if int(failed) or not bool(factor.isfinite().all()) else factor
+
+
+def _step(problem: LeastSquares, values: Tensor, loss: float, normal: Normal, damping: float) -> Fit | None:
+    """The first step that lowers the loss, with more and more damping; None if none does."""
+    while damping <= MOST:
+        factor = damped(normal.curvature, damping)
+        if factor is not None:
+            step = torch.cholesky_solve(-normal.gradient[:, None], factor)[:, 0]
+            trial = values + step
+            if (found := problem.loss(trial)) < loss:
+                return Fit(trial, found, 1, damping)
+            if float(step.abs().max()) <= 1e-15 * float(values.abs().max()):
+                return None
+        damping *= RISE
+    return None

@@ -1,0 +1,101 @@
+"""Rounds of single weights: a share of them goes at once, the others make up for it, and the network is refitted."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bimt_tf.training.elimination.brain_surgeon import choose, correct
+from bimt_tf.training.elimination.levenberg_marquardt import Normal, damped
+from bimt_tf.training.elimination.live_network import LiveNetwork
+from bimt_tf.training.elimination.search import Search
+
+__all__ = ["DAMPINGS", "remove_weights", "without"]
+
+SHARE, LARGEST_SHARE, GROWTH = 0.15, 0.3, 1.3
+"""The share of the live weights that a round begins with, the largest, and its growth after a round that was kept."""
+
+DAMPINGS = (1e-9, 1e-6, 1e-3)
+"""Dampings of the curvature that are tried: the larger, the less the quadratic picture is trusted far away."""
+
+STEPS, TOLERANCE, ROOM = 12, 1e-2, 0.02
+"""Of a refit; it ends at this share of the budget's loss, for there is room enough then."""
+
+DOUBLED, SMALL_SHARE = 2.0, 0.02
+"""Down to a number of weights: a larger share than the small one is halved where it doubles the loss."""
+
+SINGLES, REFITTED = 64, 6
+"""At the end so many weights are taken out one at a time, and the best of them refitted."""
+
+
+def remove_weights(search: Search) -> None:
+    """Take weights out until the budget is used up or the search is stopped."""
+    share = SHARE
+    while not search.stop() and search.now.weights > search.budget.weights:
+        network = search.network()
+        normal = network.normal(network.start)
+        kept = False
+        while not kept and not search.stop():
+            spare = search.now.weights - search.budget.weights
+            count = max(1, min(int(share * len(network.start)), spare))
+            kept = _round(search, network, normal, count)
+            if kept:
+                share = min(LARGEST_SHARE, GROWTH * share)
+            elif count == 1:
+                if not _last_round(search, network, normal):
+                    return
+                kept = True
+            else:
+                share = 0.5 * count / len(network.start)
+
+
+def without(
+    network: LiveNetwork, normal: Normal, count: int, lengths: Float[Tensor, " n"]
+) -> Float[Tensor, " n"] | None:
+    """The weights with ``count`` of them taken out: the best found by several dampings, with and without correction."""
+    start, trials = network.start, []
+    for damping in DAMPINGS:
+        factor = damped(normal.curvature, damping)
+        if factor is None:
+            continue
+        inverse = torch.cholesky_inverse(factor)
+        removed = choose(start, inverse, count, lengths)
+        trials.append(start.index_fill(0, removed, 0))
+        corrected = correct(start, inverse, removed)
+        if corrected is not None:
+            trials.append(corrected)
+    if not trials:  # curvature that is no number: the smallest go
+        return start.index_fill(0, start.abs().argsort()[:count], 0)
+    losses = [network.loss(trial) for trial in trials]
+    return trials[min(range(len(trials)), key=lambda i: losses[i] if math.isfinite(losses[i]) else math.inf)]
+
+
+def _round(search: Search, network: LiveNetwork, normal: Normal, count: int) -> bool:
+    values = without(network, normal, count, search.lengths(network))
+    careful = not math.isfinite(search.budget.loss) and count > SMALL_SHARE * len(network.start)
+    most = DOUBLED * search.now.loss if careful else math.inf
+    return values is not None and _refit(search, network, values, most)
+
+
+def _refit(search: Search, network: LiveNetwork, values: Tensor, most: float = math.inf) -> bool:
+    goal = ROOM * search.budget.loss if math.isfinite(search.budget.loss) else 0.0
+    return search.attempt("weights", network, values, steps=STEPS, tolerance=TOLERANCE, goal=goal, most=most)
+
+
+def _last_round(search: Search, network: LiveNetwork, normal: Normal) -> bool:
+    """One weight, by the loss itself in the place of its quadratic picture, which reaches less far."""
+    factor = damped(normal.curvature, DAMPINGS[-1])
+    if factor is None:
+        return False
+    start, inverse = network.start, torch.cholesky_inverse(factor)
+    trials = []
+    for weight in (start.square() / inverse.diagonal()).argsort()[:SINGLES]:
+        corrected = correct(start, inverse, weight[None])
+        for values in (start.index_fill(0, weight, 0), corrected):
+            if values is not None:
+                trials.append((network.loss(values), values))
+    trials = sorted((trial for trial in trials if math.isfinite(trial[0])), key=lambda trial: trial[0])
+    return any(_refit(search, network, values) for _, values in trials[:REFITTED] if not search.stop())
