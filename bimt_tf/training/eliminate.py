@@ -10,6 +10,7 @@ Everything is computed in float64 on a copy, whatever the model's dtype; the mod
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
@@ -20,16 +21,19 @@ from bimt_tf.adapters import bridge
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.threads import few_threads
 from bimt_tf.errors import InputError
-from bimt_tf.training.elimination.budget import budget_of
+from bimt_tf.training.elimination.budget import Budget, budget_of
+from bimt_tf.training.elimination.levenberg_marquardt import steps_for
 from bimt_tf.training.elimination.live_network import Examples, Residuals
 from bimt_tf.training.elimination.rounds import Dependency, Round, put_
-from bimt_tf.training.elimination.search import Search
+from bimt_tf.training.elimination.search import Search, double
 from bimt_tf.training.elimination.single_weights import remove_weights
 from bimt_tf.training.elimination.whole_neurons import remove_neurons
 
 __all__ = ["Elimination", "eliminate"]
 
-FIRST_STEPS, FIRST_TOLERANCE = 20, 1e-2
+FIRST_TOLERANCE = 5e-3
+LONGER_STEPS, LONGER_TOLERANCE = 100, 1e-3
+"""Of the first refit, and of the one that follows where its loss is above the budget."""
 
 
 class Elimination(NamedTuple):
@@ -89,16 +93,15 @@ def eliminate(
         raise InputError(
             "eliminate cannot compute a TransformerBridge example by example: it knows models in plain torch"
         )
-    training, of = _examples("data", data, examples)
-    held = None if validation is None else _examples("validation", validation, None)[0]
+    device = next(double(bimt).model.parameters()).device
+    training, of = _examples("data", data, examples, device)
+    held = None if validation is None else _examples("validation", validation, None, device)[0]
     residuals = _checked(_difference if loss == "squared" else loss, training, bimt)
     with few_threads(sum(c.numel for c in bimt.wiring.connections)):
         search = Search(bimt, training, held, residuals, on_round or (lambda _: None), stop or (lambda: False))
+        _require_finite(search.now.loss)
         search.budget = budget_of(max_loss, loss_factor, weights, search.now.loss, search.now.validation_loss)
-        allowed, search.budget = search.budget, search.budget._replace(loss=float("inf"), validation_loss=float("inf"))
-        network = search.network()
-        search.attempt("refit", network, network.start, steps=FIRST_STEPS, tolerance=FIRST_TOLERANCE, goal=0.0)
-        search.budget = allowed
+        _refit(search)
         if neurons_first:
             remove_neurons(search)
         remove_weights(search)
@@ -107,11 +110,24 @@ def eliminate(
     return Elimination(tuple(search.path), search.budget.loss, len(training.inputs), of, severed)
 
 
-def _examples(what: str, data: Sequence[Tensor], most: int | None) -> tuple[Examples, int]:
+def _refit(search: Search) -> None:
+    """Refit all live weights; the budget does not matter yet, for the loss only falls."""
+    allowed = search.budget
+    search.budget = Budget(float("inf"), allowed.weights, float("inf"))
+    network = search.network()
+    steps = steps_for(len(network.start))
+    search.attempt("refit", network, network.start, steps=steps, tolerance=FIRST_TOLERANCE, goal=0.0)
+    if search.now.loss > allowed.loss:
+        network = search.network()
+        search.attempt("refit", network, network.start, steps=LONGER_STEPS, tolerance=LONGER_TOLERANCE, goal=0.0)
+    search.budget = allowed
+
+
+def _examples(what: str, data: Sequence[Tensor], most: int | None, device: torch.device) -> tuple[Examples, int]:
     """Inputs and targets, numbers in float64, at most ``most`` of them; and how many there were."""
     if len(data) < 2 or not all(isinstance(part, Tensor) and part.ndim for part in data[:2]):
         raise InputError(f"{what} must be inputs and targets, two tensors with an example a row")
-    inputs, targets = (part.double() if part.is_floating_point() else part for part in data[:2])
+    inputs, targets = (part.to(device, torch.float64 if part.is_floating_point() else part.dtype) for part in data[:2])
     n = len(inputs)
     if n != len(targets) or not n:
         raise InputError(f"{what} must hold as many targets as inputs, at least one; found {n} and {len(targets)}")
@@ -123,6 +139,11 @@ def _examples(what: str, data: Sequence[Tensor], most: int | None) -> tuple[Exam
     return Examples(inputs, targets), n
 
 
+def _require_finite(loss: float) -> None:
+    if not math.isfinite(loss):
+        raise InputError(f"the loss of the model as it is must be finite, found {loss}")
+
+
 def _difference(outputs: Tensor, targets: Tensor) -> Tensor:
     return (outputs - targets).flatten(1)
 
@@ -131,10 +152,9 @@ def _checked(residuals: Residuals | str, examples: Examples, bimt: BIMT) -> Resi
     """The function of residuals, tried on two examples."""
     if not callable(residuals):
         raise InputError(f"loss must be 'squared' or a function of outputs and targets, found {residuals!r}")
-    model = next(iter(bimt.parameters.values()))
     with torch.no_grad():
         inputs, targets = (part[:2] for part in examples)
-        outputs = bimt.model(inputs.to(model.dtype) if inputs.is_floating_point() else inputs)
+        outputs = double(bimt).model(inputs)
         if residuals is _difference and outputs.shape != targets.shape:
             raise InputError(
                 f"outputs {list(outputs.shape)} and targets {list(targets.shape)} differ in shape: give loss=, a "

@@ -17,7 +17,7 @@ from torch import Tensor
 __all__ = ["choose", "correct", "cost_of"]
 
 CANDIDATES, AT_LEAST = 3, 64
-"""Among so many times the weights to be chosen, and at least so many, they are looked for: those that cost least alone."""
+"""Weights are looked for among those that cost least alone: so many times the number to go, at least so many."""
 
 
 def choose(

@@ -17,10 +17,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["Fit", "LeastSquares", "Normal", "damped", "levenberg_marquardt"]
+__all__ = ["Fit", "LeastSquares", "Normal", "damped", "levenberg_marquardt", "steps_for"]
 
 FALL, RISE = 5.0, 5.0
 LEAST, MOST = 1e-14, 1e12
+FEW_STEPS, CHEAP_STEPS = 12, 2_000
 FLOOR = 1e-10
 """What stands in the diagonal of H at least, as a share of its largest entry: some weights do nothing."""
 
@@ -86,6 +87,11 @@ def levenberg_marquardt(
         if gain < tolerance:
             break
     return Fit(values, loss, taken, damping)
+
+
+def steps_for(n: int) -> int:
+    """How many steps a refit of n numbers may take: many where they are cheap, for their cost grows with n^3."""
+    return FEW_STEPS + CHEAP_STEPS // max(1, n)
 
 
 def damped(curvature: Float[Tensor, "n n"], damping: float) -> Float[Tensor, "n n"] | None:

@@ -102,9 +102,9 @@ class LiveNetwork:
     @torch.no_grad()
     def write_(self, values: Float[Tensor, " n"], bimt: BIMT) -> None:
         """Write live weights into a whole model; whatever is not part of the compact network becomes zero."""
-        parts = self._filled(values).split([p.numel() for p in self._named.values()])
-        for parameter, part in zip(self._named.values(), parts, strict=True):
-            parameter.copy_(part.view(parameter.shape))
+        values_of = self._parameters(self._filled(values))
+        for name, parameter in self._named.items():
+            parameter.copy_(values_of[name])
         expand_(bimt, self.compact)
 
     def _of_one(self, everything: Tensor, inputs: Tensor, target: Tensor) -> Tensor:
@@ -115,7 +115,7 @@ class LiveNetwork:
         return self._all.index_copy(0, self.live, values)
 
     def _parameters(self, everything: Tensor) -> dict[str, Tensor]:
-        parts = everything.split([p.numel() for p in self._named.values()])
+        parts = torch.split(everything, [p.numel() for p in self._named.values()])
         return {name: part.view(p.shape) for (name, p), part in zip(self._named.items(), parts, strict=True)}
 
 

@@ -48,7 +48,10 @@ class Search:
         self._lengths = _lengths(self.bimt)
         self._began = time.monotonic()
         self._joined = dependencies(self.bimt)
-        self._keep("as given", self.network())
+        network = self.network()
+        self._keep("as given", network)
+        network.write_(network.start, self.bimt)  # without what does nothing, so that no dependency is claimed for it
+        self._joined = dependencies(self.bimt)
 
     @property
     def now(self) -> Round:
@@ -129,7 +132,9 @@ class Search:
 
 def double(bimt: BIMT) -> BIMT:
     """The same in float64, with a model of its own that is not training (dropout is off)."""
-    model: nn.Module = copy.deepcopy(bimt.model).double().eval()
+    model: nn.Module = copy.deepcopy(bimt.model)
+    device = next(model.parameters()).device
+    model = model.to("cpu" if device.type == "mps" else device).double().eval()  # Apple's GPUs know no float64
     return BIMT(model, bimt.geometry, bimt.wiring, bimt.reduction, bimt.layout)
 
 

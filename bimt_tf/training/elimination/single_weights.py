@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bimt_tf.training.elimination.brain_surgeon import choose, correct
-from bimt_tf.training.elimination.levenberg_marquardt import Normal, damped
+from bimt_tf.training.elimination.levenberg_marquardt import Normal, damped, steps_for
 from bimt_tf.training.elimination.live_network import LiveNetwork
 from bimt_tf.training.elimination.search import Search
 
@@ -21,7 +21,7 @@ SHARE, LARGEST_SHARE, GROWTH = 0.15, 0.3, 1.3
 DAMPINGS = (1e-9, 1e-6, 1e-3)
 """Dampings of the curvature that are tried: the larger, the less the quadratic picture is trusted far away."""
 
-STEPS, TOLERANCE, ROOM = 12, 1e-2, 0.02
+TOLERANCE, ROOM = 5e-3, 0.02
 """Of a refit; it ends at this share of the budget's loss, for there is room enough then."""
 
 DOUBLED, SMALL_SHARE = 2.0, 0.02
@@ -82,7 +82,8 @@ def _round(search: Search, network: LiveNetwork, normal: Normal, count: int) -> 
 
 def _refit(search: Search, network: LiveNetwork, values: Tensor, most: float = math.inf) -> bool:
     goal = ROOM * search.budget.loss if math.isfinite(search.budget.loss) else 0.0
-    return search.attempt("weights", network, values, steps=STEPS, tolerance=TOLERANCE, goal=goal, most=most)
+    steps = steps_for(len(values))
+    return search.attempt("weights", network, values, steps=steps, tolerance=TOLERANCE, goal=goal, most=most)
 
 
 def _last_round(search: Search, network: LiveNetwork, normal: Normal) -> bool:

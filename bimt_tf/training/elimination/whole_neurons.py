@@ -15,7 +15,7 @@ from bimt_tf.training.elimination.single_weights import DAMPINGS
 
 __all__ = ["remove_neurons"]
 
-STEPS, TOLERANCE, ROOM = 150, 1e-4, 0.5
+STEPS, TOLERANCE, ROOM = 150, 1e-3, 0.1
 DENSE = 2_000
 """A refit with all weights between the neurons is tried up to so many weights, for its time grows with their cube."""
 
@@ -37,7 +37,7 @@ def _round(search: Search) -> bool:
     if factor is None:
         return False
     inverse, owners = torch.cholesky_inverse(factor), network.gather(_owners(search.bimt))
-    wires = [(owners == owner).nonzero().squeeze(1) for owner in owners.unique() if owner != NO_NEURON]
+    wires = [(owners == owner).nonzero().squeeze(1) for owner in sorted(set(owners.tolist()) - {NO_NEURON})]
     wires.sort(key=lambda removed: cost_of(network.start, inverse, removed))
     return any(_without(search, network, inverse, removed) for removed in wires if not search.stop())
 
@@ -60,12 +60,15 @@ def _without(search: Search, network: LiveNetwork, inverse: Tensor, removed: Int
 def _owners(bimt: BIMT) -> dict[str, Tensor]:
     """Parameter -> for each entry, the number of the hidden neuron that it leads away from, or ``NO_NEURON``."""
     first = min(stage.depth for stage in bimt.wiring.stages)
+    tables = {
+        a.stage.population for a in bimt.wiring.attachments if not a.is_bias
+    }  # embeddings of tokens are no inputs
     owners = {n: torch.full(p.shape, NO_NEURON, device=p.device) for n, p in bimt.parameters.items()}
     offsets, total = {}, 0
     for name, population in bimt.wiring.populations.items():
         offsets[name], total = total, total + population.size
     for c in bimt.wiring.connections:
-        if c.source.depth > first or c.source.population != "input":
+        if c.source.depth > first or c.source.population in tables:
             sizes = [bimt.wiring.populations[stage.population].size for stage in c.stages]
             numbers = torch.arange(sizes[0], device=owners[c.parameter].device) + offsets[c.source.population]
             owners[c.parameter] = c.unflatten(numbers[None, :, None].expand(1, *sizes))
