@@ -59,7 +59,7 @@ def eliminate(
     max_loss: float | None = None,
     loss_factor: float | None = None,
     weights: int | None = None,
-    neurons_first: bool = False,
+    neurons: bool = False,
     validation: Sequence[Tensor] | None = None,
     examples: int = 2000,
     on_round: Callable[[Round], None] | None = None,
@@ -102,9 +102,10 @@ def eliminate(
         _require_finite(search.now.loss)
         search.budget = budget_of(max_loss, loss_factor, weights, search.now.loss, search.now.validation_loss)
         _refit(search)
-        if neurons_first:
-            remove_neurons(search)
         remove_weights(search)
+        if neurons:
+            remove_neurons(search)
+            remove_weights(search)
     put_(bimt, search.now.state)
     severed = tuple(pair for one in search.path for pair in one.severed)
     return Elimination(tuple(search.path), search.budget.loss, len(training.inputs), of, severed)
