@@ -26,7 +26,7 @@ from bimt_tf.training.elimination.levenberg_marquardt import steps_for
 from bimt_tf.training.elimination.live_network import Examples, Residuals
 from bimt_tf.training.elimination.rounds import Dependency, Round, put_
 from bimt_tf.training.elimination.search import Search, double
-from bimt_tf.training.elimination.single_weights import remove_weights
+from bimt_tf.training.elimination.single_weights import goal_for, remove_weights
 from bimt_tf.training.elimination.whole_neurons import remove_neurons
 
 __all__ = ["Elimination", "eliminate"]
@@ -116,11 +116,12 @@ def _refit(search: Search) -> None:
     allowed = search.budget
     search.budget = Budget(float("inf"), allowed.weights, float("inf"))
     network = search.network()
-    steps = steps_for(len(network.start))
-    search.attempt("refit", network, network.start, steps=steps, tolerance=FIRST_TOLERANCE, goal=0.0)
+    n = len(network.start)
+    goal = goal_for(n, allowed.loss)
+    search.attempt("refit", network, network.start, steps=steps_for(n), tolerance=FIRST_TOLERANCE, goal=goal)
     if search.now.loss > allowed.loss:
         network = search.network()
-        search.attempt("refit", network, network.start, steps=LONGER_STEPS, tolerance=LONGER_TOLERANCE, goal=0.0)
+        search.attempt("refit", network, network.start, steps=LONGER_STEPS, tolerance=LONGER_TOLERANCE, goal=goal)
     search.budget = allowed
 
 

@@ -77,7 +77,7 @@ def levenberg_marquardt(
     A loss that is not finite counts as no gain. If it is not finite at ``start``, that is what comes back.
     """
     values, loss, taken = start, problem.loss(start), 0
-    while taken < steps and goal < loss < float("inf") and not stop():
+    while len(start) and taken < steps and goal < loss < float("inf") and not stop():
         normal = problem.normal(values)
         found = _step(problem, values, loss, normal, damping)
         if found is None:

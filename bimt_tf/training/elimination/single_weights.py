@@ -13,7 +13,7 @@ from bimt_tf.training.elimination.levenberg_marquardt import Normal, damped, ste
 from bimt_tf.training.elimination.live_network import LiveNetwork
 from bimt_tf.training.elimination.search import Search
 
-__all__ = ["DAMPINGS", "remove_weights", "without"]
+__all__ = ["DAMPINGS", "goal_for", "remove_weights", "without"]
 
 SHARE, LARGEST_SHARE, GROWTH = 0.15, 0.3, 1.3
 """The share of the live weights that a round begins with, the largest, and its growth after a round that was kept."""
@@ -21,8 +21,9 @@ SHARE, LARGEST_SHARE, GROWTH = 0.15, 0.3, 1.3
 DAMPINGS = (1e-9, 1e-6, 1e-3)
 """Dampings of the curvature that are tried: the larger, the less the quadratic picture is trusted far away."""
 
-TOLERANCE, ROOM = 5e-3, 0.02
-"""Of a refit; it ends at this share of the budget's loss, for there is room enough then."""
+TOLERANCE = 5e-3
+ROOM, LITTLE_ROOM, MANY = 0.02, 0.2, 600
+"""A refit ends at this share of the budget's loss, and of many weights, where a step takes long, at a larger one."""
 
 DOUBLED, SMALL_SHARE = 2.0, 0.02
 """Down to a number of weights: a larger share than the small one is halved where it doubles the loss."""
@@ -73,6 +74,11 @@ def without(
     return trials[min(range(len(trials)), key=lambda i: losses[i] if math.isfinite(losses[i]) else math.inf)]
 
 
+def goal_for(n: int, most: float) -> float:
+    """The loss at which a refit of ``n`` weights may end if ``most`` is allowed."""
+    return 0.0 if math.isinf(most) else most * (LITTLE_ROOM if n > MANY else ROOM)
+
+
 def _round(search: Search, network: LiveNetwork, normal: Normal, count: int) -> bool:
     values = without(network, normal, count, search.lengths(network))
     careful = not math.isfinite(search.budget.loss) and count > SMALL_SHARE * len(network.start)
@@ -81,8 +87,7 @@ def _round(search: Search, network: LiveNetwork, normal: Normal, count: int) -> 
 
 
 def _refit(search: Search, network: LiveNetwork, values: Tensor, most: float = math.inf) -> bool:
-    goal = ROOM * search.budget.loss if math.isfinite(search.budget.loss) else 0.0
-    steps = steps_for(len(values))
+    steps, goal = steps_for(len(values)), goal_for(len(values), search.budget.loss)
     return search.attempt("weights", network, values, steps=steps, tolerance=TOLERANCE, goal=goal, most=most)
 
 
