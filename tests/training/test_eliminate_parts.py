@@ -36,6 +36,9 @@ class Linear:
         r, m = self.A @ values - self.b, len(self.b)
         return Normal(self.loss(values), self.A.T @ r / m, self.A.T @ self.A / m)
 
+    def bend(self, values, step):
+        return torch.zeros_like(values)
+
     def best(self, columns):
         """The least squares over some columns alone."""
         values = torch.zeros(self.A.shape[1], dtype=F64)
@@ -53,6 +56,10 @@ class Rosenbrock:
     def normal(self, values):
         J, r = torch.func.jacrev(self._residuals)(values), self._residuals(values)
         return Normal(self.loss(values), J.T @ r / 2, J.T @ J / 2)
+
+    def bend(self, values, step):
+        J = torch.func.jacrev(self._residuals)(values)
+        return J.T @ torch.stack([-20 * step[0] ** 2, torch.zeros((), dtype=F64)]) / 2
 
 
 def test_a_linear_problem_is_solved_by_the_normal_equations():
@@ -159,6 +166,16 @@ def test_the_jacobian_is_that_of_the_live_weights():
         step[column] = 1e-6
         ends = [network.residuals(network.start + sign * step).flatten() for sign in (1, -1)]
         torch.testing.assert_close(found[:, column], (ends[0] - ends[1]) / 2e-6, rtol=1e-5, atol=1e-7)
+
+
+def test_the_bend_of_the_residuals():
+    examples = Examples(numbers(7, 3), numbers(7, 2, seed=1))
+    network = LiveNetwork(sparse_mlp(), examples, difference)
+    step = 0.01 * numbers(len(network.start), seed=3)
+    jacobian = [network.jacobian(network.start + at * step, examples) for at in (1e-4, 0.0, -1e-4)]
+    second = (jacobian[0] @ step - jacobian[2] @ step) / 2e-4
+    found = network.bend(network.start, step)
+    torch.testing.assert_close(found, jacobian[1].T @ second / 14, rtol=1e-3, atol=1e-9)
 
 
 def test_normal_equations_are_summed_over_batches(monkeypatch):

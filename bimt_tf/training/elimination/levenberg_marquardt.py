@@ -4,12 +4,15 @@ The loss is L(w) = mean of r(w)^2. Near w, with the Jacobian J of the m residual
 
     L(w + s)  =  L + 2 g.s + s.H s,      g = J'r / m,      H = J'J / m
 
-A step solves (H + mu diag(H)) s = -g. One that lowers the loss is taken and mu falls; one that does not is tried again
-with a larger mu.
+A step solves (H + mu diag(H)) s = -g. How the residuals bend along it adds half an acceleration,
+(H + mu diag(H)) a = -J'r''(s, s) / m, which follows a narrow curved valley much further (Transtrum and Sethna, 2012).
+A step that lowers the loss is taken, and mu falls as far as the quadratic picture was right; one that does not is tried
+again with a larger mu (Nielsen, 1999).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -19,7 +22,12 @@ from torch import Tensor
 
 __all__ = ["Fit", "LeastSquares", "Normal", "damped", "levenberg_marquardt", "steps_for"]
 
-FALL, RISE = 5.0, 5.0
+RISE, LARGEST_FALL = 2.0, 10.0
+"""mu rises by this factor, which doubles with each failure; after a step it falls by at most the second."""
+
+BENT = 0.75
+"""The largest acceleration that is trusted: twice its length as a share of the step's."""
+
 LEAST, MOST = 1e-14, 1e12
 FEW_STEPS, CHEAP_STEPS = 12, 2_000
 FLOOR = 1e-10
@@ -43,9 +51,12 @@ class LeastSquares(Protocol):
     def normal(self, values: Float[Tensor, " n"]) -> Normal:
         """The loss with its quadratic picture."""
 
+    def bend(self, values: Float[Tensor, " n"], step: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """J'r''(step, step) / m: the second derivative of the residuals along ``step``, through the Jacobian."""
+
 
 class Fit(NamedTuple):
-    """Where a fit ended: the numbers [n], the loss there, the steps taken, and the damping of the last one."""
+    """Where a fit ended: the numbers [n], the loss there, the steps taken, and mu for the next one."""
 
     values: Float[Tensor, " n"]
     loss: float
@@ -83,7 +94,7 @@ def levenberg_marquardt(
         if found is None:
             break
         gain, taken = (loss - found.loss) / loss, taken + 1
-        values, loss, damping = found.values, found.loss, max(found.damping / FALL, LEAST)
+        values, loss, damping = found.values, found.loss, found.damping
         if gain < tolerance:
             break
     return Fit(values, loss, taken, damping)
@@ -104,14 +115,23 @@ def damped(curvature: Float[Tensor, "n n"], damping: float) -> Float[Tensor, "n 
 
 def _step(problem: LeastSquares, values: Tensor, loss: float, normal: Normal, damping: float) -> Fit | None:
     """The first step that lowers the loss, with more and more damping; None if none does."""
+    rise = RISE
     while damping <= MOST:
         factor = damped(normal.curvature, damping)
         if factor is not None:
             step = torch.cholesky_solve(-normal.gradient[:, None], factor)[:, 0]
-            trial = values + step
-            if (found := problem.loss(trial)) < loss:
-                return Fit(trial, found, 1, damping)
-            if float(step.abs().max()) <= 1e-15 * float(values.abs().max()):
+            if not float(step.abs().max()) > 1e-15 * float(values.abs().max()):
                 return None
-        damping *= RISE
+            trials = [values + step]
+            bend = torch.cholesky_solve(problem.bend(values, step)[:, None], factor)[:, 0]
+            if float(bend.norm()) <= BENT * float(step.norm()):  # False for what is no number
+                trials.append(trials[0] - bend / 2)
+            losses = [problem.loss(trial) for trial in trials]
+            best = min(range(len(trials)), key=lambda i: losses[i] if math.isfinite(losses[i]) else math.inf)
+            if losses[best] < loss:
+                expected = -float(step @ (2 * normal.gradient + normal.curvature @ step))
+                right = (loss - losses[best]) / expected if expected > 0 else 0.0
+                fall = max(1 / LARGEST_FALL, 1 - (2 * min(right, 1.0) - 1) ** 3)
+                return Fit(trials[best], losses[best], 1, max(fall * damping, LEAST))
+        damping, rise = damping * rise, 2 * rise
     return None

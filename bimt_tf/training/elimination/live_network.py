@@ -26,6 +26,9 @@ Residuals: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 BATCH_ENTRIES = 2**23
 """The Jacobian of the whole compact network is held for so many entries at once (64 MB)."""
 
+REACH = 0.1
+"""The share of a step on both sides over which the second difference of the residuals is taken."""
+
 
 class Examples(NamedTuple):
     """Inputs and targets [n, ...], numbers in float64."""
@@ -98,6 +101,15 @@ class LiveNetwork:
             curvature.addmm_(jacobian.mT, jacobian)
         m = residuals.numel()
         return Normal(float(residuals.square().mean()), gradient / m, curvature / m)
+
+    def bend(self, values: Float[Tensor, " n"], step: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """J'r''(step, step) / m: the second derivative of the residuals along ``step``, through the Jacobian."""
+        ahead, here, back = (self.residuals(values + at * step) for at in (REACH, 0.0, -REACH))
+        second = (ahead - 2 * here + back) / REACH**2
+        moved = values.clone().requires_grad_()
+        outputs = functional_call(self.compact.model, self._parameters(self._filled(moved)), (self.examples.inputs,))
+        product = (self._residuals(outputs, self.examples.targets) * second).sum() / second.numel()
+        return torch.autograd.grad(product, moved)[0]
 
     @torch.no_grad()
     def write_(self, values: Float[Tensor, " n"], bimt: BIMT) -> None:
