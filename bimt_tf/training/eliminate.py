@@ -31,6 +31,9 @@ from bimt_tf.training.elimination.whole_neurons import remove_neurons
 
 __all__ = ["Elimination", "eliminate"]
 
+MOST_WEIGHTS = 6_000
+"""The curvature of so many weights takes 288 MB, several times over, and a step about a minute."""
+
 FIRST_TOLERANCE = 5e-3
 LONGER_STEPS, LONGER_TOLERANCE = 100, 1e-3
 """Of the first refit, and of the one that follows where its loss is above the budget."""
@@ -87,7 +90,8 @@ def eliminate(
         stop: asked between two steps; True ends the elimination at the last round that was kept.
 
     Raises:
-        InputError: for data, a loss or a budget that cannot be, or a model that cannot be computed example by example.
+        InputError: for data, a loss or a budget that cannot be, a model that cannot be computed example by example, or
+            one with more than 6,000 weights that are not zero.
     """
     if bridge.matches(bimt.model):
         raise InputError(
@@ -99,7 +103,7 @@ def eliminate(
     residuals = _checked(_difference if loss == "squared" else loss, training, bimt)
     with few_threads(sum(c.numel for c in bimt.wiring.connections)):
         search = Search(bimt, training, held, residuals, on_round or (lambda _: None), stop or (lambda: False))
-        _require_finite(search.now.loss)
+        _require_possible(search)
         search.budget = budget_of(max_loss, loss_factor, weights, search.now.loss, search.now.validation_loss)
         _refit(search)
         remove_weights(search)
@@ -141,9 +145,15 @@ def _examples(what: str, data: Sequence[Tensor], most: int | None, device: torch
     return Examples(inputs, targets), n
 
 
-def _require_finite(loss: float) -> None:
-    if not math.isfinite(loss):
-        raise InputError(f"the loss of the model as it is must be finite, found {loss}")
+def _require_possible(search: Search) -> None:
+    """Raise InputError for a loss that is no number, or more weights than curvature can be computed of."""
+    if not math.isfinite(search.now.loss):
+        raise InputError(f"the loss of the model as it is must be finite, found {search.now.loss}")
+    if (n := len(search.network().start)) > MOST_WEIGHTS:
+        raise InputError(
+            f"eliminate takes models of up to {MOST_WEIGHTS:,} weights that are not zero, found {n:,}: train with a "
+            "penalty, or set the smallest to zero (analysis/prune.py) before"
+        )
 
 
 def _difference(outputs: Tensor, targets: Tensor) -> Tensor:

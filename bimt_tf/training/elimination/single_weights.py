@@ -53,9 +53,7 @@ def remove_weights(search: Search) -> None:
                 share = 0.5 * count / len(network.start)
 
 
-def without(
-    network: LiveNetwork, normal: Normal, count: int, lengths: Float[Tensor, " n"]
-) -> Float[Tensor, " n"] | None:
+def without(network: LiveNetwork, normal: Normal, count: int, lengths: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
     """The weights with ``count`` of them taken out: the best found by several dampings, with and without correction."""
     start, trials = network.start, []
     for damping in DAMPINGS:
@@ -83,7 +81,7 @@ def _round(search: Search, network: LiveNetwork, normal: Normal, count: int) -> 
     values = without(network, normal, count, search.lengths(network))
     careful = not math.isfinite(search.budget.loss) and count > SMALL_SHARE * len(network.start)
     most = DOUBLED * search.now.loss if careful else math.inf
-    return values is not None and _refit(search, network, values, most)
+    return _refit(search, network, values, most)
 
 
 def _refit(search: Search, network: LiveNetwork, values: Tensor, most: float = math.inf) -> bool:
