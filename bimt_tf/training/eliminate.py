@@ -21,7 +21,7 @@ from bimt_tf.adapters import bridge
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.threads import few_threads
 from bimt_tf.errors import InputError
-from bimt_tf.training.elimination.budget import Budget, budget_of
+from bimt_tf.training.elimination.budget import budget_of
 from bimt_tf.training.elimination.levenberg_marquardt import steps_for
 from bimt_tf.training.elimination.live_network import Examples, Residuals
 from bimt_tf.training.elimination.rounds import Dependency, Round, put_
@@ -116,12 +116,12 @@ def eliminate(
 
 
 def _refit(search: Search) -> None:
-    """Refit all live weights; the budget does not matter yet, for the loss only falls."""
-    allowed = search.budget
-    search.budget = Budget(float("inf"), allowed.weights, float("inf"))
+    """Refit all live weights; of the budget only the validation loss matters yet, for the loss only falls."""
+    allowed, level = search.budget, search.level
+    search.budget = allowed._replace(loss=float("inf"))
     network = search.network()
     n = len(network.start)
-    goal = goal_for(n, allowed.loss)
+    goal = goal_for(n, level)
     search.attempt("refit", network, network.start, steps=steps_for(n), tolerance=FIRST_TOLERANCE, goal=goal)
     if search.now.loss > allowed.loss:
         network = search.network()

@@ -12,7 +12,7 @@ from bimt_tf.models.transformer import RegressionTransformer
 from bimt_tf.training.elimination import live_network
 from bimt_tf.training.elimination.brain_surgeon import choose, correct, cost_of
 from bimt_tf.training.elimination.budget import budget_of
-from bimt_tf.training.elimination.levenberg_marquardt import Normal, damped, levenberg_marquardt
+from bimt_tf.training.elimination.levenberg_marquardt import Normal, Pulled, damped, levenberg_marquardt
 from bimt_tf.training.elimination.live_network import Examples, LiveNetwork
 from bimt_tf.training.elimination.rounds import counts, dependencies
 
@@ -89,6 +89,15 @@ def test_a_fit_ends_at_its_goal_and_when_it_is_stopped():
     assert 1e-8 < levenberg_marquardt(Rosenbrock(), start, steps=50, goal=1.0).loss <= 1.0
     asked = iter([False, False, True])
     assert levenberg_marquardt(Rosenbrock(), start, steps=50, stop=lambda: next(asked)).steps == 2
+
+
+def test_a_pull_keeps_the_numbers_near():
+    problem, start = Linear(), numbers(8, seed=5)
+    fit = levenberg_marquardt(Pulled(problem, 0.3, torch.ones(8, dtype=F64)), start, steps=20, tolerance=1e-12)
+    normal = problem.normal(torch.ones(8, dtype=F64))
+    ridge = torch.linalg.solve(normal.curvature + 0.3 * torch.eye(8, dtype=F64), -normal.gradient)
+    torch.testing.assert_close(fit.values - 1, ridge, rtol=1e-5, atol=1e-6)
+    assert fit.loss == pytest.approx(problem.loss(fit.values) + 0.3 * float((fit.values - 1).square().sum()))
 
 
 def test_singular_and_non_finite_curvature():

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["Fit", "LeastSquares", "Normal", "damped", "levenberg_marquardt", "steps_for"]
+__all__ = ["Fit", "LeastSquares", "Normal", "Pulled", "damped", "levenberg_marquardt", "steps_for"]
 
 RISE, LARGEST_FALL = 2.0, 10.0
 """mu rises by this factor, which doubles with each failure; after a step it falls by at most the second."""
@@ -53,6 +53,33 @@ class LeastSquares(Protocol):
 
     def bend(self, values: Float[Tensor, " n"], step: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         """J'r''(step, step) / m: the second derivative of the residuals along ``step``, through the Jacobian."""
+
+
+class Pulled(NamedTuple):
+    """Least squares with all numbers pulled back: the loss and ``pull`` times the squared distance from ``home``.
+
+    Where many numbers fit equally well, it keeps them near and from growing without end.
+    """
+
+    problem: LeastSquares
+    pull: float
+    home: Float[Tensor, " n"]
+
+    def loss(self, values: Float[Tensor, " n"]) -> float:
+        """The loss and the pull."""
+        moved = values - self.home
+        return self.problem.loss(values) + self.pull * float(moved @ moved)
+
+    def normal(self, values: Float[Tensor, " n"]) -> Normal:
+        """The quadratic picture of both."""
+        loss, gradient, curvature = self.problem.normal(values)
+        moved = values - self.home
+        pulled = curvature.diagonal_scatter(curvature.diagonal() + self.pull)
+        return Normal(loss + self.pull * float(moved @ moved), gradient + self.pull * moved, pulled)
+
+    def bend(self, values: Float[Tensor, " n"], step: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """That of the residuals; the pull's are straight."""
+        return self.problem.bend(values, step)
 
 
 class Fit(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable
 from typing import Literal
@@ -13,11 +14,15 @@ from torch import Tensor, nn
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.charged import ChargedWeights
 from bimt_tf.training.elimination.budget import Budget
-from bimt_tf.training.elimination.levenberg_marquardt import levenberg_marquardt
+from bimt_tf.training.elimination.levenberg_marquardt import Pulled, levenberg_marquardt
 from bimt_tf.training.elimination.live_network import Examples, LiveNetwork, Residuals
 from bimt_tf.training.elimination.rounds import Round, counts, dependencies
 
 __all__ = ["Search", "double"]
+
+LEVEL = 0.05
+PULL = 0.01
+"""See :attr:`Search.level` and :attr:`Search.pull`."""
 
 
 class Search:
@@ -49,6 +54,7 @@ class Search:
         self._began = time.monotonic()
         self._joined = dependencies(self.bimt)
         network = self.network()
+        self._size = float(network.start @ network.start)
         self._keep("as given", network)
         network.write_(network.start, self.bimt)  # without what does nothing, so that no dependency is claimed for it
         self._joined = dependencies(self.bimt)
@@ -57,6 +63,16 @@ class Search:
     def now(self) -> Round:
         """The last round that was kept."""
         return self.path[-1]
+
+    @property
+    def level(self) -> float:
+        """The loss that refits are measured by: the budget's, or without one a share of that of the given network."""
+        return self.budget.loss if math.isfinite(self.budget.loss) else LEVEL * self.path[0].loss
+
+    @property
+    def pull(self) -> float:
+        """How hard a refit holds weights: moving by as much as they were large at first costs a share of ``level``."""
+        return PULL * self.level / self._size if self._size else 0.0
 
     def network(self) -> LiveNetwork:
         """The present network, a function of its live weights."""
@@ -96,9 +112,11 @@ class Search:
         """
         network.write_(values, self._scratch)
         trial = LiveNetwork(self._scratch, self.examples, self.residuals, dense)
-        fit = levenberg_marquardt(trial, trial.start, steps=steps, tolerance=tolerance, goal=goal, stop=self.stop)
-        losses = fit.loss, self._validation_loss(trial, fit.values)
-        if fit.loss > most or not self.budget.allows(*losses):
+        start = trial.start
+        pulled = Pulled(trial, self.pull, start)
+        fit = levenberg_marquardt(pulled, start, steps=steps, tolerance=tolerance, goal=goal, stop=self.stop)
+        losses = trial.loss(fit.values), self._validation_loss(trial, fit.values)
+        if losses[0] > most or not self.budget.allows(*losses):
             return False
         trial.write_(fit.values, self.bimt)
         self._keep(what, trial, fit.values)

@@ -25,8 +25,8 @@ TOLERANCE = 5e-3
 ROOM, LITTLE_ROOM, MANY = 0.02, 0.2, 600
 """A refit ends at this share of the budget's loss, and of many weights, where a step takes long, at a larger one."""
 
-DOUBLED, SMALL_SHARE = 2.0, 0.02
-"""Down to a number of weights: a larger share than the small one is halved where it doubles the loss."""
+DOUBLED, SMALL_SHARE = 2.0, 0.05
+"""Down to a number of weights: a larger share than the small one is halved where it doubles a loss above the level."""
 
 SINGLES, REFITTED = 64, 6
 """At the end so many weights are taken out one at a time, and the best of them refitted."""
@@ -74,18 +74,18 @@ def without(network: LiveNetwork, normal: Normal, count: int, lengths: Float[Ten
 
 def goal_for(n: int, most: float) -> float:
     """The loss at which a refit of ``n`` weights may end if ``most`` is allowed."""
-    return 0.0 if math.isinf(most) else most * (LITTLE_ROOM if n > MANY else ROOM)
+    return most * (LITTLE_ROOM if n > MANY else ROOM)
 
 
 def _round(search: Search, network: LiveNetwork, normal: Normal, count: int) -> bool:
     values = without(network, normal, count, search.lengths(network))
     careful = not math.isfinite(search.budget.loss) and count > SMALL_SHARE * len(network.start)
-    most = DOUBLED * search.now.loss if careful else math.inf
+    most = max(DOUBLED * search.now.loss, search.level) if careful else math.inf
     return _refit(search, network, values, most)
 
 
 def _refit(search: Search, network: LiveNetwork, values: Tensor, most: float = math.inf) -> bool:
-    steps, goal = steps_for(len(values)), goal_for(len(values), search.budget.loss)
+    steps, goal = steps_for(len(values)), goal_for(len(values), search.level)
     return search.attempt("weights", network, values, steps=steps, tolerance=TOLERANCE, goal=goal, most=most)
 
 

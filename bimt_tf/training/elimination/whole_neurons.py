@@ -48,7 +48,7 @@ def _without(search: Search, network: LiveNetwork, inverse: Tensor, removed: Int
     corrected = correct(network.start, inverse, removed)
     starts = [values for values in (plain, corrected) if values is not None]
     values = min(starts, key=network.loss)
-    goal = ROOM * search.budget.loss if search.budget.weights == 0 else 0.0
+    goal = ROOM * search.level
     for dense in (False, True):
         if dense and len(network.compact_entries) > DENSE:
             continue
