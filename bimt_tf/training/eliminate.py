@@ -1,9 +1,9 @@
 """Elimination: from a trained network to a circuit of few weights, by curvature instead of gradients alone.
 
 1. Refit the live weights by Levenberg-Marquardt (elimination/levenberg_marquardt.py).
-2. If asked, take out whole neurons (elimination/whole_neurons.py).
-3. Take out weights by optimal brain surgeon, a share of them a round, refitting after each
+2. Take out weights by optimal brain surgeon, a share of them a round, refitting after each
    (elimination/single_weights.py), as long as the budget allows.
+3. If asked, take out whole neurons (elimination/whole_neurons.py), then weights again.
 
 Everything is computed in float64 on a copy, whatever the model's dtype; the model is written to once, at the end.
 """
@@ -81,8 +81,7 @@ def eliminate(
         max_loss: the training loss that must not be passed.
         loss_factor: the same, as a multiple of the loss of the model as it is.
         weights: go on down to so many active weights, whatever the loss.
-        neurons_first: take out whole neurons before single weights. Fewest neurons and highest modularity are two ends:
-            fewer neurons share more.
+        neurons: then take out whole neurons, and single weights again; fewer neurons share more, which lowers Q.
         validation: inputs and targets that nothing is fitted to; a round that loses on them is taken back (with
             ``max_loss`` and ``loss_factor``).
         examples: at most so many of the training examples are used, drawn by a fixed seed.
@@ -90,8 +89,7 @@ def eliminate(
         stop: asked between two steps; True ends the elimination at the last round that was kept.
 
     Raises:
-        InputError: for data, a loss or a budget that cannot be, a model that cannot be computed example by example, or
-            one with more than 6,000 weights that are not zero.
+        InputError: for data, a loss or a budget that cannot be, a TransformerBridge, or over 6,000 nonzero weights.
     """
     if bridge.matches(bimt.model):
         raise InputError(
