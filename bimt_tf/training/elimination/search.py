@@ -1,0 +1,163 @@
+"""The network that is being thinned: its present state, trials beside it, and the rounds that were kept."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bimt_tf.bimt import BIMT
+from bimt_tf.core.charged import ChargedWeights
+from bimt_tf.training.elimination.budget import Budget
+from bimt_tf.training.elimination.levenberg_marquardt import Pulled, levenberg_marquardt
+from bimt_tf.training.elimination.live_network import Examples, LiveNetwork, Residuals
+from bimt_tf.training.elimination.rounds import Round, counts, dependencies
+
+__all__ = ["Search", "double"]
+
+LEVEL = 0.05
+PULL = 0.01
+"""See :attr:`Search.level` and :attr:`Search.pull`."""
+
+
+class Search:
+    """``bimt``, a float64 model of the search's own, and ``path``, the rounds kept so far, the given network first.
+
+    Args:
+        bimt: of the user's model, which is read once and not changed.
+        examples: what the loss is measured on.
+        validation: what a round must not lose on; None for nothing.
+        residuals: outputs and targets -> residuals.
+        on_round: called with each round that is kept.
+        stop: asked between two steps; True ends the search where it is.
+    """
+
+    def __init__(
+        self,
+        bimt: BIMT,
+        examples: Examples,
+        validation: Examples | None,
+        residuals: Residuals,
+        on_round: Callable[[Round], None],
+        stop: Callable[[], bool],
+    ) -> None:
+        self.bimt, self._scratch = double(bimt), double(bimt)
+        self.examples, self.validation, self.residuals = examples, validation, residuals
+        self.on_round, self.stop, self.path = on_round, stop, list[Round]()
+        self.budget = Budget(float("inf"), 0, float("inf"))
+        self._lengths = _lengths(self.bimt)
+        self._began = time.monotonic()
+        self._joined = dependencies(self.bimt)
+        network = self.network()
+        self._size = float(network.start @ network.start)
+        self._keep("as given", network)
+        network.write_(network.start, self.bimt)  # without what does nothing, so that no dependency is claimed for it
+        self._joined = dependencies(self.bimt)
+
+    @property
+    def now(self) -> Round:
+        """The last round that was kept."""
+        return self.path[-1]
+
+    @property
+    def level(self) -> float:
+        """The loss that refits are measured by: the budget's, or without one a share of that of the given network."""
+        return self.budget.loss if math.isfinite(self.budget.loss) else LEVEL * self.path[0].loss
+
+    @property
+    def pull(self) -> float:
+        """How hard a refit holds weights: moving by as much as they were large at first costs a share of ``level``."""
+        return PULL * self.level / self._size if self._size else 0.0
+
+    def network(self) -> LiveNetwork:
+        """The present network, a function of its live weights."""
+        return LiveNetwork(self.bimt, self.examples, self.residuals)
+
+    def lengths(self, network: LiveNetwork) -> Float[Tensor, " n"]:
+        """How long the wire of each live weight is, as a share of the longest; a bias has the layer gap."""
+        lengths = network.gather(self._lengths)
+        longest = float(lengths.max()) if len(lengths) else 0.0
+        return (lengths / longest).clamp_min(1e-2) if longest else lengths + 1
+
+    def attempt(
+        self,
+        what: Literal["refit", "neuron", "weights"],
+        network: LiveNetwork,
+        values: Float[Tensor, " n"],
+        *,
+        steps: int,
+        tolerance: float,
+        goal: float,
+        most: float = float("inf"),
+        dense: bool = False,
+    ) -> bool:
+        """Refit ``network`` from ``values`` and keep it if the budget allows, and its loss is at most ``most``.
+
+        A trial that is not kept leaves the present network as it was, to the bit.
+
+        Args:
+            what: goes into the round.
+            network: of which ``values`` are the live weights.
+            values: where to begin; those that are zero stay zero, unless ``dense``.
+            steps: of Levenberg-Marquardt, with its ``tolerance`` and ``goal``.
+            tolerance: see ``steps``.
+            goal: see ``steps``.
+            most: the largest loss to keep, beside the budget.
+            dense: give the neurons that are left all weights between them.
+        """
+        network.write_(values, self._scratch)
+        trial = LiveNetwork(self._scratch, self.examples, self.residuals, dense)
+        start = trial.start
+        pulled = Pulled(trial, self.pull, start)
+        fit = levenberg_marquardt(pulled, start, steps=steps, tolerance=tolerance, goal=goal, stop=self.stop)
+        losses = trial.loss(fit.values), self._validation_loss(trial, fit.values)
+        if losses[0] > most or not self.budget.allows(*losses):
+            return False
+        trial.write_(fit.values, self.bimt)
+        self._keep(what, trial, fit.values)
+        return True
+
+    def _keep(
+        self,
+        what: Literal["as given", "refit", "neuron", "weights"],
+        network: LiveNetwork,
+        values: Tensor | None = None,
+    ) -> None:
+        values = network.start if values is None else values
+        joined = dependencies(self.bimt)
+        severed, self._joined = tuple(sorted(self._joined - joined)), joined
+        self.path.append(
+            Round(
+                what,
+                *counts(self.bimt),
+                loss=network.loss(values),
+                validation_loss=self._validation_loss(network, values),
+                severed=severed,
+                seconds=time.monotonic() - self._began,
+                state={name: p.detach().to_sparse() for name, p in self.bimt.parameters.items()},
+            )
+        )
+        self.on_round(self.now)
+
+    def _validation_loss(self, network: LiveNetwork, values: Tensor) -> float | None:
+        return None if self.validation is None else network.loss(values, self.validation)
+
+
+def double(bimt: BIMT) -> BIMT:
+    """The same in float64, with a model of its own that is not training (dropout is off)."""
+    model: nn.Module = copy.deepcopy(bimt.model)
+    device = next(model.parameters()).device
+    model = model.to("cpu" if device.type == "mps" else device).double().eval()  # Apple's GPUs know no float64
+    return BIMT(model, bimt.geometry, bimt.wiring, bimt.reduction, bimt.layout)
+
+
+def _lengths(bimt: BIMT) -> dict[str, Tensor]:
+    """Parameter -> the length of each of its wires."""
+    charged = ChargedWeights(bimt.wiring, bimt.geometry, "sum").coefficients(bimt.layout, bimt.parameters)
+    gap = float(bimt.geometry.layer_gap)
+    return {n: charged[n] if n in charged else p.detach().new_full(p.shape, gap) for n, p in bimt.parameters.items()}

@@ -1,0 +1,105 @@
+"""Rounds of single weights: a share of them goes at once, the others make up for it, and the network is refitted."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bimt_tf.training.elimination.brain_surgeon import choose, correct
+from bimt_tf.training.elimination.levenberg_marquardt import Normal, damped, steps_for
+from bimt_tf.training.elimination.live_network import LiveNetwork
+from bimt_tf.training.elimination.search import Search
+
+__all__ = ["DAMPINGS", "goal_for", "remove_weights", "without"]
+
+SHARE, LARGEST_SHARE, GROWTH = 0.15, 0.3, 1.3
+"""The share of the live weights that a round begins with, the largest, and its growth after a round that was kept."""
+
+DAMPINGS = (1e-9, 1e-6, 1e-3)
+"""Dampings of the curvature that are tried: the larger, the less the quadratic picture is trusted far away."""
+
+TOLERANCE = 5e-3
+ROOM, LITTLE_ROOM, MANY = 0.02, 0.2, 600
+"""A refit ends at this share of the budget's loss, and of many weights, where a step takes long, at a larger one."""
+
+DOUBLED, SMALL_SHARE = 2.0, 0.05
+"""Down to a number of weights: a larger share than the small one is halved where it doubles a loss above the level."""
+
+SINGLES, REFITTED = 64, 6
+"""At the end so many weights are taken out one at a time, and the best of them refitted."""
+
+
+def remove_weights(search: Search) -> None:
+    """Take weights out until the budget is used up or the search is stopped."""
+    share = SHARE
+    while not search.stop() and search.now.weights > search.budget.weights:
+        network = search.network()
+        normal = network.normal(network.start)
+        kept = False
+        while not kept and not search.stop():
+            spare = search.now.weights - search.budget.weights
+            count = max(1, min(int(share * len(network.start)), spare))
+            kept = _round(search, network, normal, count)
+            if kept:
+                share = min(LARGEST_SHARE, GROWTH * share)
+            elif count == 1:
+                if not _last_round(search, network, normal):
+                    return
+                kept = True
+            else:
+                share = 0.5 * count / len(network.start)
+
+
+def without(network: LiveNetwork, normal: Normal, count: int, lengths: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """The weights with ``count`` of them taken out: the best found by several dampings, with and without correction."""
+    start, trials = network.start, []
+    for damping in DAMPINGS:
+        factor = damped(normal.curvature, damping)
+        if factor is None:
+            continue
+        inverse = torch.cholesky_inverse(factor)
+        removed = choose(start, inverse, count, lengths)
+        trials.append(start.index_fill(0, removed, 0))
+        corrected = correct(start, inverse, removed)
+        if corrected is not None:
+            trials.append(corrected)
+    if not trials:  # curvature that is no number: the smallest go
+        return start.index_fill(0, start.abs().argsort()[:count], 0)
+    losses = [network.loss(trial) for trial in trials]
+    return trials[min(range(len(trials)), key=lambda i: losses[i] if math.isfinite(losses[i]) else math.inf)]
+
+
+def goal_for(n: int, most: float) -> float:
+    """The loss at which a refit of ``n`` weights may end if ``most`` is allowed."""
+    return most * (LITTLE_ROOM if n > MANY else ROOM)
+
+
+def _round(search: Search, network: LiveNetwork, normal: Normal, count: int) -> bool:
+    values = without(network, normal, count, search.lengths(network))
+    careful = not math.isfinite(search.budget.loss) and count > SMALL_SHARE * len(network.start)
+    most = max(DOUBLED * search.now.loss, search.level) if careful else math.inf
+    return _refit(search, network, values, most)
+
+
+def _refit(search: Search, network: LiveNetwork, values: Tensor, most: float = math.inf) -> bool:
+    steps, goal = steps_for(len(values)), goal_for(len(values), search.level)
+    return search.attempt("weights", network, values, steps=steps, tolerance=TOLERANCE, goal=goal, most=most)
+
+
+def _last_round(search: Search, network: LiveNetwork, normal: Normal) -> bool:
+    """One weight, by the loss itself in the place of its quadratic picture, which reaches less far."""
+    factor = damped(normal.curvature, DAMPINGS[-1])
+    if factor is None:
+        return False
+    start, inverse = network.start, torch.cholesky_inverse(factor)
+    trials = []
+    for weight in (start.square() / inverse.diagonal()).argsort()[:SINGLES]:
+        corrected = correct(start, inverse, weight[None])
+        for values in (start.index_fill(0, weight, 0), corrected):
+            if values is not None:
+                trials.append((network.loss(values), values))
+    trials = sorted((trial for trial in trials if math.isfinite(trial[0])), key=lambda trial: trial[0])
+    return any(_refit(search, network, values) for _, values in trials[:REFITTED] if not search.stop())

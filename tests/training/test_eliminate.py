@@ -1,0 +1,207 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from bimt_tf.analysis.active import active_weights
+from bimt_tf.bimt import BIMT
+from bimt_tf.errors import InputError
+from bimt_tf.models.mlp import MLP
+from bimt_tf.models.token_mlp import TokenMLP
+from bimt_tf.models.transformer import RegressionTransformer
+from bimt_tf.tasks.base import Data
+from bimt_tf.training.eliminate import eliminate
+from bimt_tf.training.elimination.budget import Budget
+from bimt_tf.training.elimination.live_network import Examples
+from bimt_tf.training.elimination.rounds import put_
+from bimt_tf.training.elimination.search import Search
+
+F64 = torch.float64
+
+
+def numbers(*shape, seed=0):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=F64) * 2 - 1
+
+
+def square(n=60, seed=0):
+    """Three inputs, of which the first squared and the second make two outputs."""
+    x = numbers(n, 3, seed=seed)
+    return Data(x, torch.stack([x[:, 0] ** 2, x[:, 1]], dim=1), {})
+
+
+def mlp(dtype=F64, seed=0):
+    return BIMT(MLP([3, 6, 2], "silu", seed, dtype=dtype))
+
+
+def loss_of(bimt, data):
+    with torch.no_grad():
+        outputs = bimt.model(data[0].to(next(bimt.model.parameters()).dtype))
+        return float((outputs - data[1]).square().mean())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_weights_go_within_the_budget_and_the_model_holds_what_is_left(dtype):
+    bimt, data, seen = mlp(dtype), square(), []
+    places = bimt.layout
+    e = eliminate(bimt, data, max_loss=1e-3, on_round=seen.append)
+    assert e.path == tuple(seen) and [r.what for r in e.path][:2] == ["as given", "refit"]
+    first, last = e.path[0], e.path[-1]
+    assert first.weights == 30 and last.weights <= 14 and last.loss <= 1e-3 == e.max_loss
+    assert all(r.loss <= 1e-3 for r in e.path if r.what == "weights")
+    assert [r.weights + r.biases for r in e.path] == sorted((r.weights + r.biases for r in e.path), reverse=True)
+    assert {p.dtype for p in bimt.model.parameters()} == {dtype} and bimt.layout is places
+    assert active_weights(bimt, 0.0) == last.weights
+    assert loss_of(bimt, data) == pytest.approx(last.loss, rel=1e-12 if dtype is F64 else 1e-2)
+    assert (("output", 0), ("input", 2)) in e.severed  # the third input has no part in either output
+    put_(bimt, e.path[1].state)
+    assert loss_of(bimt, data) == pytest.approx(e.path[1].loss, rel=1e-12 if dtype is F64 else 1e-2)
+
+
+def test_a_number_of_weights_is_reached_whatever_the_loss():
+    bimt = mlp()
+    e = eliminate(bimt, square(), weights=8)
+    assert active_weights(bimt, 0.0) == e.path[-1].weights <= 8 and e.max_loss == math.inf
+    assert min(r.weights for r in e.path[:-1]) > 8
+    assert e.path[-1].loss < 0.1  # half a neuron for the square is better than none
+
+
+def test_a_factor_is_of_the_loss_as_given():
+    bimt, data = mlp(), square()
+    eliminate(bimt, data, max_loss=1e-3)
+    given = loss_of(bimt, data)
+    e = eliminate(bimt, data, loss_factor=1.5)
+    assert e.max_loss == pytest.approx(1.5 * given) and e.path[-1].loss <= e.max_loss
+
+
+def test_whole_neurons_go():
+    plain, bimt, data = mlp(), mlp(), square()
+    few = eliminate(plain, data, max_loss=1e-3).path[-1].neurons["hidden0"]
+    e = eliminate(bimt, data, max_loss=1e-3, neurons=True)
+    assert e.path[-1].neurons["hidden0"] <= min(few, 4) and e.path[-1].loss <= 1e-3
+    assert loss_of(bimt, data) == pytest.approx(e.path[-1].loss)
+
+
+def test_a_round_that_is_taken_back_leaves_the_same_bits():
+    data = Examples(*square()[:2])
+    search = Search(mlp(), data, None, lambda o, t: o - t, lambda _: None, lambda: False)
+    search.budget = Budget(1e-9, 0, math.inf)
+    before = {name: p.detach().clone() for name, p in search.bimt.parameters.items()}
+    network = search.network()
+    values = network.start.index_fill(0, torch.tensor([0, 1, 2]), 0)
+    assert not search.attempt("weights", network, values, steps=3, tolerance=1e-3, goal=0.0)
+    assert all(torch.equal(p, before[name]) for name, p in search.bimt.parameters.items()) and len(search.path) == 1
+
+
+def test_a_budget_that_nothing_fits_into_leaves_all_weights():
+    bimt = mlp()
+    e = eliminate(bimt, square(), max_loss=1e-30)
+    assert {r.what for r in e.path} == {"as given", "refit"} and active_weights(bimt, 0.0) == 30
+
+
+def test_validation_keeps_what_training_examples_do_not_need():
+    varied, validation = numbers(50, 2), numbers(50, 2, seed=3)
+    training = varied * torch.tensor([1.0, 0.0])  # the second input is always 0
+    start = MLP([2, 4, 1], "silu", dtype=F64)
+    taught = BIMT(start)
+    eliminate(taught, (varied, varied.sum(1, keepdim=True)), max_loss=1e-30)  # a refit, which knows of both inputs
+    known = {name: p.detach().clone() for name, p in start.state_dict().items()}
+    blind = eliminate(taught, (training, training.sum(1, keepdim=True)), max_loss=1e-3)
+    assert (("output", 0), ("input", 1)) in blind.severed
+    start.load_state_dict(known)
+    pair = validation, validation.sum(1, keepdim=True)
+    guarded = eliminate(taught, (training, training.sum(1, keepdim=True)), max_loss=1e-3, validation=pair)
+    assert not guarded.severed and guarded.path[-1].validation_loss <= 1e-3
+    assert loss_of(taught, pair) == pytest.approx(guarded.path[-1].validation_loss)
+
+
+def test_it_stops_when_asked_with_the_last_round_kept():
+    bimt, data, seen = mlp(), square(), []
+    e = eliminate(bimt, data, max_loss=1e-2, on_round=seen.append, stop=lambda: len(seen) >= 3)
+    assert len(e.path) == 3 and loss_of(bimt, data) == pytest.approx(e.path[-1].loss)
+
+
+def test_a_sample_of_the_examples_is_stated():
+    e = eliminate(mlp(), square(60), max_loss=1e-2, examples=40)
+    assert (e.examples, e.of) == (40, 60)
+
+
+def test_the_same_call_gives_the_same_bits():
+    models = []
+    for _ in range(2):
+        models.append(mlp())
+        eliminate(models[-1], square(), max_loss=1e-3)
+    first, second = (bimt.parameters.values() for bimt in models)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("heads", [1, 4])
+def test_a_circuit_planted_in_a_transformer_is_found_again(heads):
+    model = RegressionTransformer(d_model=6, n_heads=heads, d_head=2, d_mlp=6, n_layers=1, seed=1, dtype=F64)
+    x = numbers(60, 3, 2)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.mul_(numbers(*p.shape, seed=p.numel()) > 0.5)
+        targets = model(x)[:, -1, 0]
+        planted = active_weights(BIMT(model), 0.0)
+        for p in model.parameters():
+            p.add_(numbers(*p.shape, seed=p.numel() + 1), alpha=0.01)
+    e = eliminate(BIMT(model), (x, targets), lambda o, t: (o[:, -1, 0] - t)[:, None], max_loss=1e-6)
+    with torch.no_grad():
+        assert float((model(x)[:, -1, 0] - targets).square().mean()) == pytest.approx(e.path[-1].loss)
+    assert e.path[0].weights > 2 * planted >= 2 * e.path[-1].weights and e.path[-1].loss <= 1e-6
+
+
+def test_tokens():
+    model = TokenMLP(4, 3, 2, [5, 1], seed=0, dtype=F64)
+    tokens = torch.cartesian_prod(torch.arange(4), torch.arange(4))
+    targets = tokens.sum(1, keepdim=True).double() / 4
+    e = eliminate(BIMT(model), (tokens, targets), max_loss=1e-3, neurons=True)
+    assert e.path[-1].loss <= 1e-3 and e.path[-1].weights < e.path[0].weights / 2
+
+
+def test_a_model_that_compact_does_not_know():
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(3, 4), nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.b(torch.sin(self.a(x)))
+
+    from bimt_tf.core.wiring import Wiring
+
+    model = Own().double()
+    table = {"a.weight": "hidden input", "a.bias": "hidden", "b.weight": "output hidden", "b.bias": "output"}
+    bimt, data = BIMT(model, wiring=Wiring.from_table(table, model)), square()
+    e = eliminate(bimt, data, max_loss=1e-2)
+    assert loss_of(bimt, data) == pytest.approx(e.path[-1].loss) and e.path[-1].weights < 20
+
+
+def test_more_weights_than_curvature_can_be_computed_of():
+    bimt = BIMT(MLP([60, 100, 2], dtype=F64))
+    with pytest.raises(InputError, match="up to 6,000 weights that are not zero, found 6,302"):
+        eliminate(bimt, (numbers(4, 60), numbers(4, 2)), max_loss=1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"max_loss": None}, "give one of max_loss, loss_factor and weights.*found none"),
+        ({"weights": 3}, "found max_loss and weights"),
+        ({"loss": "cross_entropy"}, "loss must be 'squared' or a function.*'cross_entropy'"),
+        ({"loss": lambda o, t: (o - t).square().mean()}, r"residuals \[n, k\]; for 2 examples it gave \[\]"),
+        ({"data": (numbers(5, 3), numbers(5))}, r"outputs \[2, 2\] and targets \[2\] differ in shape"),
+        ({"data": (numbers(5, 3), numbers(4, 2))}, "as many targets as inputs, at least one; found 5 and 4"),
+        ({"data": (numbers(5, 3), 2.0)}, "two tensors"),
+        ({"examples": 0}, "examples must be a whole number"),
+        ({"data": (numbers(5, 3), numbers(5, 2) * math.nan)}, "must be finite, found nan"),
+    ],
+)
+def test_mistakes_are_named(change, said):
+    given = {"data": square(), "loss": "squared", "max_loss": 1e-3} | change
+    bimt = mlp()
+    before = [p.detach().clone() for p in bimt.parameters.values()]
+    with pytest.raises(InputError, match=said):
+        eliminate(bimt, given.pop("data"), given.pop("loss"), **given)
+    assert all(torch.equal(p, old) for p, old in zip(bimt.parameters.values(), before, strict=True))
