@@ -19,11 +19,11 @@ from sklearn.metrics import r2_score
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from bimt_tf.analysis.activations import activations
+from bimt_tf.analysis.activations import activations, require_examples
 from bimt_tf.analysis.pair_screen import screen_pairs
 from bimt_tf.analysis.probe_values import checked_target, varying_neurons, within_one
 from bimt_tf.analysis.regressors import linear_regressor, smooth_regressor
-from bimt_tf.errors import InputError, require_non_negative
+from bimt_tf.errors import InputError, require_non_negative, require_seed, require_whole
 
 __all__ = ["Control", "NeuronProbe", "PairProbe", "PopulationProbe", "ProbeResult", "probe"]
 
@@ -155,8 +155,9 @@ def probe(
         InputError: for an unknown hook, one without activations or neurons, a position out of range, NaN or infinite
             activations or targets, a target that is constant or does not match the inputs, or under 20 examples.
     """
-    if isinstance(max_pairs_neurons, bool) or not isinstance(max_pairs_neurons, int) or max_pairs_neurons < 2:
-        raise InputError(f"max_pairs_neurons must be a whole number of at least 2, found {max_pairs_neurons!r}")
+    require_whole("max_pairs_neurons", max_pairs_neurons, at_least=2)
+    require_seed(seed, bits=32)  # of scikit-learn's generators
+    require_examples(inputs)
     require_non_negative("varying_threshold", varying_threshold)
     y = checked_target(target, len(inputs))
     activation = activations(model, hook, position, inputs=inputs)
