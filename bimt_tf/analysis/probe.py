@@ -19,11 +19,11 @@ from sklearn.metrics import r2_score
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from bimt_tf.analysis.activations import activations, require_examples
+from bimt_tf.analysis.activations import activations
 from bimt_tf.analysis.pair_screen import screen_pairs
 from bimt_tf.analysis.probe_values import checked_target, varying_neurons, within_one
 from bimt_tf.analysis.regressors import linear_regressor, smooth_regressor
-from bimt_tf.errors import InputError, require_non_negative, require_seed, require_whole
+from bimt_tf.errors import InputError, require_kind, require_non_negative, require_seed, require_whole
 
 __all__ = ["Control", "NeuronProbe", "PairProbe", "PopulationProbe", "ProbeResult", "probe"]
 
@@ -157,9 +157,9 @@ def probe(
     """
     require_whole("max_pairs_neurons", max_pairs_neurons, at_least=2)
     require_seed(seed, bits=32)  # of scikit-learn's generators
-    require_examples(inputs)
+    require_kind("inputs", inputs, Tensor)
     require_non_negative("varying_threshold", varying_threshold)
-    y = checked_target(target, len(inputs))
+    y = checked_target(target, len(inputs) if inputs.ndim else 0)
     activation = activations(model, hook, position, inputs=inputs)
     x = within_one(activation.cpu().double().numpy())
     varying = varying_neurons(x, torch.finfo(activation.dtype).eps, varying_threshold)

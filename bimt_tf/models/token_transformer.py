@@ -54,8 +54,7 @@ def token_transformer(
         dtype: of the weights.
 
     Raises:
-        InputError: for a size that is not a whole number of at least 1, a name that is not known, a seed that
-            is none, or a ``dtype`` of other than floating-point numbers.
+        InputError: for a size that is not a whole number of at least 1, an unknown name, a bad seed or dtype.
     """
     check_weights(seed, dtype)
     require_known("act_fn", act_fn, TOKEN_ACT_FNS)
