@@ -26,7 +26,7 @@ from bimt_tf.core.placement import Placement, in_place_of
 from bimt_tf.core.search import SearchMethod, SwapReport, search
 from bimt_tf.core.threads import few_threads
 from bimt_tf.core.wiring import Wiring
-from bimt_tf.errors import InputError
+from bimt_tf.errors import InputError, require_kind
 
 __all__ = ["BIMT"]
 
@@ -58,8 +58,8 @@ class BIMT:
     ) -> None:
         given = (("model", model, nn.Module), ("geometry", geometry, Geometry), ("wiring", wiring, Wiring))
         for name, value, kind in given:
-            if not isinstance(value, kind) and (value is not None or name == "model"):
-                raise InputError(f"{name} must be a {kind.__name__}, found a {type(value).__name__}")
+            if value is not None or name == "model":
+                require_kind(name, value, kind)
         self._model, self._reduction = model, reduction
         self._homes = homes(model)  # found once, as walking a model takes its time
         wiring = wiring if wiring is not None else wire(model)
@@ -216,8 +216,9 @@ class BIMT:
         Raises:
             InputError: for the state of another model, or one that is no layout; nothing has changed then.
         """
+        require_kind("state", state, Mapping)
         for key in state:
-            if not key.startswith("slots."):
+            if not isinstance(key, str) or not key.startswith("slots."):
                 raise InputError(f"a BIMT state holds 'slots.<population>' only, found {key!r}")
         self.layout = Layout({key.removeprefix("slots."): slots for key, slots in state.items()})
 

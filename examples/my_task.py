@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import torch
 
+from bimt_tf.errors import require_whole
 from bimt_tf.models.mlp import MLP
 from bimt_tf.tasks.base import Split
-from bimt_tf.tasks.checks import require_split, require_whole
+from bimt_tf.tasks.checks import require_split
 from bimt_tf.tasks.kinds import MLPOptions, Regression, split
 
 

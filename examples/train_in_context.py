@@ -1,6 +1,6 @@
 """Train the paper's in-context regression transformer with BIMT, look for w, and draw the network.
 
-    python examples/train_in_context.py [--steps 40000] [--heads 1] [--seed 0] [--out network.png]
+    python examples/train_in_context.py [--steps 40000] [--d-model 32] [--heads 1] [--seed 0] [--out FILE]
 
 The same as ``bimt train in-context`` in outline, spelled with the library's parts.
 """
@@ -31,6 +31,7 @@ def main() -> None:
     """Train, probe, draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=40_000)
+    parser.add_argument("--d-model", type=int, default=32)
     parser.add_argument("--heads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", default="network.png")
@@ -41,7 +42,7 @@ def main() -> None:
     tokens, y, _ = sequences(8_000, generator)
     test_tokens, test_y, test_w = sequences(2_000, generator)
 
-    model = RegressionTransformer(n_heads=options.heads, seed=options.seed)
+    model = RegressionTransformer(d_model=options.d_model, n_heads=options.heads, seed=options.seed)
     bimt = BIMT(model, Geometry(width=2.0, layer_gap=0.5), reduction="mean")
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     pressed = round(SHARE_PRESSED * options.steps)

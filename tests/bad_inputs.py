@@ -40,7 +40,9 @@ def kind_of(field: ConfigField) -> object:
     if kind in (int, float):
         return kind
     shaped = {tuple[int, ...]: "sizes", tuple[str, ...]: "names"}
-    return shaped.get(kind) or ("mapping" if get_origin(kind) is dict else None if kind is str else "choice")
+    if kind is str:
+        return "choice" if field.name == "act_fn" else None
+    return shaped.get(kind) or ("mapping" if get_origin(kind) is dict else "choice")
 
 
 def bad_options() -> Iterator[tuple[str, str, str]]:
@@ -126,8 +128,9 @@ TASK_FILES: dict[str, tuple[str, str]] = {
 SWEEPS = [
     ["--set", "lrr=1"], ["--set", "lr"], ["--set", "lr="], ["--set", "=1"], ["--set", ""], ["--set", "lr=1,1"],
     ["--set", "lr=1", "--set", "lr=2"], ["--set", "steps=3,4"], ["--set", "lr=x"], ["--set", "lr=nan"],
-    ["--set", "lr=-1"], ["--set", "lr=1,,2"], ["--set", "hidden=20,20;20,20"], ["--set", "hidden=;"],
-    ["--set", "hidden=x"], ["--set", "lam=0.5:1"], ["--set", "lam=1;;2"], ["--set", "trainin.lr=1"],
+    ["--set", "lr=-1"], ["--set", "act_fn=silo"], ["--set", "lr=1,,2"], ["--set", "hidden=20,20;20,20"],
+    ["--set", "hidden=;"], ["--set", "hidden=x"], ["--set", "lam=0.5:1"], ["--set", "lam=1;;2"],
+    ["--set", "trainin.lr=1"],
     ["--seeds", "a"], ["--seeds", "0-"], ["--seeds", "-1"], ["--seeds", "3-1"], ["--seeds", ""], ["--seeds", ","],
     ["--seeds", "0-1000000000000"], ["--seeds", "1" + "0" * 30], ["--seeds", "1.5"], ["--methods", ""],
     ["--methods", "bmit"], ["--methods", "l1,,bimt"], ["--backend", "procs"], ["--workers", "-1"], ["--workers", "1.5"],

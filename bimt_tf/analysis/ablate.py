@@ -16,9 +16,9 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
-from bimt_tf.analysis.activations import flat_neurons, run_hooked
+from bimt_tf.analysis.activations import flat_neurons, require_examples, run_hooked
 from bimt_tf.analysis.finite import finite_number
-from bimt_tf.errors import InputError, unknown
+from bimt_tf.errors import InputError, require_callable, require_known
 
 __all__ = ["Ablation", "NeuronAblation", "ablate", "ablate_each"]
 
@@ -72,7 +72,7 @@ def ablate(
         InputError: for no inputs, an unknown hook, a neuron it does not have or that is named twice, no neurons at all,
             a hook whose activations are not neurons, NaN or infinite, or a metric that is not a finite number.
     """
-    _check(value, inputs)
+    _check(value, inputs, metric)
     if not isinstance(hooks, Mapping) or not hooks:
         raise InputError(
             f"hooks names no neuron to ablate; give e.g. {{'blocks.0.mlp.hook_post': [3, 5]}}, found {hooks!r}"
@@ -106,7 +106,7 @@ def ablate_each(
     Raises:
         InputError: as :func:`ablate`.
     """
-    _check(value, inputs)
+    _check(value, inputs, metric)
     wanted = None if neurons is None else _listed(hook, neurons)
     before, clean = _clean(model, [hook], inputs, metric)
     wanted = list(range(clean[hook].shape[-1])) if wanted is None else wanted
@@ -164,11 +164,10 @@ def _edit(hook: str, mean: Tensor, neurons: list[int], value: str) -> Callable[[
     return edit
 
 
-def _check(value: str, inputs: Tensor) -> None:
-    if value not in _VALUES:
-        raise unknown("value to write", str(value), _VALUES)
-    if len(inputs) == 0:
-        raise InputError("inputs holds no example: an ablation is measured on at least one")
+def _check(value: str, inputs: Tensor, metric: Callable[[Any], float]) -> None:
+    require_known("value to write", value, _VALUES)
+    require_examples(inputs)
+    require_callable("metric", metric)
 
 
 def _number(metric: Callable[[Any], float], output: Any, when: str) -> float:

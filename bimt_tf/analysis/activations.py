@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from bimt_tf.errors import InputError, unknown
+from bimt_tf.errors import InputError, require_kind, unknown
 from bimt_tf.models.modes import evaluating
 
-__all__ = ["activations", "flat_neurons", "run_hooked"]
+__all__ = ["activations", "flat_neurons", "require_examples", "run_hooked"]
 
 
 def activations(
@@ -31,8 +31,7 @@ def activations(
         InputError: for no inputs, an unknown hook, one without activations or neurons, a position out of range, or
             activations that are NaN or infinite.
     """
-    if len(inputs) == 0:
-        raise InputError("inputs holds no example: activations are those of at least one")
+    require_examples(inputs)
     if not isinstance(hook, str):
         raise InputError(f"hook must be the name of one, found {hook!r}")
     seen: dict[str, Tensor] = {}
@@ -48,6 +47,13 @@ def activations(
     if not seen[hook].isfinite().all():
         raise InputError(f"hook {hook!r} has NaN or infinite activations at position {position} on these inputs")
     return seen[hook]
+
+
+def require_examples(inputs: Tensor) -> None:
+    """Raise InputError unless ``inputs`` is a tensor that holds at least one example."""
+    require_kind("inputs", inputs, Tensor)
+    if inputs.ndim == 0 or len(inputs) == 0:
+        raise InputError(f"inputs holds no example: at least one is needed, found a tensor {list(inputs.shape)}")
 
 
 def run_hooked(model: nn.Module, inputs: Tensor, edits: Mapping[str, Callable[[Tensor], Tensor | None]]) -> Any:

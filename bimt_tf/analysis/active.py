@@ -24,7 +24,7 @@ from torch import Tensor
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.population import Connection, Stage
 from bimt_tf.core.wiring import Wiring
-from bimt_tf.errors import InputError, require_non_negative
+from bimt_tf.errors import InputError, require_kind, require_non_negative
 
 __all__ = ["above_threshold", "active_masks", "active_weights", "values_of"]
 
@@ -62,6 +62,7 @@ def above_threshold(bimt: BIMT, threshold: float) -> int:
     Raises:
         InputError: for a threshold that is negative or not finite.
     """
+    require_kind("bimt", bimt, BIMT)
     require_non_negative("threshold", threshold)
     parameters = bimt.parameters
     with torch.no_grad():
@@ -99,6 +100,7 @@ def values_of(wiring: Wiring) -> dict[str, list[Stage]]:
 @torch.no_grad()
 def _active(bimt: BIMT, threshold: float) -> Iterator[tuple[Connection, Bool[Tensor, "copies source target"]]]:
     """Each connection with its active entries."""
+    require_kind("bimt", bimt, BIMT)
     require_non_negative("threshold", threshold)
     parameters = bimt.parameters
     above = [_above(c, parameters[c.parameter], threshold) for c in bimt.wiring.connections]

@@ -22,7 +22,7 @@ from torch import Tensor
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.population import Connection, Stage
 from bimt_tf.core.wiring import Wiring
-from bimt_tf.errors import InputError, require_non_negative, unknown
+from bimt_tf.errors import InputError, require_kind, require_known, require_non_negative
 
 __all__ = ["connection_graph", "Residual", "NO_HEAD"]
 
@@ -59,10 +59,10 @@ def connection_graph(bimt: BIMT, residual: Residual = "shared", threshold: float
         W_in and W_out or W_Q and W_K do in a shared residual stream. ``graph.graph["residual"]`` is the reading.
 
     Raises:
-        InputError: for an unknown ``residual``, a negative threshold or a weight that is not finite.
+        InputError: for what is no BIMT, an unknown ``residual``, a negative threshold or a weight that is not finite.
     """
-    if residual not in ("shared", "unrolled"):
-        raise unknown("residual", str(residual), ("shared", "unrolled"))
+    require_kind("bimt", bimt, BIMT)
+    require_known("residual", residual, ("shared", "unrolled"))
     require_non_negative("threshold", threshold)
     graph = nx.MultiGraph if _has_parallel(bimt.wiring, residual) else nx.Graph
     made: nx.Graph = graph(residual=residual)

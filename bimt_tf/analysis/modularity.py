@@ -13,7 +13,7 @@ from collections.abc import Collection, Hashable, Iterable
 
 import networkx as nx
 
-from bimt_tf.errors import InputError
+from bimt_tf.errors import InputError, require_kind
 
 __all__ = ["modularity", "communities"]
 
@@ -26,8 +26,11 @@ def modularity(graph: nx.Graph, communities: Iterable[Collection[Hashable]] | No
         communities: disjoint sets of nodes that hold every node; by default those of :func:`communities`.
 
     Raises:
-        InputError: when ``communities`` is no partition of the nodes.
+        InputError: for what is no graph, or when ``communities`` is no partition of the nodes.
     """
+    require_kind("graph", graph, nx.Graph)
+    if communities is not None:
+        require_kind("communities", communities, Iterable)
     parts = _greedy(graph) if communities is None else [frozenset(part) for part in communities]
     if not nx.community.is_partition(graph, parts):
         raise InputError(f"communities must hold each of the graph's {len(graph)} nodes once")
@@ -40,7 +43,11 @@ def communities(graph: nx.Graph) -> list[frozenset[Hashable]]:
     """The communities of greedy modularity maximisation, largest first; nodes without edges stand alone, last.
 
     The same graph gives the same communities in every process.
+
+    Raises:
+        InputError: for what is no graph.
     """
+    require_kind("graph", graph, nx.Graph)
     return _greedy(graph)
 
 

@@ -13,7 +13,7 @@ from itertools import groupby, pairwise, product
 import networkx as nx
 
 from bimt_tf.analysis.graph import NO_HEAD
-from bimt_tf.errors import InputError
+from bimt_tf.errors import InputError, require_kind
 
 __all__ = ["Node", "flow", "live", "upstream"]
 
@@ -32,6 +32,7 @@ def flow(graph: nx.Graph) -> nx.DiGraph:
         InputError: for a graph that is not ``connection_graph(bimt, residual="unrolled")``, or a weight between two
             neurons of one row.
     """
+    require_kind("graph", graph, nx.Graph)
     if graph.graph.get("residual") != "unrolled":
         raise InputError("paths are those of connection_graph(bimt, residual='unrolled'), found another graph")
     depth = nx.get_node_attributes(graph, "depth")
@@ -64,6 +65,7 @@ def live(graph: nx.Graph) -> set[Node]:
 
 def upstream(graph: nx.Graph, node: Node) -> set[Node]:
     """The live neurons that a neuron depends on; raises as :func:`flow`, and InputError for no node of the graph."""
+    require_kind("graph", graph, nx.Graph)
     if node not in graph:
         raise InputError(f"{node!r} is no (stage, neuron) of the graph")
     return set(nx.ancestors(flow(graph), node)) & live(graph)

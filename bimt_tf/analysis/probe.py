@@ -23,7 +23,7 @@ from bimt_tf.analysis.activations import activations
 from bimt_tf.analysis.pair_screen import screen_pairs
 from bimt_tf.analysis.probe_values import checked_target, varying_neurons, within_one
 from bimt_tf.analysis.regressors import linear_regressor, smooth_regressor
-from bimt_tf.errors import InputError, require_non_negative
+from bimt_tf.errors import InputError, require_kind, require_non_negative, require_seed, require_whole
 
 __all__ = ["Control", "NeuronProbe", "PairProbe", "PopulationProbe", "ProbeResult", "probe"]
 
@@ -155,10 +155,11 @@ def probe(
         InputError: for an unknown hook, one without activations or neurons, a position out of range, NaN or infinite
             activations or targets, a target that is constant or does not match the inputs, or under 20 examples.
     """
-    if isinstance(max_pairs_neurons, bool) or not isinstance(max_pairs_neurons, int) or max_pairs_neurons < 2:
-        raise InputError(f"max_pairs_neurons must be a whole number of at least 2, found {max_pairs_neurons!r}")
+    require_whole("max_pairs_neurons", max_pairs_neurons, at_least=2)
+    require_seed(seed, bits=32)  # of scikit-learn's generators
+    require_kind("inputs", inputs, Tensor)
     require_non_negative("varying_threshold", varying_threshold)
-    y = checked_target(target, len(inputs))
+    y = checked_target(target, len(inputs) if inputs.ndim else 0)
     activation = activations(model, hook, position, inputs=inputs)
     x = within_one(activation.cpu().double().numpy())
     varying = varying_neurons(x, torch.finfo(activation.dtype).eps, varying_threshold)

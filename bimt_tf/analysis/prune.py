@@ -24,7 +24,7 @@ from bimt_tf.analysis.active import active_weights
 from bimt_tf.analysis.finite import finite_number
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.wiring import Wiring
-from bimt_tf.errors import InputError, require_non_negative
+from bimt_tf.errors import InputError, require_callable, require_kind, require_non_negative
 
 __all__ = ["CutReport", "PrunePoint", "THRESHOLDS", "cut_", "prune", "severed", "widest_path"]
 
@@ -68,9 +68,12 @@ def prune(
         thresholds: in the order wanted.
 
     Raises:
-        InputError: for no threshold, one that is negative or not finite, NaN weights, or a loss that is not a
-            finite number.
+        InputError: for an argument of another type, no threshold, one that is negative or not finite, NaN weights, or a
+            loss that is not a finite number.
     """
+    require_kind("bimt", bimt, BIMT)
+    require_callable("evaluate", evaluate)
+    require_kind("thresholds", thresholds, Sequence)
     if len(thresholds) == 0:
         raise InputError("thresholds is empty; give at least one, e.g. [0.0, 1e-3, 1e-2]")
     for threshold in thresholds:
@@ -105,6 +108,7 @@ def cut_(bimt: BIMT, threshold: float, *, allow_severed: bool = False) -> CutRep
         InputError: for a threshold that is negative or not finite, NaN weights, or, unless ``allow_severed``, one that
             leaves no path; then nothing is cut.
     """
+    require_kind("bimt", bimt, BIMT)
     require_non_negative("threshold", threshold)
     strengths = _strengths(bimt)
     widest = widest_path(bimt.wiring, strengths)
@@ -122,6 +126,7 @@ def cut_(bimt: BIMT, threshold: float, *, allow_severed: bool = False) -> CutRep
 
 def severed(bimt: BIMT) -> bool:
     """Whether no path of nonzero weights leads from the first stage to the last."""
+    require_kind("bimt", bimt, BIMT)
     return widest_path(bimt.wiring, _strengths(bimt)) == 0
 
 

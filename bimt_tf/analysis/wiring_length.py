@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 
 from bimt_tf.bimt import BIMT
-from bimt_tf.errors import InputError
+from bimt_tf.errors import InputError, require_kind
 
 __all__ = ["wiring_length", "WiringLength"]
 
@@ -37,6 +37,7 @@ def wiring_length(bimt: BIMT) -> WiringLength:
     Raises:
         InputError: for a weight that is NaN or infinite.
     """
+    require_kind("bimt", bimt, BIMT)
     plane = replace(bimt.geometry, layer_gap=0.0)
     places, parameters = bimt.places, bimt.parameters
     total = weight = 0.0

@@ -7,14 +7,13 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from bimt_tf.config.methods import METHODS
-from bimt_tf.errors import InputError, require_at_most, require_non_negative, require_positive, unknown
+from bimt_tf.errors import InputError, require_at_most, require_non_negative, require_positive, require_seed, unknown
 from bimt_tf.tasks.own import is_own, load_own
 
 __all__ = ["Config", "GeometryConfig", "Schedule", "TrainingConfig", "parse_schedule", "spell_schedule"]
 
 Schedule = tuple[tuple[float, float], ...]
 
-LARGEST_SEED = 2**63 - 1  # what torch's generators take
 MOST_THREADS = 1024  # on any machine; limits.py compares with this one
 
 _PENALTY: Mapping[str, Any] = {"group": "Penalty and geometry"}
@@ -136,8 +135,7 @@ class Config:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise unknown("method", str(self.method), METHODS)
-        require_non_negative("seed", self.seed)
-        require_at_most("seed", self.seed, LARGEST_SEED)
+        require_seed(self.seed)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For pickle: a task in a file of one's own goes by its name, so that another process can load that file."""

@@ -16,14 +16,18 @@ from typing import NamedTuple
 
 from bimt_tf.core.axes import Pattern, axis_of, einops_patterns, parse, solve_sizes, stage_of
 from bimt_tf.core.population import Attachment, Connection, Population, Stage
-from bimt_tf.errors import InputError, unknown
+from bimt_tf.errors import InputError, require_kind, require_text, require_whole, unknown
 
 __all__ = ["Parts", "TableOptions", "read_table", "refuse_unnamed"]
 
 
 @dataclass(frozen=True)
 class TableOptions:
-    """What is said beside a table; :meth:`bimt_tf.core.wiring.Wiring.from_table` explains each."""
+    """What is said beside a table; :meth:`bimt_tf.core.wiring.Wiring.from_table` explains each.
+
+    Raises:
+        InputError: for a field that holds something else than its type says.
+    """
 
     heads: Mapping[str, str] = field(default_factory=dict)
     layers: Mapping[str, str] = field(default_factory=dict)
@@ -35,6 +39,15 @@ class TableOptions:
     anchored: tuple[str, ...] = ()
     uncharged: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("heads", "layers"):
+            require_text(name, getattr(self, name))
+        for name, least in (("sizes", 1), ("pinned", 0)):
+            numbers = getattr(self, name)
+            require_kind(name, numbers, Mapping)
+            for key, number in numbers.items():
+                require_whole(f"{name}[{key!r}]", number, least)
 
     @property
     def head_axes(self) -> set[str]:

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bimt_tf.core.wiring import Wiring
-from bimt_tf.errors import InputError, require_non_negative, unknown
+from bimt_tf.errors import InputError, require_kind, require_known, require_non_negative, unknown
 
 __all__ = ["Geometry", "Shape"]
 
@@ -41,7 +41,8 @@ class Geometry:
             named lie on a line. A population's own name goes before patterns, of these the first that fits.
 
     Raises:
-        InputError: for a negative or non-finite width or layer gap, or an unknown norm.
+        InputError: for a negative or non-finite width or layer gap, an unknown norm, or shapes that are no
+            mapping of names.
     """
 
     width: float = 2.0
@@ -52,8 +53,10 @@ class Geometry:
     def __post_init__(self) -> None:
         require_non_negative("width", self.width)
         require_non_negative("layer_gap", self.layer_gap)
-        if self.norm not in ("l1", "l2"):
-            raise unknown("norm", str(self.norm), ("l1", "l2"))
+        require_known("norm", self.norm, ("l1", "l2"))
+        require_kind("shapes", self.shapes, Mapping)
+        for name in self.shapes:
+            require_kind("a population in shapes", name, str)
 
     def __repr__(self) -> str:
         shapes = {

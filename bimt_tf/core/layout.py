@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bimt_tf.core.population import Population
 from bimt_tf.core.wiring import Wiring
-from bimt_tf.errors import InputError, unknown
+from bimt_tf.errors import InputError, require_kind, unknown
 
 __all__ = ["Layout"]
 
@@ -30,13 +30,14 @@ class Layout:
     populations with the same head axis agree on the segments.
 
     Raises:
-        InputError: for what is no tensor, has another dtype or shape, or is no permutation.
+        InputError: for what is no mapping or holds what is no tensor, has another dtype or shape, or is no permutation.
     """
 
     __slots__ = ("_own",)
     _own: Mapping[str, np.ndarray]
 
     def __init__(self, slots: Mapping[str, Int64[Tensor, "neurons"]]) -> None:
+        require_kind("slots", slots, Mapping)
         own = {name: _read_only(name, given) for name, given in slots.items()}
         object.__setattr__(self, "_own", own)
 
@@ -90,6 +91,7 @@ class Layout:
 
     def check(self, wiring: Wiring) -> None:
         """Raise InputError unless this is a layout of ``wiring`` that keeps every head together."""
+        require_kind("wiring", wiring, Wiring)
         for name in self._own:
             if name not in wiring.populations:
                 raise unknown("population in the layout", name, wiring.populations)

@@ -20,7 +20,7 @@ from bimt_tf.core.greedy_search import exchange_greedily
 from bimt_tf.core.layout import Layout
 from bimt_tf.core.placement import STRICT, Placement, Slots
 from bimt_tf.core.starts import other_starts
-from bimt_tf.errors import InputError, unknown
+from bimt_tf.errors import require_kind, require_whole, unknown
 
 __all__ = ["SearchMethod", "SwapReport", "search"]
 
@@ -71,9 +71,10 @@ def search(
         InputError: for an unknown method, a ``top_k`` or ``starts`` that is no whole number of at least 1, or what is
             no generator.
     """
-    _check_whole("starts", starts)
-    if generator is not None and not isinstance(generator, torch.Generator):
-        raise InputError(f"generator must be a torch.Generator, found a {type(generator).__name__}")
+    require_whole("starts", starts)
+    require_whole("top_k", top_k)
+    if generator is not None:
+        require_kind("generator", generator, torch.Generator)
     best = {name: layout.of(name).copy() for name in layout}
     before = placement.cost(best)
     improve = _improvement(placement, method, top_k, STRICT * before)
@@ -95,11 +96,5 @@ def _improvement(placement: Placement, method: SearchMethod, top_k: int, toleran
     if method == "assignment":
         return lambda slots: search_exactly(placement, slots, tolerance)
     if method == "greedy":
-        _check_whole("top_k", top_k)
         return lambda slots: exchange_greedily(placement, slots, top_k, tolerance)
     raise unknown("swap method", str(method), ("assignment", "greedy"))
-
-
-def _check_whole(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(f"{name} must be a whole number of at least 1, found {value!r}")

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from bimt_tf.core.from_table import TableOptions, read_table, refuse_unnamed
 from bimt_tf.core.population import Attachment, Connection, Population, Stage
-from bimt_tf.errors import InputError, unknown
+from bimt_tf.errors import InputError, names_of, require_kind, require_text, unknown
 
 __all__ = ["Wiring"]
 
@@ -101,7 +101,7 @@ class Wiring:
         Raises:
             InputError: for a name that is no population's.
         """
-        fixed = set(fixed)
+        fixed = set(names_of("fixed", fixed))
         for name in fixed:
             if name not in self.populations:
                 raise unknown("population to fix", name, self.populations)
@@ -121,7 +121,7 @@ class Wiring:
             InputError: for a name that is neither.
         """
         ends = {c.parameter: {c.parameter, *(stage.population for stage in c.stages)} for c in self.connections}
-        names = set(names)
+        names = set(names_of("distance_free", names))
         for name in sorted(names):
             if name not in ends and name not in self.populations:
                 raise unknown("connection or population in distance_free", name, (*ends, *self.populations))
@@ -164,22 +164,27 @@ class Wiring:
             left_out: parameters that are not wired at all.
 
         Raises:
-            InputError: for a pattern that does not fit its shape, a parameter without a pattern, more than two
-                populations in one parameter, or a population (or head group) joined to itself.
+            InputError: for an argument of another type, a pattern that does not fit its shape, a parameter without a
+                pattern, more than two populations in one parameter, or a population (or head group) joined to itself.
         """
+        require_text("table", table)
+        require_kind("parameters", parameters, (nn.Module, Mapping))
+        require_kind("rows", rows, Sequence)
         named = dict(parameters.named_parameters()) if isinstance(parameters, nn.Module) else parameters
+        for name, tensor in named.items():
+            require_kind(f"parameter {name!r}", tensor, Tensor)
         shapes = {name: tuple(tensor.shape) for name, tensor in named.items()}
         options = TableOptions(
-            heads=dict(heads or {}),
-            layers=dict(layers or {}),
-            rows=rows,
-            sizes=dict(sizes or {}),
-            fixed=tuple(fixed),
-            unbakeable=tuple(unbakeable),
-            pinned=dict(pinned or {}),
-            anchored=tuple(anchored),
-            uncharged=tuple(uncharged),
-            left_out=tuple(left_out),
+            heads={} if heads is None else heads,
+            layers={} if layers is None else layers,
+            rows=[names_of("rows", row) for row in rows],
+            sizes={} if sizes is None else sizes,
+            fixed=names_of("fixed", fixed),
+            unbakeable=names_of("unbakeable", unbakeable),
+            pinned={} if pinned is None else pinned,
+            anchored=names_of("anchored", anchored),
+            uncharged=names_of("uncharged", uncharged),
+            left_out=names_of("left_out", left_out),
         )
         return cls(*read_table(table, shapes, options), options.left_out)
 

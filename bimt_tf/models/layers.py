@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from transformer_lens import ActivationCache, HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
-from bimt_tf.errors import InputError, unknown
+from bimt_tf.errors import InputError, require_kind, require_known, require_seed, require_whole, unknown
+from bimt_tf.models.activation_names import ACT_FNS
 
 __all__ = [
-    "ACTIVATIONS", "HookedLinear", "HookedModel", "activation", "layer_sizes", "linear_layers", "normal_", "uniform_",
-    "whole",
+    "ACTIVATIONS", "HookedLinear", "HookedModel", "activation", "check_weights", "layer_sizes", "linear_layers",
+    "normal_", "uniform_", "whole",
 ]  # fmt: skip
 
 
@@ -30,26 +31,32 @@ def _identity(x: Tensor) -> Tensor:
     return x
 
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu_new": _gelu_new,
-    "relu": F.relu,
-    "silu": F.silu,
-    "identity": _identity,
-}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = dict(
+    zip(ACT_FNS, (_gelu_new, F.relu, F.silu, _identity), strict=True)
+)
 
 
 def activation(name: str) -> Callable[[Tensor], Tensor]:
     """The activation of this name; raises InputError listing the known ones."""
-    if name not in ACTIVATIONS:
-        raise unknown("act_fn", str(name), ACTIVATIONS)
+    require_known("act_fn", name, ACTIVATIONS)
     return ACTIVATIONS[name]
 
 
-def whole(name: str, value: Any) -> int:
+def whole(name: str, value: int) -> int:
     """``value`` if it is a whole number of at least 1; else InputError naming it."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(f"{name} must be a whole number of at least 1, found {value!r}")
+    require_whole(name, value)
     return value
+
+
+def check_weights(seed: int, dtype: torch.dtype, device: torch.device | str | None = None) -> None:
+    """Raise InputError unless weights can be drawn with this seed, in this type of numbers, on this device."""
+    require_seed(seed)
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point or dtype.itemsize < 2:
+        raise InputError(f"dtype must be that of floating-point numbers such as torch.float32, found {dtype!r}")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:  # torch has all three for devices that are not there
+        raise InputError(f"device {device!r} is not available here") from error
 
 
 def layer_sizes(sizes: Sequence[Any], what: str, at_least: int) -> tuple[int, ...]:
@@ -58,6 +65,7 @@ def layer_sizes(sizes: Sequence[Any], what: str, at_least: int) -> tuple[int, ..
     Raises:
         InputError: for other numbers, or fewer.
     """
+    require_kind("sizes", sizes, Sequence)
     if len(sizes) < at_least:
         raise InputError(f"sizes must hold at least {what}, found {list(sizes)}")
     return tuple(whole(f"sizes[{i}]", size) for i, size in enumerate(sizes))

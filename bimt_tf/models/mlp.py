@@ -11,7 +11,7 @@ from torch import Tensor
 from transformer_lens.hook_points import HookPoint
 
 from bimt_tf.errors import InputError
-from bimt_tf.models.layers import HookedModel, layer_sizes, linear_layers
+from bimt_tf.models.layers import HookedModel, check_weights, layer_sizes, linear_layers
 
 __all__ = ["MLP", "MLPConfig"]
 
@@ -37,7 +37,8 @@ class MLP(HookedModel):
         device: of the weights.
 
     Raises:
-        InputError: for sizes that are not whole numbers of at least 1, or an unknown ``act_fn``.
+        InputError: for sizes that are not whole numbers of at least 1, an unknown ``act_fn``, a seed that
+            is none, a ``dtype`` of other than floating-point numbers, or a device that is not there.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class MLP(HookedModel):
         device: torch.device | str | None = None,
     ) -> None:
         super().__init__()
+        check_weights(seed, dtype, device)
         checked = layer_sizes(sizes, "an input and an output size", at_least=2)
         self.cfg = MLPConfig(checked, act_fn, dtype, seed)
         self.hook_input = HookPoint()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
 
 from bimt_tf.errors import InputError
-from bimt_tf.models.layers import HookedModel, layer_sizes, linear_layers, normal_, whole
+from bimt_tf.models.layers import HookedModel, check_weights, layer_sizes, linear_layers, normal_, whole
 
 __all__ = ["TokenMLP", "TokenMLPConfig"]
 
@@ -46,7 +46,8 @@ class TokenMLP(HookedModel):
         device: of the weights.
 
     Raises:
-        InputError: for sizes that are not whole numbers of at least 1, or an unknown ``act_fn``.
+        InputError: for sizes that are not whole numbers of at least 1, an unknown ``act_fn``, a seed that
+            is none, a ``dtype`` of other than floating-point numbers, or a device that is not there.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class TokenMLP(HookedModel):
         device: torch.device | str | None = None,
     ) -> None:
         super().__init__()
+        check_weights(seed, dtype, device)
         checked = layer_sizes(sizes, "an output size", at_least=1)
         whole("vocab", vocab), whole("d_embed", d_embed), whole("n_tokens", n_tokens)
         self.cfg = TokenMLPConfig(vocab, d_embed, n_tokens, checked, act_fn, dtype, seed)

@@ -7,18 +7,17 @@ pieces, saves little at these sizes).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from bimt_tf.errors import InputError, unknown
-from bimt_tf.models.layers import whole
+from bimt_tf.errors import InputError, require_known
+from bimt_tf.models.activation_names import TOKEN_ACT_FNS
+from bimt_tf.models.layers import check_weights, whole
 
-__all__ = ["ACTIVATIONS", "NORMALIZATIONS", "POSITIONS", "token_transformer"]
+__all__ = ["NORMALIZATIONS", "POSITIONS", "token_transformer"]
 
-ACTIVATIONS = ("gelu_new", "gelu", "relu", "silu")
 NORMALIZATIONS = {"none": None, "layer": "LN", "rms": "RMS"}
 POSITIONS = ("standard", "rotary")
 
@@ -48,18 +47,19 @@ def token_transformer(
         n_heads: attention heads of a block.
         d_head: neurons of a head; d_model // n_heads unless given.
         d_mlp: hidden neurons of a block's MLP; 4 d_model unless given.
-        act_fn: one of ``ACTIVATIONS``.
+        act_fn: one of ``TOKEN_ACT_FNS`` (activation_names.py).
         normalization: one of ``NORMALIZATIONS``: of the residual stream, before each layer and before the logits.
         positions: one of ``POSITIONS``: a trained table, or rotations of q and k.
         seed: of the initial weights (GPT-2's); global random states stay as they are.
         dtype: of the weights.
 
     Raises:
-        InputError: for a size that is not a whole number of at least 1, or a name that is not known.
+        InputError: for a size that is not a whole number of at least 1, an unknown name, a bad seed or dtype.
     """
-    _require_known("act_fn", act_fn, ACTIVATIONS)
-    _require_known("normalization", normalization, tuple(NORMALIZATIONS))
-    _require_known("positions", positions, POSITIONS)
+    check_weights(seed, dtype)
+    require_known("act_fn", act_fn, TOKEN_ACT_FNS)
+    require_known("normalization", normalization, tuple(NORMALIZATIONS))
+    require_known("positions", positions, POSITIONS)
     head = _head_size(d_model, n_heads, d_head, positions)
     from transformer_lens.config import TransformerBridgeConfig
     from transformer_lens.model_bridge import TransformerBridge
@@ -82,11 +82,6 @@ def token_transformer(
     bridge: Any = TransformerBridge  # its types do not know the class method
     model: nn.Module = bridge.boot_native(config, dtype=dtype)
     return model
-
-
-def _require_known(what: str, found: str, known: Sequence[str]) -> None:
-    if found not in known:
-        raise unknown(what, str(found), known)
 
 
 def _head_size(d_model: int, n_heads: int, d_head: int | None, positions: str) -> int:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
 
 from bimt_tf.errors import InputError
-from bimt_tf.models.layers import HookedModel, activation, uniform_, whole
+from bimt_tf.models.layers import HookedModel, activation, check_weights, uniform_, whole
 
 __all__ = ["RegressionTransformer", "RegressionTransformerConfig"]
 
@@ -170,7 +170,8 @@ class RegressionTransformer(HookedModel):
         device: of the weights.
 
     Raises:
-        InputError: for a size that is not a whole number of at least 1, or an unknown ``act_fn``.
+        InputError: for a size that is not a whole number of at least 1, an unknown ``act_fn``, a seed that
+            is none, a ``dtype`` of other than floating-point numbers, or a device that is not there.
     """
 
     def __init__(
@@ -190,6 +191,7 @@ class RegressionTransformer(HookedModel):
         device: torch.device | str | None = None,
     ) -> None:
         super().__init__()
+        check_weights(seed, dtype, device)
         whole("d_model", d_model), whole("n_heads", n_heads)
         if d_head is None and n_heads > d_model:
             raise InputError(f"n_heads={n_heads} is more than d_model={d_model}: give d_head")

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import math
 
-from bimt_tf.errors import InputError
+from bimt_tf.errors import InputError, require_whole
 
-__all__ = ["require_range", "require_share", "require_split", "require_transformer_sizes", "require_whole"]
-
-
-def require_whole(name: str, value: object, at_least: int = 1) -> None:
-    """Raise InputError unless ``value`` is a whole number of at least ``at_least``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-        raise InputError(f"{name} must be a whole number of at least {at_least}, found {value!r}")
+__all__ = ["require_range", "require_share", "require_split", "require_transformer_sizes"]
 
 
 def require_range(name: str, low: float, high: float) -> None:

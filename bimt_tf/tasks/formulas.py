@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bimt_tf.errors import require_whole
 from bimt_tf.tasks.base import Split
-from bimt_tf.tasks.checks import require_range, require_split, require_whole
+from bimt_tf.tasks.checks import require_range, require_split
 from bimt_tf.tasks.kinds import AS_PUBLISHED, MLPOptions, Regression, split
 
 if TYPE_CHECKING:

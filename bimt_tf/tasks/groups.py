@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
+from bimt_tf.errors import require_known, require_whole
+from bimt_tf.models.activation_names import ACT_FNS
 from bimt_tf.tasks.base import Probe, Split
-from bimt_tf.tasks.checks import require_split, require_whole
+from bimt_tf.tasks.checks import require_split
 from bimt_tf.tasks.kinds import AS_PUBLISHED, Classification, shuffled, split
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class TokenMLPOptions:
         for name, sizes in (("d_embed", (self.d_embed,)), ("hidden", self.hidden)):
             for neurons in sizes:
                 require_whole(name, neurons)
+        require_known("act_fn", self.act_fn, ACT_FNS)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bimt_tf.errors import InputError
+from bimt_tf.errors import InputError, require_known, require_whole
+from bimt_tf.models.activation_names import ACT_FNS
 from bimt_tf.tasks.base import Probe, Split, Task
-from bimt_tf.tasks.checks import require_range, require_split, require_transformer_sizes, require_whole
+from bimt_tf.tasks.checks import require_range, require_split, require_transformer_sizes
 from bimt_tf.tasks.kinds import AS_PUBLISHED, split
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class TransformerOptions:
 
     def __post_init__(self) -> None:
         require_transformer_sizes(self.n_layers, self.n_heads, self.d_model, self.d_head, self.d_mlp)
+        require_known("act_fn", self.act_fn, ACT_FNS)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from bimt_tf.errors import require_known, require_whole
+from bimt_tf.models.activation_names import ACT_FNS
 from bimt_tf.tasks.base import Data, Split, Task
-from bimt_tf.tasks.checks import require_whole
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +40,7 @@ class MLPOptions:
     def __post_init__(self) -> None:
         for neurons in self.hidden:
             require_whole("hidden", neurons)
+        require_known("act_fn", self.act_fn, ACT_FNS)
 
 
 def shuffled(samples: int, seed: int) -> Tensor:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bimt_tf.errors import InputError
+from bimt_tf.errors import InputError, require_whole
 from bimt_tf.tasks.base import Data, Split
-from bimt_tf.tasks.checks import require_whole
 from bimt_tf.tasks.images import BEST, NOTEBOOK, PAPER, DigitImages
 from bimt_tf.tasks.kinds import shuffled
 

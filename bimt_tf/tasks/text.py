@@ -13,8 +13,8 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bimt_tf.errors import InputError
-from bimt_tf.tasks.checks import require_share, require_whole
+from bimt_tf.errors import InputError, require_whole
+from bimt_tf.tasks.checks import require_share
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from bimt_tf.errors import require_known
+from bimt_tf.models.activation_names import TOKEN_ACT_FNS
 from bimt_tf.tasks.base import Data, Split
 from bimt_tf.tasks.checks import require_transformer_sizes
 from bimt_tf.tasks.groups import MODULAR_ADDITION, S4, GroupTask
@@ -49,6 +51,7 @@ class TokenTransformerOptions:
 
     def __post_init__(self) -> None:
         require_transformer_sizes(self.n_layers, self.n_heads, self.d_model, self.d_head, self.d_mlp)
+        require_known("act_fn", self.act_fn, TOKEN_ACT_FNS)
 
     def build(self, vocabulary: int, n_ctx: int, seed: int, dtype: torch.dtype) -> nn.Module:
         """The untrained model."""

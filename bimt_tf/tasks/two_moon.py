@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bimt_tf.errors import require_non_negative
+from bimt_tf.errors import require_non_negative, require_whole
 from bimt_tf.tasks.base import Split
-from bimt_tf.tasks.checks import require_split, require_whole
+from bimt_tf.tasks.checks import require_split
 from bimt_tf.tasks.kinds import AS_PUBLISHED, Classification, MLPOptions, split
 
 if TYPE_CHECKING:

@@ -243,7 +243,7 @@ def test_bad_starts(value):
 
 
 def test_what_is_no_generator():
-    with pytest.raises(InputError, match="generator must be a torch.Generator, found a int"):
+    with pytest.raises(InputError, match="generator must be a Generator, found a int"):
         BIMT(MLP([2, 3, 1])).swap(starts=2, generator=3)
 
 
