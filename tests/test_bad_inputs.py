@@ -281,6 +281,7 @@ def test_the_library(finished):
         lambda: bimt.load_state_dict({}), lambda: load_run(3), lambda: load_run("a\0"), lambda: load_run("nowhere"),
         lambda: load_run(finished, device="cuda:9"), lambda: load_run(finished, model=3),
         lambda: load_run(finished, model=model), lambda: run.probe(hook="x"), lambda: run.probe(position="a"),
+        lambda: run.probe_tokens("x"), lambda: run.probe_tokens(target="v"),
         lambda: run.ablate(neurons=[1, 1]), lambda: run.ablate(neurons=[1.5]), lambda: run.graph("x"),
         lambda: run.figure("netwrk"), lambda: run.export("/dev/null"), lambda: run.export("g", "grapml"),
         lambda: run.examples("held-uot"), lambda: run.examples("held-out", n=-1),

@@ -23,6 +23,7 @@ def ablate(
 ) -> None:
     """How the test loss of the network in DIRECTORY rises when neurons are set to their mean."""
     from bimt_tf.cli.console.reports import print_ablation, print_json
+    from bimt_tf.runs.ask import usual_probe
     from bimt_tf.runs.load import load_run
 
     chosen = read_word(tuple[int, ...], neurons, "--neurons")
@@ -31,4 +32,4 @@ def ablate(
     if json:
         print_json([one._asdict() for one in found])
     else:
-        print_ablation(found, hook or run.task.probes(run.config.data)[0].hook, chosen)
+        print_ablation(found, hook or usual_probe(run).hook, chosen)
