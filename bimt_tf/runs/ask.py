@@ -73,9 +73,14 @@ def probed(trained: Trained, wanted: Probe) -> ProbeResult:
     """What one hook at one position tells about a quantity of the task.
 
     Raises:
-        InputError: for a target that is not a quantity of the task, or what ``probe`` refuses.
+        InputError: for a target that is not a quantity of the task, examples without quantities, or what ``probe`` refuses.
     """
     test = trained.held_out
+    if not test.quantities:
+        raise InputError(
+            f"the examples of {trained.config.task} have no named quantities: "
+            "bimt_tf.probe(run.model, hook, values, inputs=...) takes values of your own"
+        )
     if wanted.target not in test.quantities:
         raise unknown(f"target of {trained.config.task}", wanted.target, test.quantities)
     return probe(trained.model, wanted.hook, test.quantities[wanted.target], wanted.position, inputs=test.inputs)

@@ -106,7 +106,7 @@ def _reported(trained: Trained) -> tuple[torch.Tensor, torch.Tensor]:
 def _prediction(trained: Trained) -> Figure:
     if trained.task.kind == "classification":
         raise InputError(f"{trained.config.task} predicts classes: draw 'confusion'")
-    true, predicted = _reported(trained)
+    true, predicted = (values.double() for values in _reported(trained))  # whole numbers have no mean in torch
     r2 = float(1 - (true - predicted).square().sum() / (true - true.mean()).square().sum())
     return prediction_figure(true.numpy(), predicted.numpy(), name="y", r2=r2)
 

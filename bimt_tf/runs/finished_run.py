@@ -15,6 +15,7 @@ from bimt_tf.config.settings import Config
 from bimt_tf.runs.directory import RunDirectory
 from bimt_tf.runs.state import State
 from bimt_tf.runs.trained import Trained
+from bimt_tf.tasks.base import Data, Probe, Task
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -38,8 +39,18 @@ class FinishedRun(Trained):
         config, task, model, bimt: what was trained, and how; the model is in evaluation mode on the wanted device.
     """
 
-    def __init__(self, directory: RunDirectory, state: State, config: Config, model: nn.Module, bimt: BIMT) -> None:
-        super().__init__(config, model, bimt)
+    def __init__(
+        self,
+        directory: RunDirectory,
+        state: State,
+        config: Config,
+        model: nn.Module,
+        bimt: BIMT,
+        *,
+        held_out: Data | None = None,
+        task: Task | None = None,
+    ) -> None:
+        super().__init__(config, model, bimt, data=held_out, task=task)
         self.path: Path = directory.path
         self.state: str = state.text
         self.step: int = state.step
@@ -86,7 +97,6 @@ class FinishedRun(Trained):
                 hook or target is left out, or another hook with tokens where position is (its tokens are listed).
         """
         from bimt_tf.runs import ask
-        from bimt_tf.tasks.base import Probe
 
         hook, target = self._probed(hook, target)
         return ask.probed(self, Probe(hook, target, ask.position_of(self, hook) if position is None else position))
@@ -98,7 +108,6 @@ class FinishedRun(Trained):
             InputError: as :meth:`probe`.
         """
         from bimt_tf.runs import ask
-        from bimt_tf.tasks.base import Probe
 
         hook, target = self._probed(hook, target)
         return [ask.probed(self, Probe(hook, target, each)) for each in ask.positions_of(self, hook)]

@@ -18,7 +18,7 @@ from bimt_tf.config.settings import Config, GeometryConfig, TrainingConfig
 from bimt_tf.config.values import checked
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.runs.execute import run_trainer
-from bimt_tf.runs.own_data import Examples, OwnData, examples_of
+from bimt_tf.runs.own_data import Examples, OwnData, examples_of, require_dtype
 from bimt_tf.runs.progress import ProgressBar
 from bimt_tf.runs.stopping import RunFailed
 from bimt_tf.tasks.own_model import OWN
@@ -144,7 +144,8 @@ def _trainer(
     """The trainer of a model and examples that are there; ``loss`` is None if the config names it."""
     if config.training.polish and not examples.all_at_hand:
         raise InputError("polish takes all training examples at once: give them as tensors")
-    _require_dtype(examples, config)
+    for part, name in ((examples.split.train, "data"), (examples.split.test, "test")):
+        require_dtype(part, name, config.training.dtype)
     device = find_device(config.training.device)
     model = model_on(model, device)
     task = dataclasses.replace(OWN, given=model, examples=examples.split, loss_function=loss, more_metrics=metrics)
@@ -183,17 +184,7 @@ def _config(
         "geometry": geometry,
         "training": {name: value for name, value in given.items() if name in TRAINING},
     }
-    return make("own", method=method, seed=seed, overrides=overrides)
-
-
-def _require_dtype(examples: Examples, config: Config) -> None:
-    """Raise InputError for numbers of another type than the model's; whole numbers may be tokens or classes."""
-    wanted = DTYPES[config.training.dtype]
-    for part, name in ((examples.split.train, "data"), (examples.split.test, "test")):
-        for values, what in ((part.inputs, "inputs"), (part.targets, "targets")):
-            if values.is_floating_point() and values.dtype != wanted:
-                found = str(values.dtype).removeprefix("torch.")
-                raise InputError(f"{what} of {name} are {found} and the model {config.training.dtype}: convert one")
+    return make(OWN.name, method=method, seed=seed, overrides=overrides)
 
 
 def _run(

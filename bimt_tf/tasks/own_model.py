@@ -49,7 +49,10 @@ class OwnModel(Task):
     def data(self, options: OwnDataOptions, seed: int, dtype: torch.dtype) -> Split:
         """The examples as they were given; raises InputError where only the task's name is known."""
         if self.examples is None:
-            raise InputError("the examples of this run were given in Python and are not in its directory")
+            raise InputError(
+                "the examples of this run were given in Python and are not in its directory: "
+                "load_run(path, model=..., data=(inputs, targets)) takes some as held-out ones"
+            )
         return self.examples
 
     def model(self, model: OwnModelOptions, options: OwnDataOptions, seed: int, dtype: torch.dtype) -> nn.Module:
@@ -67,7 +70,10 @@ class OwnModel(Task):
         if self.loss_function is not None:
             return self.loss_function(outputs, targets)
         if options.loss == "own":
-            raise InputError("the loss of this run was a function given in Python and is not in its directory")
+            raise InputError(
+                "the loss of this run was a function given in Python and is not in its directory: "
+                "load_run(path, model=..., data=..., loss=...) takes it"
+            )
         if options.loss == "cross_entropy":
             from torch.nn.functional import cross_entropy
 
