@@ -30,6 +30,6 @@ def ablate(
     run = load_run(directory, device=device)
     found = run.ablate(hook=hook, neurons=chosen)
     if json:
-        print_json([one._asdict() for one in found])
+        print_json([one.as_dict() for one in found])
     else:
         print_ablation(found, hook or usual_probe(run).hook, chosen)

@@ -73,7 +73,7 @@ def probed(trained: Trained, wanted: Probe) -> ProbeResult:
     """What one hook at one position tells about a quantity of the task.
 
     Raises:
-        InputError: for a target that is not a quantity of the task, examples without quantities, or what ``probe`` refuses.
+        InputError: for a target that is no quantity of the task, examples without any, or what ``probe`` refuses.
     """
     test = trained.held_out
     if not test.quantities:

@@ -87,10 +87,8 @@ def _network(trained: Trained, summary: Mapping[str, Any]) -> Figure:
     result = f"test loss {measured['test_loss']:.2g}"
     if task.kind == "classification":
         result = f"test accuracy {measured['test_accuracy']:.1%}"
-    total = sum(bimt.parameters[c.parameter].numel() for c in bimt.wiring.connections)
-    title = (
-        f"{config.task} · {config.method} · seed {config.seed}: {result}, {trained.active_weights} of {total:,} weights"
-    )
+    weights = f"{trained.active_weights:,} of {bimt.wiring.total_weights:,} weights"
+    title = f"{config.task} · {config.method} · seed {config.seed}: {result}, {weights}"
     graph = connection_graph(bimt, residual="unrolled", threshold=config.training.active)
     return network_figure(graph, bimt.wiring, labels=task.labels(config.data), title=title)
 

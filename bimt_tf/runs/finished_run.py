@@ -13,7 +13,7 @@ from torch import nn
 from bimt_tf.bimt import BIMT
 from bimt_tf.config.settings import Config
 from bimt_tf.runs.directory import RunDirectory
-from bimt_tf.runs.state import State
+from bimt_tf.runs.state import RunState
 from bimt_tf.runs.trained import Trained
 from bimt_tf.tasks.base import Data, Probe, Task
 
@@ -42,7 +42,7 @@ class FinishedRun(Trained):
     def __init__(
         self,
         directory: RunDirectory,
-        state: State,
+        state: RunState,
         config: Config,
         model: nn.Module,
         bimt: BIMT,

@@ -11,18 +11,18 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bimt_tf.adapters.families import parameters
 from bimt_tf.errors import InputError
 from bimt_tf.runs.directory import RunDirectory
 from bimt_tf.runs.finished_run import FinishedRun
-from bimt_tf.runs.listing import run_rows
+from bimt_tf.runs.listing import RunRow, run_rows
 from bimt_tf.runs.own_data import OwnData, held_out_of
 from bimt_tf.runs.read import read_bytes, read_object
 from bimt_tf.runs.state import is_trained, state_of
 from bimt_tf.tasks.base import Task
 from bimt_tf.tasks.own_model import OWN
 from bimt_tf.tasks.registry import task as find_task
-from bimt_tf.training.device import find_device, model_on
+from bimt_tf.training.device import dtype_of, find_device, model_on
+from bimt_tf.training.flat import overwrite_, trainable
 from bimt_tf.training.setup import bimt_of
 
 __all__ = ["load_run", "load_runs", "result_of"]
@@ -71,11 +71,10 @@ def load_run(
         raise InputError(f"{path} holds a run of your own model: give it, load_run({str(path)!r}, model=your_model)")
     task = _own_task(directory, data, loss)
     if model is None:
-        dtype = getattr(torch, config.training.dtype)
-        model = find_task(config.task).model(config.model, config.data, config.seed, dtype)
+        model = find_task(config.task).model(config.model, config.data, config.seed, dtype_of(config))
     result = result_of(directory)
     if result is not None:
-        _fill(model, result)
+        overwrite_(trainable(model), result.weights, str(result.source[0]))
     model = model_on(model, where).eval()
     bimt = bimt_of(model, config)
     if result is not None:
@@ -122,8 +121,7 @@ def load_runs(folder: str | Path) -> Any:
         return rows
     import pandas
 
-    columns = None if rows else ["path", "task", "method", "seed", "steps", "state", "loss", "weights", "q", "when"]
-    return pandas.DataFrame(rows, columns=columns)
+    return pandas.DataFrame(rows, columns=list(RunRow._fields))
 
 
 def result_of(directory: RunDirectory) -> Result | None:
@@ -165,18 +163,3 @@ def _read_result(run: Path) -> Result:
     except (AssertionError, TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise InputError(f"{layout} is damaged: it is not a layout of bimt; {remedy}") from error
     return Result(read, tensors, (weights, layout))
-
-
-def _fill(model: nn.Module, result: Result) -> None:
-    """Overwrite the model's trainable parameters; raises InputError if they are another model's."""
-    named = {name: p for name, p in parameters(model).items() if p.requires_grad}
-    shapes = {name: list(p.shape) for name, p in named.items()}
-    found = {name: list(value.shape) for name, value in result.weights.items()}
-    for name in {**shapes, **found}:
-        if shapes.get(name) != found.get(name):
-            raise InputError(
-                f"{result.source[0]} is of another model: {name} is {found.get(name)} in it, "
-                f"{shapes.get(name)} by the config"
-            )
-    for name, p in named.items():
-        p.data.copy_(result.weights[name])

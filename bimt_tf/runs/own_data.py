@@ -16,7 +16,7 @@ from bimt_tf.training.device import data_on
 from bimt_tf.training.loader_batches import LoaderBatches, pair
 from bimt_tf.training.setup import require_batch
 
-__all__ = ["Examples", "OwnData", "examples_of", "held_out_of", "require_dtype"]
+__all__ = ["OwnExamples", "OwnData", "examples_of", "held_out_of", "require_dtype"]
 
 OwnData = tuple[Tensor, Tensor] | Dataset[Any] | DataLoader[Any]
 """(inputs, targets), each [examples, ...]; a Dataset of such pairs; or a DataLoader of batches of them."""
@@ -26,7 +26,7 @@ USUAL_BATCH = 64
 GATHERED = 1_024  # examples of a Dataset that are read at once
 
 
-class Examples(NamedTuple):
+class OwnExamples(NamedTuple):
     """``batches`` makes the stream of batches on a device; ``batch_size`` is theirs, 0 for all examples or unknown;
     ``split`` are the examples on the CPU, those to train on in part where they come from a Dataset or a loader.
     """
@@ -37,7 +37,9 @@ class Examples(NamedTuple):
     all_at_hand: bool
 
 
-def examples_of(data: OwnData, test: OwnData | None, test_share: float, batch_size: int | None, seed: int) -> Examples:
+def examples_of(
+    data: OwnData, test: OwnData | None, test_share: float, batch_size: int | None, seed: int
+) -> OwnExamples:
     """Training and held-out examples.
 
     Args:
@@ -81,7 +83,7 @@ def examples_of(data: OwnData, test: OwnData | None, test_share: float, batch_si
     count = len(split.train.inputs)
     size = min(USUAL_BATCH, count) if batch_size is None else batch_size
     require_batch(size, count)
-    return Examples(split, size, lambda device: Drawn(data_on(split.train, device), size, seed), True)
+    return OwnExamples(split, size, lambda device: Drawn(data_on(split.train, device), size, seed), True)
 
 
 def held_out_of(data: OwnData, dtype: str) -> Data:
@@ -107,10 +109,10 @@ def require_dtype(part: Data, name: str, dtype: str) -> None:
             raise InputError(f"{what} of {name} are {found} and the model {dtype}: convert one")
 
 
-def _of_loader(loader: DataLoader[Any], held_out: Data, size: int, seed: int) -> Examples:
+def _of_loader(loader: DataLoader[Any], held_out: Data, size: int, seed: int) -> OwnExamples:
     batches = LoaderBatches(loader, CPU, seed)
     split = Split(batches.examples, held_out)
-    return Examples(split, size, lambda device: LoaderBatches(loader, device, seed), False)
+    return OwnExamples(split, size, lambda device: LoaderBatches(loader, device, seed), False)
 
 
 def _cut(count: int, test_share: float) -> tuple[int, int]:

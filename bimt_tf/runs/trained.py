@@ -12,13 +12,13 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
-from bimt_tf.analysis.active import active_weights
+from bimt_tf.analysis.active import above_threshold, active_weights
 from bimt_tf.bimt import BIMT
 from bimt_tf.config.settings import Config
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.tasks.base import Data, Split, Task
 from bimt_tf.tasks.registry import task as find_task
-from bimt_tf.training.device import data_on
+from bimt_tf.training.device import data_on, dtype_of
 
 __all__ = ["Examples", "Part", "Trained"]
 
@@ -76,7 +76,7 @@ class Trained:
         if isinstance(drawn, Data):
             raise InputError("the examples that were trained on are not at hand: held-out ones alone were given")
         if drawn is None:
-            drawn = self.task.data(self.config.data, self.config.seed, getattr(torch, self.config.training.dtype))
+            drawn = self.task.data(self.config.data, self.config.seed, dtype_of(self.config))
         return Split(*(data_on(part, self.device) for part in drawn))
 
     @cached_property
@@ -128,5 +128,4 @@ class Trained:
     @property
     def nonzero_weights(self) -> int:
         """Weights of connections that are not zero."""
-        parameters = self.bimt.parameters
-        return sum(int(parameters[c.parameter].detach().count_nonzero()) for c in self.bimt.wiring.connections)
+        return above_threshold(self.bimt, 0.0)
