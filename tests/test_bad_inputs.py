@@ -276,6 +276,7 @@ def test_the_library(finished):
             {"batch_size": 1000}, {"batch_size": -1}, {"batch_size": "a"}, {"test_share": 2}, {"test_share": "a"},
             {"out": "/dev/null", "steps": 3}, {"seed": -1}, {"seed": "a"}, {"method": "bmit"}, {"method": 3},
             {"lam": "a"}, {"lam": [1, 2]}, {"fixed": "input"}, {"fixed": ("inptu",)}, {"device": "cuda:9"},
+            {"threads": 1000}, {"out": 3}, {"out": True},
         )),
         lambda: train(3, (x, y)), lambda: setattr(bimt, "layout", 3), lambda: bimt.swap("asignment"),
         lambda: bimt.load_state_dict({}), lambda: load_run(3), lambda: load_run("a\0"), lambda: load_run("nowhere"),
