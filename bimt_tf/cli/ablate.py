@@ -23,12 +23,13 @@ def ablate(
 ) -> None:
     """How the test loss of the network in DIRECTORY rises when neurons are set to their mean."""
     from bimt_tf.cli.console.reports import print_ablation, print_json
+    from bimt_tf.runs.ask import usual_probe
     from bimt_tf.runs.load import load_run
 
     chosen = read_word(tuple[int, ...], neurons, "--neurons")
     run = load_run(directory, device=device)
     found = run.ablate(hook=hook, neurons=chosen)
     if json:
-        print_json([one._asdict() for one in found])
+        print_json([one.as_dict() for one in found])
     else:
-        print_ablation(found, hook or run.task.probes(run.config.data)[0].hook, chosen)
+        print_ablation(found, hook or usual_probe(run).hook, chosen)

@@ -13,12 +13,11 @@ from bimt_tf.config.methods import METHODS
 from bimt_tf.errors import InputError
 
 __all__ = [
-    "GROUPS", "AsJson", "Device", "Directory", "Hook", "Loggers", "Method", "Out", "Overwrite", "Preset", "REPEATED",
-    "Seed",
-    "words_of",
+    "HELP_GROUPS", "AsJson", "Device", "Directory", "Hook", "Loggers", "Method", "Out", "Overwrite", "Preset",
+    "REPEATED", "Seed", "words_of",
 ]  # fmt: skip
 
-GROUPS = {
+HELP_GROUPS = {
     name: Group(name, sort_key=row)
     for row, name in enumerate(
         ("Sweep", "Task", "Model", "Penalty and geometry", "Optimizer", "Output and machine", "Other")
@@ -26,7 +25,7 @@ GROUPS = {
 }
 """The groups in which a command's help shows its options, in this order."""
 
-_TASK, _PENALTY, _OUTPUT = GROUPS["Task"], GROUPS["Penalty and geometry"], GROUPS["Output and machine"]
+_TASK, _PENALTY, _OUTPUT = HELP_GROUPS["Task"], HELP_GROUPS["Penalty and geometry"], HELP_GROUPS["Output and machine"]
 
 
 def _converted(kind: Any, tokens: Sequence[Token]) -> Any:

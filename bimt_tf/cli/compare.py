@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,7 +50,6 @@ def _form(path: Path) -> str:
 def _save(found: Comparison, path: Path, form: str) -> None:
     """Draw the networks into a file."""
     from bimt_tf.runs.atomic import write_atomically
+    from bimt_tf.runs.figure_files import image_of
 
-    drawn = BytesIO()
-    found.figure().savefig(drawn, format=form, dpi=200)
-    write_atomically(path, drawn.getvalue())
+    write_atomically(path, image_of(found.figure(), form))

@@ -32,7 +32,8 @@ def _finetune(
         given = overrides["data"].get(path)
         if given is not None and require_path(Path(given)).expanduser().exists():
             overrides["data"][path] = str(Path(given).expanduser().resolve())
-    wanted = make(task, method=method or "bimt", seed=seed or 0, overrides=overrides)
+    given = {name: value for name, value in {"seed": seed, "method": method}.items() if value is not None}
+    wanted = make(task, overrides=overrides, **given)
     require_runnable(wanted)
     from bimt_tf.cli.console.reports import print_summary
     from bimt_tf.cli.console.run_watch import watcher

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from bimt_tf.cli.arguments import GROUPS, REPEATED
+from bimt_tf.cli.arguments import HELP_GROUPS, REPEATED
 from bimt_tf.config.fields import SECTIONS, ConfigField, config_fields
 from bimt_tf.config.settings import Schedule
 from bimt_tf.config.values import is_list, read_word, spelled, without_none
@@ -87,7 +87,7 @@ def _with_options(name: str, run: Run, shown: str) -> App:
     command.__signature__ = inspect.Signature([*own, *parameters])  # type: ignore[attr-defined]  # cyclopts reads it
     command.__doc__ = f"{inspect.cleandoc(run.__doc__ or '')}\n\nTask: {task(name).summary}."
     app = App(
-        name=shown, help_flags=["--help", "-h"], version_flags=[], group_commands=GROUPS["Other"],
+        name=shown, help_flags=["--help", "-h"], version_flags=[], group_commands=HELP_GROUPS["Other"],
         result_action="return_value", suppress_keyboard_interrupt=False, default_parameter=REPEATED,
     )  # fmt: skip
     app.default(command)
@@ -123,7 +123,7 @@ def _annotation(field: ConfigField, flag: str, defaults: dict[tuple[str, str], A
     shown = "" if default is None or default is inspect.Parameter.empty else spelled(default)
     parameter = Parameter(
         help=field.sentence + (f" [{shown}]" if shown else ""),
-        group=GROUPS.get(field.group, GROUPS["Other"]),
+        group=HELP_GROUPS.get(field.group, HELP_GROUPS["Other"]),
         metavar=_metavar(field.kind),
         negative=() if without_none(field.kind) is not bool else None,
         show_default=False,

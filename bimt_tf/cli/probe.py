@@ -25,13 +25,15 @@ def probe(
 ) -> None:
     """Which neurons of the trained network in DIRECTORY hold a quantity (held-out R2)."""
     from bimt_tf.cli.console.reports import print_json, print_probe
+    from bimt_tf.runs.ask import usual_probe
     from bimt_tf.runs.load import load_run
 
     run = load_run(directory, device=device)
-    results = run.probe(hook=hook, target=target, position=position)
+    every = position is None
+    results = run.probe_tokens(hook, target) if every else [run.probe(hook, position, target)]
     if json:
         print_json([result.as_dict() for result in results])
         return
-    target = target or run.task.probes(run.config.data)[0].target
+    target = target or usual_probe(run).target
     for result in results:
         print_probe(result, target)

@@ -14,6 +14,6 @@ def prune(directory: Directory, /, *, device: Device = "cpu", json: AsJson = Fal
 
     points = load_run(directory, device=device).prune()
     if json:
-        print_json([point._asdict() for point in points])
+        print_json([point.as_dict() for point in points])
     else:
         print_pruning(points)

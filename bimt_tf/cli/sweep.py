@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from bimt_tf.cli.arguments import GROUPS, AsJson, Preset, words_of
+from bimt_tf.cli.arguments import HELP_GROUPS, AsJson, Preset, words_of
 from bimt_tf.cli.options import Overrides, task_command
 from bimt_tf.config.limits import require_runnable
 from bimt_tf.config.methods import METHODS
@@ -17,7 +17,7 @@ from bimt_tf.tasks.registry import task as find_task
 
 __all__ = ["SWEEP"]
 
-_SWEEP = GROUPS["Sweep"]
+_SWEEP = HELP_GROUPS["Sweep"]
 
 Axes = Annotated[
     list[str] | None,
@@ -40,7 +40,7 @@ LamFor = Annotated[
 Tolerance = Annotated[float, Parameter(group=_SWEEP, help="relative distance that --lam-for accepts")]
 Tries = Annotated[int, Parameter(group=_SWEEP, help="factors that --lam-for tries at most")]
 Folder = Annotated[
-    Path | None, Parameter(group=GROUPS["Output and machine"], help="directory of the sweep [sweeps/TASK]")
+    Path | None, Parameter(group=HELP_GROUPS["Output and machine"], help="directory of the sweep [sweeps/TASK]")
 ]
 Workers = Annotated[int, Parameter(group=_SWEEP, help="runs at once; 0 for one a core", allow_leading_hyphen=True)]
 Backend = Annotated[str, Parameter(group=_SWEEP, help="processes of this machine, or ray")]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bimt_tf.cli.arguments import GROUPS, Loggers, Method, Out, Overwrite, Preset, Seed
+from bimt_tf.cli.arguments import HELP_GROUPS, Loggers, Method, Out, Overwrite, Preset, Seed
 from bimt_tf.cli.options import Overrides, task_command
 from bimt_tf.config import reading
 from bimt_tf.config.limits import require_runnable
@@ -23,7 +23,7 @@ def _train(
     task: str,
     overrides: Overrides,
     *,
-    config: Annotated[Path | None, Parameter(group=GROUPS["Task"], help="a config.yaml to start from")] = None,
+    config: Annotated[Path | None, Parameter(group=HELP_GROUPS["Task"], help="a config.yaml to start from")] = None,
     preset: Preset = None,
     seed: Seed = None,
     method: Method = None,
@@ -31,7 +31,7 @@ def _train(
     overwrite: Overwrite = False,
     init_from: Annotated[
         Path | None,
-        Parameter(group=GROUPS["Task"], help="a run directory: start from its weights and layout, at step 0"),
+        Parameter(group=HELP_GROUPS["Task"], help="a run directory: start from its weights and layout, at step 0"),
     ] = None,
     log: Loggers = None,
 ) -> None:

@@ -8,17 +8,12 @@ from bimt_tf.config.differences import differences
 from bimt_tf.config.settings import Config, TrainingConfig
 from bimt_tf.errors import InputError
 
-__all__ = ["RESUMABLE", "changed_fields", "require_resumable"]
+__all__ = ["RESUMABLE", "require_resumable"]
 
 RESUMABLE = frozenset(
     f"training.{field.name}" for field in dataclasses.fields(TrainingConfig) if field.metadata.get("resumable")
 )
 """Dotted names of the settings that a resume may change; the fields' metadata in settings.py says which."""
-
-
-def changed_fields(stored: Config, edited: Config) -> list[str]:
-    """Dotted names of the settings that differ and that a resume may not change."""
-    return [one.name for one in differences(stored, edited) if one.name not in RESUMABLE]
 
 
 def require_resumable(stored: Config, edited: Config) -> None:

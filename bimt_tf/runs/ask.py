@@ -20,8 +20,9 @@ from bimt_tf.runs.atomic import write_atomically
 from bimt_tf.runs.trained import Trained
 from bimt_tf.tasks.base import Probe
 
-__all__ = ["FORMATS", "ablated", "export", "positions_of", "probed", "pruned", "usual_probe"]
+__all__ = ["FORMATS", "ablated", "export", "position_of", "positions_of", "probed", "pruned", "usual_probe"]
 
+MOST_LISTED = 12  # tokens, of a message
 FORMATS = ("graphml", "gexf", "json")
 
 
@@ -52,13 +53,34 @@ def positions_of(trained: Trained, hook: str) -> list[int] | list[None]:
     return list(range(shapes[0][1])) if len(shapes[0]) > 2 else [None]
 
 
+def position_of(trained: Trained, hook: str) -> int | None:
+    """The token that is probed at a hook where none is given: that of the task's own first probe, if it looks there.
+
+    Raises:
+        InputError: for an unknown hook, or another one that has tokens.
+    """
+    usual = trained.task.probes(trained.config.data)[:1]
+    if usual and usual[0].hook == hook:
+        return usual[0].position
+    tokens = positions_of(trained, hook)
+    if tokens == [None]:
+        return None
+    listed = ", ".join(map(str, tokens)) if len(tokens) <= MOST_LISTED else f"0 to {tokens[-1]}"
+    raise InputError(f"{hook} has tokens: give position, one of {listed}, or ask probe_tokens for every one")
+
+
 def probed(trained: Trained, wanted: Probe) -> ProbeResult:
     """What one hook at one position tells about a quantity of the task.
 
     Raises:
-        InputError: for a target that is not a quantity of the task, or what ``probe`` refuses.
+        InputError: for a target that is no quantity of the task, examples without any, or what ``probe`` refuses.
     """
     test = trained.held_out
+    if not test.quantities:
+        raise InputError(
+            f"the examples of {trained.config.task} have no named quantities: "
+            "bimt_tf.probe(run.model, hook, values, inputs=...) takes values of your own"
+        )
     if wanted.target not in test.quantities:
         raise unknown(f"target of {trained.config.task}", wanted.target, test.quantities)
     return probe(trained.model, wanted.hook, test.quantities[wanted.target], wanted.position, inputs=test.inputs)

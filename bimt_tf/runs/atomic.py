@@ -16,7 +16,9 @@ from typing import BinaryIO
 
 from bimt_tf.errors import InputError
 
-__all__ = ["CannotWrite", "TEMPORARY", "replacing", "replacing_directory", "require_path", "write_atomically"]
+__all__ = [
+    "CannotWrite", "TEMPORARY", "remove", "replacing", "replacing_directory", "require_path", "write_atomically",
+]  # fmt: skip
 
 TEMPORARY = ".tmp"
 """What the temporary name of a file NAME ends with: .NAME.tmp beside it."""
@@ -47,7 +49,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     with _named(path):
         _require_replaceable(path, directory=False)
         temporary = _temporary(path)
-        _clear(temporary)
+        remove(temporary)
         try:
             with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
                 yield file
@@ -56,7 +58,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             os.replace(temporary, path)
         finally:
             with suppress(OSError):
-                _clear(temporary)
+                remove(temporary)
 
 
 @contextmanager
@@ -69,15 +71,15 @@ def replacing_directory(path: Path) -> Iterator[Path]:
     with _named(path):
         _require_replaceable(path, directory=True)
         temporary = _temporary(path)
-        _clear(temporary)
+        remove(temporary)
         try:
             temporary.mkdir()
             yield temporary
-            _clear(path)
+            remove(path)
             os.replace(temporary, path)
         finally:
             with suppress(OSError):
-                _clear(temporary)
+                remove(temporary)
 
 
 def require_path(path: Path) -> Path:
@@ -128,8 +130,8 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}{TEMPORARY}")
 
 
-def _clear(path: Path) -> None:
-    """Remove a file, a link or a directory, if it is there."""
+def remove(path: Path) -> None:
+    """Remove a file, a link or a directory, if it is there; raises OSError if that cannot be done."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -9,13 +9,12 @@ No torch at import.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
 from bimt_tf.errors import InputError
-from bimt_tf.runs.atomic import CannotWrite, require_path, write_atomically
+from bimt_tf.runs.atomic import CannotWrite, remove, require_path, write_atomically
 from bimt_tf.runs.lock import LOCK, SOFT_LOCK, lock
 
 __all__ = ["LEFTOVERS", "claim", "holds"]
@@ -76,7 +75,10 @@ def claim(
             return False
         for name in owned:
             if name != marker:  # replaced in one go: a claimed directory is never without its marker
-                _remove(path / name)
+                try:
+                    remove(path / name)
+                except OSError as error:
+                    raise CannotWrite(f"cannot remove {path / name}: {error.strerror}") from error
         write_atomically(path / marker, content)
     return True
 
@@ -95,13 +97,3 @@ def _entries(path: Path, what: str) -> list[str]:
         raise InputError(f"{path} {there}; {what} needs a directory") from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _remove(path: Path) -> None:
-    try:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-    except OSError as error:
-        raise CannotWrite(f"cannot remove {path}: {error.strerror}") from error

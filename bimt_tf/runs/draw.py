@@ -87,10 +87,8 @@ def _network(trained: Trained, summary: Mapping[str, Any]) -> Figure:
     result = f"test loss {measured['test_loss']:.2g}"
     if task.kind == "classification":
         result = f"test accuracy {measured['test_accuracy']:.1%}"
-    total = sum(bimt.parameters[c.parameter].numel() for c in bimt.wiring.connections)
-    title = (
-        f"{config.task} · {config.method} · seed {config.seed}: {result}, {trained.active_weights} of {total:,} weights"
-    )
+    weights = f"{trained.active_weights:,} of {bimt.wiring.total_weights:,} weights"
+    title = f"{config.task} · {config.method} · seed {config.seed}: {result}, {weights}"
     graph = connection_graph(bimt, residual="unrolled", threshold=config.training.active)
     return network_figure(graph, bimt.wiring, labels=task.labels(config.data), title=title)
 
@@ -106,7 +104,7 @@ def _reported(trained: Trained) -> tuple[torch.Tensor, torch.Tensor]:
 def _prediction(trained: Trained) -> Figure:
     if trained.task.kind == "classification":
         raise InputError(f"{trained.config.task} predicts classes: draw 'confusion'")
-    true, predicted = _reported(trained)
+    true, predicted = (values.double() for values in _reported(trained))  # whole numbers have no mean in torch
     r2 = float(1 - (true - predicted).square().sum() / (true - true.mean()).square().sum())
     return prediction_figure(true.numpy(), predicted.numpy(), name="y", r2=r2)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from bimt_tf.runs.directory import RunDirectory
 from bimt_tf.runs.draw import draw as draw_figure
 from bimt_tf.runs.draw import figures_of
 from bimt_tf.runs.export_model import save_plain
+from bimt_tf.runs.figure_files import image_of
 from bimt_tf.runs.load import load_run, result_of
 from bimt_tf.runs.loggers import check as check_logger
 from bimt_tf.runs.loggers import logger
@@ -28,7 +28,7 @@ from bimt_tf.runs.summary import measure
 from bimt_tf.runs.trained import Trained
 from bimt_tf.runs.watcher import SilentWatcher, Watcher
 from bimt_tf.tasks.registry import task as find_task
-from bimt_tf.training.setup import set_up
+from bimt_tf.training.setup import Start, set_up
 from bimt_tf.training.trainer import NonFiniteLoss, Record, Trainer
 
 __all__ = ["train_run", "resume_run", "run_trainer", "free_directory", "Interrupted", "RunFailed", "Watcher"]
@@ -123,7 +123,7 @@ def _started_from(path: Path, config: Config) -> Trainer:
     if result is None:
         raise InputError(f"cannot start from {path}: it has no checkpoint yet")
     try:
-        return set_up(config, start=(result.weights, result.layout))
+        return set_up(config, start=Start(result.weights, result.layout))
     except InputError as error:
         raise InputError(f"cannot start from {path}: {error}") from error
 
@@ -185,9 +185,7 @@ def _conclude(run: RunDirectory, trained: Trained, seconds: float, watcher: Watc
             continue
         figure = draw_figure(trained, name, records=records, summary=summary)
         for suffix in ("png", "pdf"):
-            image = BytesIO()
-            figure.savefig(image, format=suffix, dpi=200)
-            run.write_figure(f"{name}.{suffix}", image.getvalue())
+            run.write_figure(f"{name}.{suffix}", image_of(figure, suffix))
     run.write_summary(summary, probes)
     return summary
 

@@ -13,8 +13,9 @@ from torch import nn
 from bimt_tf.bimt import BIMT
 from bimt_tf.config.settings import Config
 from bimt_tf.runs.directory import RunDirectory
-from bimt_tf.runs.state import State
+from bimt_tf.runs.state import RunState
 from bimt_tf.runs.trained import Trained
+from bimt_tf.tasks.base import Data, Probe, Task
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -38,8 +39,18 @@ class FinishedRun(Trained):
         config, task, model, bimt: what was trained, and how; the model is in evaluation mode on the wanted device.
     """
 
-    def __init__(self, directory: RunDirectory, state: State, config: Config, model: nn.Module, bimt: BIMT) -> None:
-        super().__init__(config, model, bimt)
+    def __init__(
+        self,
+        directory: RunDirectory,
+        state: RunState,
+        config: Config,
+        model: nn.Module,
+        bimt: BIMT,
+        *,
+        held_out: Data | None = None,
+        task: Task | None = None,
+    ) -> None:
+        super().__init__(config, model, bimt, data=held_out, task=task)
         self.path: Path = directory.path
         self.state: str = state.text
         self.step: int = state.step
@@ -72,27 +83,43 @@ class FinishedRun(Trained):
         """
         return self._directory.records()
 
-    def probe(
-        self, hook: str | None = None, position: int | None = None, target: str | None = None
-    ) -> list[ProbeResult]:
+    def probe(self, hook: str | None = None, position: int | None = None, target: str | None = None) -> ProbeResult:
         """Which neurons of a hook hold a quantity of the task (paper, Section 3.4), on the held-out examples.
 
         Args:
             hook: where to look; where the task's own first probe looks unless given.
-            position: token, from the end if negative; every token, one result each, unless given.
+            position: token, from the end if negative; unless given, that of the task's own first probe where ``hook``
+                is that probe's, and none at a hook whose activations have no tokens.
             target: the quantity, a name of ``examples().quantities``; the task's own first probe's unless given.
 
         Raises:
-            InputError: for names that are unknown (the near ones are listed), or a task without a probe of its own
-                where something is left out.
+            InputError: for names that are unknown (the near ones are listed), a task without a probe of its own where
+                hook or target is left out, or another hook with tokens where position is (its tokens are listed).
         """
         from bimt_tf.runs import ask
-        from bimt_tf.tasks.base import Probe
 
-        hook = hook if hook is not None else ask.usual_probe(self).hook
-        target = target if target is not None else ask.usual_probe(self).target
-        positions = ask.positions_of(self, hook) if position is None else [position]
-        return [ask.probed(self, Probe(hook, target, each)) for each in positions]
+        hook, target = self._probed(hook, target)
+        return ask.probed(self, Probe(hook, target, ask.position_of(self, hook) if position is None else position))
+
+    def probe_tokens(self, hook: str | None = None, target: str | None = None) -> list[ProbeResult]:
+        """:meth:`probe` at every token of a hook, from the first on; one result where activations have no tokens.
+
+        Raises:
+            InputError: as :meth:`probe`.
+        """
+        from bimt_tf.runs import ask
+
+        hook, target = self._probed(hook, target)
+        return [ask.probed(self, Probe(hook, target, each)) for each in ask.positions_of(self, hook)]
+
+    def _probed(self, hook: str | None, target: str | None) -> tuple[str, str]:
+        """Hook and target of a probe; what is None is the task's own first probe's."""
+        from bimt_tf.runs.ask import usual_probe
+
+        return (
+            hook if hook is not None else usual_probe(self).hook,
+            target if target is not None else usual_probe(self).target,
+        )
 
     def ablate(self, hook: str | None = None, neurons: Sequence[int] = ()) -> list[NeuronAblation]:
         """How the held-out loss rises when neurons are set to their mean: each in turn, greatest rise first.

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from bimt_tf.adapters.families import parameters
 from bimt_tf.errors import InputError
 from bimt_tf.runs.directory import RunDirectory
 from bimt_tf.runs.finished_run import FinishedRun
-from bimt_tf.runs.listing import run_rows
+from bimt_tf.runs.listing import RunRow, run_rows
+from bimt_tf.runs.own_data import OwnData, held_out_of
 from bimt_tf.runs.read import read_bytes, read_object
 from bimt_tf.runs.state import is_trained, state_of
+from bimt_tf.tasks.base import Task
+from bimt_tf.tasks.own_model import OWN
 from bimt_tf.tasks.registry import task as find_task
-from bimt_tf.training.device import find_device, model_on
+from bimt_tf.training.device import dtype_of, find_device, model_on
+from bimt_tf.training.flat import overwrite_, trainable
 from bimt_tf.training.setup import bimt_of
 
 __all__ = ["load_run", "load_runs", "result_of"]
-
-OWN = "own"
-"""The task of a config that ``bimt_tf.train`` wrote, which trains a model of one's own."""
 
 
 class Result(NamedTuple):
@@ -35,7 +36,14 @@ class Result(NamedTuple):
     source: tuple[Path, Path]
 
 
-def load_run(path: str | Path, device: str = "cpu", *, model: nn.Module | None = None) -> FinishedRun:
+def load_run(
+    path: str | Path,
+    device: str = "cpu",
+    *,
+    model: nn.Module | None = None,
+    data: OwnData | None = None,
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+) -> FinishedRun:
     """Open a run: its model with the trained weights, its layout, and all that can be asked of it.
 
     No example is drawn before it is asked for, no optimizer is built, and nothing on disk is changed.
@@ -45,6 +53,9 @@ def load_run(path: str | Path, device: str = "cpu", *, model: nn.Module | None =
         device: where the model is put: "cpu", "cuda", "cuda:1", "mps".
         model: for a run of one's own model (``bimt_tf.train``), a model built as it was then; its weights are
             overwritten with the trained ones.
+        data: for such a run, examples to measure on, as its held-out ones: (inputs, targets), or any other kind that
+            ``bimt_tf.train`` takes.
+        loss: for such a run, the loss, if it was a function given in Python.
 
     Raises:
         InputError: if there is no run, a device is not there, or a file is damaged, missing or of another model; the
@@ -56,14 +67,14 @@ def load_run(path: str | Path, device: str = "cpu", *, model: nn.Module | None =
         raise InputError(f"model must be a torch.nn.Module, found a {type(model).__name__}")
     directory = RunDirectory.open(Path(path))
     where, config = find_device(device), directory.config
-    if model is None and config.task == OWN:
+    if model is None and config.task == OWN.name:
         raise InputError(f"{path} holds a run of your own model: give it, load_run({str(path)!r}, model=your_model)")
+    task = _own_task(directory, data, loss)
     if model is None:
-        dtype = getattr(torch, config.training.dtype)
-        model = find_task(config.task).model(config.model, config.data, config.seed, dtype)
+        model = find_task(config.task).model(config.model, config.data, config.seed, dtype_of(config))
     result = result_of(directory)
     if result is not None:
-        _fill(model, result)
+        overwrite_(trainable(model), result.weights, str(result.source[0]))
     model = model_on(model, where).eval()
     bimt = bimt_of(model, config)
     if result is not None:
@@ -71,7 +82,30 @@ def load_run(path: str | Path, device: str = "cpu", *, model: nn.Module | None =
             bimt.load_state_dict(result.layout)
         except InputError as error:
             raise InputError(f"{result.source[1]} does not fit the model: {error}") from error
-    return FinishedRun(directory, state_of(directory.path, config.training.steps), config, model, bimt)
+    held_out = None if data is None else held_out_of(data, config.training.dtype)
+    state = state_of(directory.path, config.training.steps)
+    return FinishedRun(directory, state, config, model, bimt, held_out=held_out, task=task)
+
+
+def _own_task(
+    directory: RunDirectory, data: OwnData | None, loss: Callable[[Tensor, Tensor], Tensor] | None
+) -> Task | None:
+    """The task of a run of one's own model, with the loss that is given; None for a task that is known by its name.
+
+    Raises:
+        InputError: for data or a loss that such a run has of its own, or a loss that cannot be called.
+    """
+    config = directory.config
+    if config.task != OWN.name:
+        for name, given in (("data", data), ("loss", loss)):
+            if given is not None:
+                raise InputError(f"{name} is for runs of your own model: {directory.path} has that of {config.task}")
+        return None
+    if loss is not None and not callable(loss):
+        raise InputError(f"loss must be a function of outputs and targets, found {loss!r}")
+    if loss is not None and config.data.loss != "own":
+        raise InputError(f"the loss of {directory.path} is {config.data.loss!r}: leave out loss")
+    return dataclasses.replace(OWN, loss_function=loss)
 
 
 def load_runs(folder: str | Path) -> Any:
@@ -87,8 +121,7 @@ def load_runs(folder: str | Path) -> Any:
         return rows
     import pandas
 
-    columns = None if rows else ["path", "task", "method", "seed", "steps", "state", "loss", "weights", "q", "when"]
-    return pandas.DataFrame(rows, columns=columns)
+    return pandas.DataFrame(rows, columns=list(RunRow._fields))
 
 
 def result_of(directory: RunDirectory) -> Result | None:
@@ -130,18 +163,3 @@ def _read_result(run: Path) -> Result:
     except (AssertionError, TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise InputError(f"{layout} is damaged: it is not a layout of bimt; {remedy}") from error
     return Result(read, tensors, (weights, layout))
-
-
-def _fill(model: nn.Module, result: Result) -> None:
-    """Overwrite the model's trainable parameters; raises InputError if they are another model's."""
-    named = {name: p for name, p in parameters(model).items() if p.requires_grad}
-    shapes = {name: list(p.shape) for name, p in named.items()}
-    found = {name: list(value.shape) for name, value in result.weights.items()}
-    for name in {**shapes, **found}:
-        if shapes.get(name) != found.get(name):
-            raise InputError(
-                f"{result.source[0]} is of another model: {name} is {found.get(name)} in it, "
-                f"{shapes.get(name)} by the config"
-            )
-    for name, p in named.items():
-        p.data.copy_(result.weights[name])

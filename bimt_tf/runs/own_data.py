@@ -16,7 +16,7 @@ from bimt_tf.training.device import data_on
 from bimt_tf.training.loader_batches import LoaderBatches, pair
 from bimt_tf.training.setup import require_batch
 
-__all__ = ["Examples", "OwnData", "examples_of"]
+__all__ = ["OwnExamples", "OwnData", "examples_of", "held_out_of", "require_dtype"]
 
 OwnData = tuple[Tensor, Tensor] | Dataset[Any] | DataLoader[Any]
 """(inputs, targets), each [examples, ...]; a Dataset of such pairs; or a DataLoader of batches of them."""
@@ -26,7 +26,7 @@ USUAL_BATCH = 64
 GATHERED = 1_024  # examples of a Dataset that are read at once
 
 
-class Examples(NamedTuple):
+class OwnExamples(NamedTuple):
     """``batches`` makes the stream of batches on a device; ``batch_size`` is theirs, 0 for all examples or unknown;
     ``split`` are the examples on the CPU, those to train on in part where they come from a Dataset or a loader.
     """
@@ -37,7 +37,9 @@ class Examples(NamedTuple):
     all_at_hand: bool
 
 
-def examples_of(data: OwnData, test: OwnData | None, test_share: float, batch_size: int | None, seed: int) -> Examples:
+def examples_of(
+    data: OwnData, test: OwnData | None, test_share: float, batch_size: int | None, seed: int
+) -> OwnExamples:
     """Training and held-out examples.
 
     Args:
@@ -81,13 +83,36 @@ def examples_of(data: OwnData, test: OwnData | None, test_share: float, batch_si
     count = len(split.train.inputs)
     size = min(USUAL_BATCH, count) if batch_size is None else batch_size
     require_batch(size, count)
-    return Examples(split, size, lambda device: Drawn(data_on(split.train, device), size, seed), True)
+    return OwnExamples(split, size, lambda device: Drawn(data_on(split.train, device), size, seed), True)
 
 
-def _of_loader(loader: DataLoader[Any], held_out: Data, size: int, seed: int) -> Examples:
+def held_out_of(data: OwnData, dtype: str) -> Data:
+    """Examples to measure a trained model on.
+
+    Args:
+        data: as that of :func:`examples_of`.
+        dtype: the model's number type, "float32" or "float64".
+
+    Raises:
+        InputError: for data of another kind, without examples, of unequal lengths, or of another number type.
+    """
+    held_out = _gathered(data)
+    require_dtype(held_out, "data", dtype)
+    return held_out
+
+
+def require_dtype(part: Data, name: str, dtype: str) -> None:
+    """Raise InputError for numbers of another type than the model's; whole numbers may be tokens or classes."""
+    for values, what in ((part.inputs, "inputs"), (part.targets, "targets")):
+        found = str(values.dtype).removeprefix("torch.")
+        if values.is_floating_point() and found != dtype:
+            raise InputError(f"{what} of {name} are {found} and the model {dtype}: convert one")
+
+
+def _of_loader(loader: DataLoader[Any], held_out: Data, size: int, seed: int) -> OwnExamples:
     batches = LoaderBatches(loader, CPU, seed)
     split = Split(batches.examples, held_out)
-    return Examples(split, size, lambda device: LoaderBatches(loader, device, seed), False)
+    return OwnExamples(split, size, lambda device: LoaderBatches(loader, device, seed), False)
 
 
 def _cut(count: int, test_share: float) -> tuple[int, int]:
@@ -106,5 +131,5 @@ def _gathered(data: OwnData) -> Data:
     with torch.random.fork_rng(devices=[]):  # a loader draws from the global generator, if only for its workers
         found = [pair(batch, CPU) for batch in loader]
     if not found:
-        raise InputError("test gives no example")
+        raise InputError("the held-out data give no example")
     return Data(torch.cat([inputs for inputs, _ in found]), torch.cat([targets for _, targets in found]), {})

@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 from bimt_tf.runs import checkpoints
 
-__all__ = ["FINISHED", "NO_CHECKPOINT", "State", "is_trained", "state_of"]
+__all__ = ["FINISHED", "NO_CHECKPOINT", "RunState", "is_trained", "state_of"]
 
 FINISHED = "finished"
 NOT_MEASURED = "trained, not measured yet"
 NO_CHECKPOINT = "no checkpoint yet"
 
 
-class State(NamedTuple):
+class RunState(NamedTuple):
     """In words, and the step that the newest weights on disk are of."""
 
     text: str
@@ -26,16 +26,16 @@ def is_trained(path: Path) -> bool:
     return all((path / name).exists() for name in ("model.safetensors", "layout.json"))
 
 
-def state_of(path: Path, steps: int) -> State:
+def state_of(path: Path, steps: int) -> RunState:
     """The state of the run in a directory that trains for ``steps`` steps.
 
     Raises:
         InputError: if its checkpoints are no folder.
     """
     if is_trained(path):
-        return State(FINISHED if (path / "summary.json").exists() else NOT_MEASURED, steps)
+        return RunState(FINISHED if (path / "summary.json").exists() else NOT_MEASURED, steps)
     newest = checkpoints.latest(path / "checkpoints")
     if newest is None:
-        return State(NO_CHECKPOINT, 0)
+        return RunState(NO_CHECKPOINT, 0)
     step = checkpoints.step_of(newest)
-    return State(f"interrupted at step {step:,} of {steps:,}", step)
+    return RunState(f"interrupted at step {step:,} of {steps:,}", step)

@@ -57,7 +57,7 @@ def measure(trained: Trained, seconds: float) -> Measured:
         "cost": float(bimt.cost().detach()),
         "active_weights": trained.active_weights,
         "nonzero_weights": nonzero,
-        "total_weights": sum(bimt.parameters[c.parameter].numel() for c in bimt.wiring.connections),
+        "total_weights": bimt.wiring.total_weights,
         "severed": severed(bimt),
         "modularity_shared": shared,
         "modularity_unrolled": unrolled,

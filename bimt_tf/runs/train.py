@@ -13,17 +13,18 @@ from torch import Tensor, nn
 
 from bimt_tf.adapters.families import parameters
 from bimt_tf.bimt import BIMT
+from bimt_tf.config.limits import require_runnable
 from bimt_tf.config.reading import make
 from bimt_tf.config.settings import Config, GeometryConfig, TrainingConfig
 from bimt_tf.config.values import checked
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.runs.execute import run_trainer
-from bimt_tf.runs.own_data import Examples, OwnData, examples_of
+from bimt_tf.runs.own_data import OwnData, OwnExamples, examples_of, require_dtype
 from bimt_tf.runs.progress import ProgressBar
 from bimt_tf.runs.stopping import RunFailed
 from bimt_tf.tasks.own_model import OWN
-from bimt_tf.training.device import find_device, model_on
-from bimt_tf.training.setup import DTYPES, assemble, bimt_of
+from bimt_tf.training.device import DTYPES, find_device, model_on
+from bimt_tf.training.setup import assemble, bimt_of
 from bimt_tf.training.trainer import NonFiniteLoss, Record, Trainer
 
 __all__ = ["TrainedModel", "train"]
@@ -94,8 +95,7 @@ def train(
         loss: "squared" (mean over everything; outputs and targets of one shape), "cross_entropy" (outputs
             [..., classes], targets [...]), or a function of outputs and targets that gives a scalar.
         test: what is held out, of the same kinds as ``data``.
-        test_share: where no ``test`` is given, the share of ``data`` that is held out, drawn by ``seed``; a DataLoader
-            needs ``test``.
+        test_share: without ``test``, the share of ``data`` held out, drawn by ``seed``; a DataLoader needs ``test``.
         out: a run directory to write, which ``load_run(out, model=...)`` opens; in memory unless given.
         overwrite: whether a run that is in ``out`` is replaced.
         method: "bimt", "l1-swap", "l1-local", "l1" or "vanilla".
@@ -111,40 +111,58 @@ def train(
         RunFailed: when a loss or a weight is not finite.
         Interrupted: with ``out``, on SIGINT or SIGTERM, after the step and a checkpoint.
     """
-    if loggers and out is None:
-        raise InputError("loggers write beside a run directory: give out=")
-    if not isinstance(model, (nn.Module, BIMT)):
-        raise InputError(f"model must be a torch.nn.Module or a BIMT, found a {type(model).__name__}")
+    path = _directory(out, loggers)
     seed, test_share = checked(int, seed, "seed"), checked(float, test_share, "test_share")
     settings["batch_size"] = checked(int | None, settings.get("batch_size"), "batch_size")
-    bimt = model if isinstance(model, BIMT) else None
-    network = model.model if isinstance(model, BIMT) else model
+    network, bimt = _network(model)
     examples = examples_of(data, test, test_share, settings.pop("batch_size"), seed)
     config = _config(network, bimt, loss, method, seed, {**settings, "batch_size": examples.batch_size})
     trainer = _trainer(config, network, bimt, examples, None if isinstance(loss, str) else loss, metrics)
-    path, threads = None if out is None else Path(out), torch.get_num_threads()
+    threads = torch.get_num_threads()
     torch.set_num_threads(config.training.threads)
     try:
         with ProgressBar(progress) as bar:
-            records = _run(trainer, bar, path, overwrite, loggers)
-        return _result(trainer, records, path)
+            watcher = _Recording(bar)
+            _run(trainer, watcher, path, overwrite, loggers)
+        return _result(trainer, watcher.records, path)
     finally:
         trainer.release_()
         torch.set_num_threads(threads)
+
+
+def _network(model: nn.Module | BIMT) -> tuple[nn.Module, BIMT | None]:
+    """The model that is trained, and its BIMT if that was given; raises InputError for anything else."""
+    if isinstance(model, BIMT):
+        return model.model, model
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model must be a torch.nn.Module or a BIMT, found a {type(model).__name__}")
+    return model, None
+
+
+def _directory(out: str | Path | None, loggers: Sequence[str]) -> Path | None:
+    """The run directory that is asked for; raises InputError for no path, or loggers without one."""
+    if out is None:
+        if loggers:
+            raise InputError("loggers write beside a run directory: give out=")
+        return None
+    if not isinstance(out, (str, Path)):
+        raise InputError(f"out must be the path of a run directory, found {out!r}")
+    return Path(out)
 
 
 def _trainer(
     config: Config,
     model: nn.Module,
     bimt: BIMT | None,
-    examples: Examples,
+    examples: OwnExamples,
     loss: Callable[[Tensor, Tensor], Tensor] | None,
     metrics: Callable[[Tensor, Tensor], Mapping[str, float]] | None,
 ) -> Trainer:
     """The trainer of a model and examples that are there; ``loss`` is None if the config names it."""
     if config.training.polish and not examples.all_at_hand:
         raise InputError("polish takes all training examples at once: give them as tensors")
-    _require_dtype(examples, config)
+    for part, name in ((examples.split.train, "data"), (examples.split.test, "test")):
+        require_dtype(part, name, config.training.dtype)
     device = find_device(config.training.device)
     model = model_on(model, device)
     task = dataclasses.replace(OWN, given=model, examples=examples.split, loss_function=loss, more_metrics=metrics)
@@ -183,59 +201,44 @@ def _config(
         "geometry": geometry,
         "training": {name: value for name, value in given.items() if name in TRAINING},
     }
-    return make("own", method=method, seed=seed, overrides=overrides)
-
-
-def _require_dtype(examples: Examples, config: Config) -> None:
-    """Raise InputError for numbers of another type than the model's; whole numbers may be tokens or classes."""
-    wanted = DTYPES[config.training.dtype]
-    for part, name in ((examples.split.train, "data"), (examples.split.test, "test")):
-        for values, what in ((part.inputs, "inputs"), (part.targets, "targets")):
-            if values.is_floating_point() and values.dtype != wanted:
-                found = str(values.dtype).removeprefix("torch.")
-                raise InputError(f"{what} of {name} are {found} and the model {config.training.dtype}: convert one")
-
-
-def _run(
-    trainer: Trainer, bar: ProgressBar, out: Path | None, overwrite: bool, loggers: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Run to the end and give the records."""
-    records: list[dict[str, Any]] = []
-
-    def on_record(record: Record) -> None:
-        records.append(record._asdict())
-        bar.record(record)
-
-    def stop() -> bool:
-        bar.tick(trainer.step)
-        return False
-
-    if out is None:
-        try:
-            trainer.run(
-                on_record=on_record, on_note=lambda note: bar.start(trainer.config, trainer.step, note), stop=stop
-            )
-        except NonFiniteLoss as error:
-            raise RunFailed(str(error)) from error
-        return records
-    run_trainer(trainer, out, overwrite=overwrite, loggers=loggers, watcher=_Recording(bar, records), draw=False)
-    return records
+    config = make(OWN.name, method=method, seed=seed, overrides=overrides)
+    require_runnable(config)
+    return config
 
 
 class _Recording:
     """A watcher that keeps the records and shows the bar."""
 
-    def __init__(self, bar: ProgressBar, records: list[dict[str, Any]]) -> None:
+    def __init__(self, bar: ProgressBar) -> None:
         self.start, self.tick, self.stage = bar.start, bar.tick, bar.stage
-        self._bar, self._records = bar, records
+        self.records: list[dict[str, Any]] = []
+        self._bar = bar
 
     def record(self, record: Record) -> None:
-        self._records.append(record._asdict())
+        self.records.append(record._asdict())
         self._bar.record(record)
 
 
+def _run(trainer: Trainer, watcher: _Recording, out: Path | None, overwrite: bool, loggers: Sequence[str]) -> None:
+    """Run to the end, in memory or into a run directory."""
+    if out is not None:
+        run_trainer(trainer, out, overwrite=overwrite, loggers=loggers, watcher=watcher, draw=False)
+        return
+
+    def note(text: str) -> None:
+        watcher.start(trainer.config, trainer.step, text)
+
+    def stop() -> bool:
+        watcher.tick(trainer.step)
+        return False
+
+    try:
+        trainer.run(on_record=watcher.record, on_note=note, stop=stop)
+    except NonFiniteLoss as error:
+        raise RunFailed(str(error)) from error
+
+
 def _result(trainer: Trainer, records: list[dict[str, Any]], out: Path | None) -> TrainedModel:
-    connections = [trainer.bimt.parameters[c.parameter] for c in trainer.bimt.wiring.connections]
     return TrainedModel(
         model=trainer.model,
         bimt=trainer.bimt,
@@ -244,7 +247,7 @@ def _result(trainer: Trainer, records: list[dict[str, Any]], out: Path | None) -
         test=trainer.evaluate("test"),
         train=trainer.evaluate("train"),
         active_weights=trainer.active(),
-        total_weights=sum(p.numel() for p in connections),
+        total_weights=trainer.bimt.wiring.total_weights,
         seconds=trainer.seconds,
         path=out,
     )

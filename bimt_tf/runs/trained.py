@@ -12,13 +12,13 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
-from bimt_tf.analysis.active import active_weights
+from bimt_tf.analysis.active import above_threshold, active_weights
 from bimt_tf.bimt import BIMT
 from bimt_tf.config.settings import Config
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.tasks.base import Data, Split, Task
 from bimt_tf.tasks.registry import task as find_task
-from bimt_tf.training.device import data_on
+from bimt_tf.training.device import data_on, dtype_of
 
 __all__ = ["Examples", "Part", "Trained"]
 
@@ -43,12 +43,18 @@ class Trained:
         config: what it was trained by.
         model: its model, with the trained weights.
         bimt: its BIMT, with the layout.
-        data: its examples if they are at hand; drawn anew (the same ones) unless given.
+        data: its examples if they are at hand, or held-out ones alone; drawn anew (the same ones) unless given.
         task: what it learned, where ``config.task`` does not tell all of it (a loss that was given in Python).
     """
 
     def __init__(
-        self, config: Config, model: nn.Module, bimt: BIMT, *, data: Split | None = None, task: Task | None = None
+        self,
+        config: Config,
+        model: nn.Module,
+        bimt: BIMT,
+        *,
+        data: Split | Data | None = None,
+        task: Task | None = None,
     ) -> None:
         self.config, self.model, self.bimt = config, model, bimt
         self.task = find_task(config.task) if task is None else task
@@ -61,22 +67,28 @@ class Trained:
 
     @cached_property
     def data(self) -> Split:
-        """All examples, inputs and targets on the model's device."""
+        """All examples, inputs and targets on the model's device.
+
+        Raises:
+            InputError: where only held-out examples are at hand, or none.
+        """
         drawn = self._data
+        if isinstance(drawn, Data):
+            raise InputError("the examples that were trained on are not at hand: held-out ones alone were given")
         if drawn is None:
-            drawn = self.task.data(self.config.data, self.config.seed, getattr(torch, self.config.training.dtype))
+            drawn = self.task.data(self.config.data, self.config.seed, dtype_of(self.config))
         return Split(*(data_on(part, self.device) for part in drawn))
 
-    @property
+    @cached_property
     def held_out(self) -> Data:
-        """The examples that were not trained on."""
-        return self.data.test
+        """The examples that were not trained on, inputs and targets on the model's device."""
+        return data_on(self._data, self.device) if isinstance(self._data, Data) else self.data.test
 
     def part(self, name: str) -> Data:
         """The examples of one part; raises InputError for a name that is none."""
         if name not in PARTS:
             raise unknown("part of the examples", str(name), PARTS)
-        return self.data.train if name == "train" else self.data.test
+        return self.data.train if name == "train" else self.held_out
 
     def examples(self, part: Part = "held-out", n: int | None = None) -> Examples:
         """Inputs, targets and named quantities (w, x, y1 ...) of the run's own examples.
@@ -106,7 +118,7 @@ class Trained:
 
     def loss(self, outputs: Tensor) -> float:
         """The task's reported loss of outputs for the held-out examples."""
-        return self.task.metrics(self.config.data, outputs, self.data.test.targets)["loss"]
+        return self.task.metrics(self.config.data, outputs, self.held_out.targets)["loss"]
 
     @property
     def active_weights(self) -> int:
@@ -116,5 +128,4 @@ class Trained:
     @property
     def nonzero_weights(self) -> int:
         """Weights of connections that are not zero."""
-        parameters = self.bimt.parameters
-        return sum(int(parameters[c.parameter].detach().count_nonzero()) for c in self.bimt.wiring.connections)
+        return above_threshold(self.bimt, 0.0)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bimt_tf.errors import InputError
 from bimt_tf.runs.atomic import write_atomically
+from bimt_tf.runs.figure_files import image_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,10 +78,8 @@ def write_figure(stem: Path, figure: Figure) -> list[Path]:
     """
     files = []
     for suffix in ("png", "pdf"):
-        content = io.BytesIO()
-        figure.savefig(content, format=suffix, dpi=200)
         files.append(stem.with_name(f"{stem.name}.{suffix}"))
-        write_atomically(files[-1], content.getvalue())
+        write_atomically(files[-1], image_of(figure, suffix))
     return files
 
 

@@ -49,7 +49,10 @@ class OwnModel(Task):
     def data(self, options: OwnDataOptions, seed: int, dtype: torch.dtype) -> Split:
         """The examples as they were given; raises InputError where only the task's name is known."""
         if self.examples is None:
-            raise InputError("the examples of this run were given in Python and are not in its directory")
+            raise InputError(
+                "the examples of this run were given in Python and are not in its directory: "
+                "load_run(path, model=..., data=(inputs, targets)) takes some as held-out ones"
+            )
         return self.examples
 
     def model(self, model: OwnModelOptions, options: OwnDataOptions, seed: int, dtype: torch.dtype) -> nn.Module:
@@ -62,12 +65,16 @@ class OwnModel(Task):
         """The loss that was given or named.
 
         Raises:
-            InputError: for outputs that do not fit the targets, or a function that is not known any more.
+            InputError: for outputs that do not fit the targets, a function that gives no scalar tensor or is not known
+                any more.
         """
         if self.loss_function is not None:
-            return self.loss_function(outputs, targets)
+            return _required_scalar(self.loss_function(outputs, targets), outputs)
         if options.loss == "own":
-            raise InputError("the loss of this run was a function given in Python and is not in its directory")
+            raise InputError(
+                "the loss of this run was a function given in Python and is not in its directory: "
+                "load_run(path, model=..., data=..., loss=...) takes it"
+            )
         if options.loss == "cross_entropy":
             from torch.nn.functional import cross_entropy
 
@@ -108,6 +115,20 @@ class OwnModel(Task):
     def labels(self, options: OwnDataOptions) -> Mapping[str, list[str]]:
         """Nothing: what the inputs mean is not known."""
         return {}
+
+
+def _required_scalar(loss: object, outputs: Tensor) -> Tensor:
+    """What a user's loss function gave, if it can be trained by; raises InputError if not."""
+    import torch
+
+    if not isinstance(loss, torch.Tensor):
+        raise InputError(f"the loss must be a scalar tensor, the given function gives a {type(loss).__name__}")
+    if loss.numel() != 1 or not loss.is_floating_point():
+        kind = str(loss.dtype).removeprefix("torch.")
+        raise InputError(f"the loss must be a scalar tensor, the given function gives {kind} of shape {[*loss.shape]}")
+    if outputs.requires_grad and not loss.requires_grad:
+        raise InputError("the given loss does not depend on the outputs by torch's operations: it has no gradient")
+    return loss
 
 
 OWN = OwnModel("own", "a model and data of one's own, given to bimt_tf.train", {"own": {}})

@@ -1,17 +1,26 @@
-"""Where a run computes: its device, and model and data on it."""
+"""Where and in which numbers a run computes: its device, its number type, and model and data on the device."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
+from bimt_tf.config.settings import Config
 from bimt_tf.errors import InputError
 from bimt_tf.tasks.base import Data
 
-__all__ = ["data_on", "find_device", "model_on"]
+__all__ = ["DTYPES", "data_on", "dtype_of", "find_device", "model_on"]
+
+DTYPES: Mapping[str, torch.dtype] = {"float32": torch.float32, "float64": torch.float64}
+
+
+def dtype_of(config: Config) -> torch.dtype:
+    """The number type of a run's weights and examples."""
+    return DTYPES[config.training.dtype]
 
 
 def find_device(name: str) -> torch.device:

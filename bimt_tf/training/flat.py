@@ -14,7 +14,29 @@ from torch import Tensor, nn
 from bimt_tf.adapters.families import parameters
 from bimt_tf.errors import InputError
 
-__all__ = ["FlatParameters"]
+__all__ = ["FlatParameters", "overwrite_", "trainable"]
+
+
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters of a model that require a gradient, by the wiring's names."""
+    return {name: p for name, p in parameters(model).items() if p.requires_grad}
+
+
+def overwrite_(named: Mapping[str, nn.Parameter], values: Mapping[str, Tensor], what: str) -> None:
+    """Overwrite parameters by values of the same names and shapes.
+
+    Raises:
+        InputError: if names or shapes differ; ``what`` says where the values come from.
+    """
+    shapes = {name: list(p.shape) for name, p in named.items()}
+    found = {name: list(value.shape) for name, value in values.items()}
+    for name in {**shapes, **found}:
+        if shapes.get(name) != found.get(name):
+            raise InputError(
+                f"{what} is of another model: {name} is {found.get(name)} in it, {shapes.get(name)} by the config"
+            )
+    for name, p in named.items():
+        p.data.copy_(values[name])
 
 
 class FlatParameters:
@@ -27,7 +49,7 @@ class FlatParameters:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self.named = {name: p for name, p in parameters(model).items() if p.requires_grad}
+        self.named = trainable(model)
         if not self.named:
             raise InputError("the model has no parameter that requires a gradient: there is nothing to train")
         kinds = sorted({f"{str(p.dtype).removeprefix('torch.')} on {p.device}" for p in self.named.values()})
@@ -73,12 +95,4 @@ class FlatParameters:
         Raises:
             InputError: if they are not of these names and shapes; ``what`` says where they come from.
         """
-        shapes = {name: list(p.shape) for name, p in self.named.items()}
-        found = {name: list(value.shape) for name, value in state.items()}
-        for name in {**shapes, **found}:
-            if shapes.get(name) != found.get(name):
-                raise InputError(
-                    f"{what} is of another model: {name} is {found.get(name)} in it, {shapes.get(name)} by the config"
-                )
-        for name, p in self.named.items():
-            p.data.copy_(state[name])
+        overwrite_(self.named, state, what)

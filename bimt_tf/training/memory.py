@@ -23,6 +23,7 @@ from bimt_tf.core.population import Connection
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
 from bimt_tf.tasks.base import Data, Split, Task
+from bimt_tf.training.device import dtype_of
 
 __all__ = ["available_bytes", "data_bytes", "model_bytes", "require_memory_for_data", "require_memory_for_model"]
 
@@ -84,7 +85,7 @@ def data_bytes(config: Config, task: Task) -> float:
     few = {field: min(value, GROWTH[field][1]) for field, value in given.items()}
     try:
         with torch.device("meta"):
-            drawn = task.data(replace(config.data, **few), config.seed, _dtype(config))
+            drawn = task.data(replace(config.data, **few), config.seed, dtype_of(config))
     except Exception as error:  # a task of one's own may need numbers, or refuse so few examples
         _raise_overflow(error)
         return 0.0
@@ -114,7 +115,7 @@ def model_bytes(config: Config, task: Task, examples: Data) -> float:
     tokens = examples.inputs.shape[1] if examples.inputs.ndim > 1 else 1
     is_sequence = examples.inputs.ndim > 2 or not examples.inputs.is_floating_point()
     per_example = sizes.activations * (tokens if is_sequence else 1) + sizes.scores * tokens**2
-    item = _dtype(config).itemsize
+    item = dtype_of(config).itemsize
     training = item * (PARAMETER_COPIES * sizes.parameters + ACTIVATION_COPIES * batch * per_example)
     return training + (8 * sizes.search if METHODS[config.method].swaps else 0)
 
@@ -136,7 +137,7 @@ def available_bytes(device: str) -> float | None:
 def _sizes(config: Config, task: Task, layers: int | None = None) -> _Sizes:
     options: Any = config.model if layers is None else replace(config.model, n_layers=layers)
     with torch.device("meta"):
-        model = task.model(options, config.data, config.seed, _dtype(config))
+        model = task.model(options, config.data, config.seed, dtype_of(config))
     numbers = float(sum(p.numel() for p in parameters(model).values()))
     wiring = _wiring(model)
     if wiring is None:
@@ -157,10 +158,6 @@ def _wiring(model: nn.Module) -> Wiring | None:
     """The wiring of a model on the meta device, if a family knows it."""
     family = next((f for f in FAMILIES if f.matches(model)), None)
     return None if family is None else family.wiring(model)
-
-
-def _dtype(config: Config) -> torch.dtype:
-    return {"float32": torch.float32, "float64": torch.float64}[config.training.dtype]
 
 
 def _bytes_of(data: Data) -> float:

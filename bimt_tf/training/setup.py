@@ -17,16 +17,14 @@ from bimt_tf.tasks.base import Split, Task
 from bimt_tf.tasks.registry import task as find_task
 from bimt_tf.training.batches import Batches, Drawn
 from bimt_tf.training.checkpoint import Checkpoint, restore_
-from bimt_tf.training.device import data_on, find_device, model_on
+from bimt_tf.training.device import data_on, dtype_of, find_device, model_on
 from bimt_tf.training.flat import FlatParameters
 from bimt_tf.training.memory import require_memory_for_data, require_memory_for_model
 from bimt_tf.training.penalty import penalty_of
 from bimt_tf.training.state import State
 from bimt_tf.training.trainer import Trainer
 
-__all__ = ["DTYPES", "Start", "assemble", "bimt_of", "require_batch", "set_up"]
-
-DTYPES: Mapping[str, torch.dtype] = {"float32": torch.float32, "float64": torch.float64}
+__all__ = ["Start", "assemble", "bimt_of", "require_batch", "set_up"]
 
 
 class Start(NamedTuple):
@@ -41,7 +39,7 @@ def set_up(
     checkpoint: Checkpoint | None = None,
     *,
     task: Task | None = None,
-    start: Start | tuple[Mapping[str, Tensor], Mapping[str, Tensor]] | None = None,
+    start: Start | None = None,
 ) -> Trainer:
     """The trainer of a run.
 
@@ -57,7 +55,7 @@ def set_up(
     """
     training = config.training
     task = task if task is not None else find_task(config.task)
-    device, dtype = find_device(training.device), DTYPES[training.dtype]
+    device, dtype = find_device(training.device), dtype_of(config)
     require_memory_for_data(config, task)
     data = task.data(config.data, config.seed, dtype)
     require_batch(training.batch_size, len(data.train.inputs))
@@ -82,7 +80,7 @@ def assemble(
     bimt: BIMT,
     batches: Batches,
     checkpoint: Checkpoint | None = None,
-    start: Start | tuple[Mapping[str, Tensor], Mapping[str, Tensor]] | None = None,
+    start: Start | None = None,
 ) -> Trainer:
     """The trainer of a BIMT that is there already; ``bimt.model`` is trained in place on its device.
 
@@ -102,9 +100,8 @@ def assemble(
         loss=lambda outputs, targets: task.loss(config.data, outputs, targets),
     )
     if start is not None:
-        weights, layout = start
-        flat.load_(weights, "the run to begin from")
-        bimt.load_state_dict(layout)
+        flat.load_(start.weights, "the run to begin from")
+        bimt.load_state_dict(start.layout)
     if checkpoint is not None:
         restore_(state, checkpoint)
     state.penalty.follow(state.step)

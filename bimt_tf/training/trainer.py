@@ -91,8 +91,7 @@ class Trainer:
 
         Raises:
             NonFiniteLoss: when the loss, the held-out loss, the cost or a weight is not finite, or the held-out loss at
-                the end is a million times what the run began with. Neither a record nor a checkpoint is given of such
-                a step.
+                the end is a million times what the run began with. Neither record nor checkpoint is given of it.
         """
         state, training, ends = self._state, self.config.training, milestones(self.config)
         if state.step == training.steps:

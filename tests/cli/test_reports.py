@@ -44,9 +44,19 @@ def test_a_row_a_run(capsys):
 
 
 def test_markup_in_names_is_text(capsys):
-    print_run({"path": "[red]x[/red]"}, {"notes": [], "versions": {"torch": "2"}, "pair": [3, 4], "severed": False})
+    print_run(
+        {"path": "[red]x[/red]"},
+        {"notes": [], "versions": {"torch": "2"}, "pair": [3, 4], "severed": False, "best_pair": None},
+    )
     out = capsys.readouterr().out
-    assert "[red]x[/red]" in out and "torch 2" in out and "3; 4" in out and "no" in out and "notes" not in out
+    assert (
+        "[red]x[/red]" in out
+        and "torch 2" in out
+        and "3; 4" in out
+        and "no" in out
+        and "notes" not in out
+        and "best" not in out
+    )
 
 
 def test_settings_come_before_numbers(capsys):

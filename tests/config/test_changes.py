@@ -4,7 +4,7 @@ import pytest
 
 from bimt_tf.config.differences import differences
 from bimt_tf.config.reading import make
-from bimt_tf.config.resumable import RESUMABLE, changed_fields, require_resumable
+from bimt_tf.config.resumable import RESUMABLE, require_resumable
 from bimt_tf.errors import InputError
 
 STORED = make("two-moon", overrides={"training": {"steps": 100}})
@@ -26,7 +26,6 @@ def test_differences_are_named_with_both_values():
 
 def test_a_resume_may_change_what_numbers_do_not_hang_on():
     free = edited(device="cuda", threads=2, log_every=7, checkpoint_every=9)
-    assert changed_fields(STORED, free) == []
     require_resumable(STORED, free)
     assert {"training.device", "training.threads", "training.log_every", "training.checkpoint_every"} == RESUMABLE
 
@@ -36,11 +35,11 @@ def test_a_resume_may_change_what_numbers_do_not_hang_on():
 )
 def test_a_resume_may_change_nothing_else(change):
     (name,) = change
-    assert changed_fields(STORED, edited(**change)) == [f"training.{name}"]
     with pytest.raises(InputError, match=rf"training\.{name} is .*bimt train two-moon --init-from DIR") as caught:
         require_resumable(STORED, edited(**change))
     assert "\n" not in str(caught.value)
 
 
 def test_the_seed_and_the_task_belong_to_a_run():
-    assert changed_fields(STORED, dataclasses.replace(STORED, seed=3)) == ["seed"]
+    with pytest.raises(InputError, match="seed is 3 now"):
+        require_resumable(STORED, dataclasses.replace(STORED, seed=3))

@@ -40,14 +40,24 @@ def test_a_finished_run_is_opened_and_asked_and_left_alone(whole_run, kind, tmp_
     assert run.modularity("unrolled") == pytest.approx(run.summary["modularity_unrolled"])
     assert run.graph().number_of_edges() == run.summary["nonzero_weights"]
     assert run.bimt.model is run.model and not run.model.training
-    found = run.probe(target="w", position=1)
-    assert [one.as_dict() for one in found] == [run.probes[0]]
-    assert [one.position for one in run.probe()] == [0, 1, 2]
+    assert run.probe(target="w").as_dict() == run.probe(position=1).as_dict() == run.probes[0]
+    assert [one.position for one in run.probe_tokens()] == [0, 1, 2]
     assert len(run.ablate()) == 8 and run.ablate(neurons=[1, 2])[0].neuron == 1
     assert len({point.active_weights for point in run.prune()}) > 3
     run.export(tmp_path / "g.graphml")
     assert nx.read_graphml(tmp_path / "g.graphml").number_of_edges() == run.summary["nonzero_weights"]
     assert content(whole_run) == before
+
+
+def test_one_probe_needs_a_token_where_the_task_does_not_say_one(whole_run):
+    run = load_run(whole_run)
+    other = "blocks.0.hook_resid_pre"
+    with pytest.raises(InputError, match=f"{other} has tokens: give position, one of 0, 1, 2, or ask probe_tokens"):
+        run.probe(other, target="w")
+    assert run.probe(other, position=2, target="x").position == 2
+    assert [one.hook for one in run.probe_tokens(other)] == [other] * 3
+    with pytest.raises(InputError, match="unknown"):
+        run.probe("blocks.0.hook_resid_pro")
 
 
 def test_the_examples_are_those_of_the_run(whole_run):
@@ -108,7 +118,7 @@ def test_an_interrupted_run_gives_its_last_checkpoint(half_run, whole_run):
     assert run.summary == {} and run.probes == []
     assert "interrupted" in repr(run) and "test loss" in repr(run)
     assert run.evaluate()["loss"] != load_run(whole_run).evaluate()["loss"]
-    assert run.figure("network").axes and len(run.probe()) == 3 and run.figure("best_pair").axes
+    assert run.figure("network").axes and len(run.probe_tokens()) == 3 and run.figure("best_pair").axes
     assert content(half_run) == before
 
 

@@ -128,6 +128,20 @@ def test_classes_and_figures_of_ones_own():
     assert trained.test["accuracy"] > 0.6 and trained.test["n"] == 60 and isinstance(trained.test["first"], float)
 
 
+@pytest.mark.parametrize(("loss", "says"), [
+    (lambda outputs, targets: outputs - targets, r"gives float32 of shape \[16, 1\]"),
+    (lambda outputs, targets: 1.0, "gives a float"),
+    (lambda outputs, targets: None, "gives a NoneType"),
+    (lambda outputs, targets: (outputs > targets).sum(), r"gives int64 of shape \[\]"),
+    (lambda outputs, targets: (outputs.detach() - targets).mean(), "it has no gradient"),
+])  # fmt: skip
+@pytest.mark.parametrize("compile", ["no", "yes"])
+def test_a_loss_that_gives_no_scalar_is_one_line(loss, says, compile):
+    with pytest.raises(InputError, match=says) as caught:
+        bimt_tf.train(network(), (X, Y), loss, **{**QUICK, "compile": compile})
+    assert "\n" not in str(caught.value)
+
+
 def test_a_bimt_keeps_its_own_wiring_and_geometry():
     model = network()
     bimt = BIMT(model, Geometry(3.0, 0.25, "l2"), reduction="sum")

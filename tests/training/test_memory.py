@@ -8,7 +8,8 @@ from bimt_tf.errors import InputError
 from bimt_tf.tasks.registry import TASKS
 from bimt_tf.tasks.registry import task as find_task
 from bimt_tf.training import memory
-from bimt_tf.training.setup import DTYPES, require_batch, set_up
+from bimt_tf.training.device import dtype_of
+from bimt_tf.training.setup import require_batch, set_up
 
 
 @pytest.mark.parametrize(("task", "section", "field", "value"), [
@@ -34,11 +35,11 @@ def test_a_batch_larger_than_the_training_examples_is_refused():
 @pytest.mark.parametrize("task", [name for name in TASKS if name not in ("mnist", "lm")])
 def test_the_estimates_are_of_the_right_size(task):
     config, found = make(task), find_task(task)
-    data = found.data(config.data, 0, DTYPES[config.training.dtype])
+    data = found.data(config.data, 0, dtype_of(config))
     held = sum(t.numel() * t.element_size() for part in data for t in (part.inputs, part.targets))
     estimated = memory.data_bytes(config, found)
     assert estimated == 0 and "s4" in task or task == "digits" or held <= estimated <= 20 * held
-    model = found.model(config.model, config.data, 0, DTYPES[config.training.dtype])
+    model = found.model(config.model, config.data, 0, dtype_of(config))
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     assert 6 * weights < memory.model_bytes(config, found, data.train) < 300 * weights
 

@@ -16,7 +16,7 @@ from bimt_tf.tasks.registry import TASKS
 from bimt_tf.training.batch_gradient import batch_gradient
 from bimt_tf.training.flat import FlatParameters
 from bimt_tf.training.schedule import polish_step
-from bimt_tf.training.setup import set_up
+from bimt_tf.training.setup import Start, set_up
 from bimt_tf.training.trainer import NonFiniteLoss, Record
 
 SMALL = {
@@ -314,9 +314,9 @@ def test_every_preset_trains(task, preset, mnist_dir):
 
 def test_a_run_begins_from_another_ones_weights_and_layout():
     first, _, _ = run(small())
-    begun = set_up(small(), start=(first.weights(), first.bimt.state_dict()))
+    begun = set_up(small(), start=Start(first.weights(), first.bimt.state_dict()))
     assert begun.step == 0 and same(first.weights(), begun.weights())
     assert same(first.bimt.layout.slots, begun.bimt.layout.slots)
     assert begun._state.penalty.value() == first._state.penalty.value()
     with pytest.raises(InputError, match="the run to begin from is of another model"):
-        set_up(small(), start=({"embed.W_E": torch.ones(2, 2)}, first.bimt.state_dict()))
+        set_up(small(), start=Start({"embed.W_E": torch.ones(2, 2)}, first.bimt.state_dict()))

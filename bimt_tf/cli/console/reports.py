@@ -82,10 +82,10 @@ def _wide() -> Console:
 
 
 def print_run(heads: Mapping[str, Any], summary: Mapping[str, Any] | None) -> None:
-    """What a run is, and what its summary.json says."""
+    """What a run is, and what its summary.json says; what is empty or does not apply is left out."""
     table = Table(show_header=False, box=None)
     for name, value in {**heads, **(summary or {})}.items():
-        if value not in ([], {}):
+        if value not in (None, [], {}):
             table.add_row(name.replace("_", " "), _shown(value))
     Console(highlight=False, markup=False).print(table)
 
