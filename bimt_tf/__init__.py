@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bimt_tf.adapters.families import wire as wire
     from bimt_tf.analysis.ablate import ablate as ablate
+    from bimt_tf.analysis.compact import compact as compact
     from bimt_tf.analysis.graph import connection_graph as connection_graph
     from bimt_tf.analysis.modularity import modularity as modularity
     from bimt_tf.analysis.probe import probe as probe
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from bimt_tf.runs.load import load_run as load_run
     from bimt_tf.runs.load import load_runs as load_runs
     from bimt_tf.runs.train import train as train
+    from bimt_tf.training.eliminate import eliminate as eliminate
 
 _HOMES = {
     "BIMT": "bimt",
@@ -39,7 +41,9 @@ _HOMES = {
     "TokenMLP": "models.token_mlp",
     "Wiring": "core.wiring",
     "ablate": "analysis.ablate",
+    "compact": "analysis.compact",
     "connection_graph": "analysis.graph",
+    "eliminate": "training.eliminate",
     "load_run": "runs.load",
     "load_runs": "runs.load",
     "modularity": "analysis.modularity",
