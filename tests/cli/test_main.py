@@ -170,7 +170,7 @@ def test_probe_prints_tables_and_json(finished, capsys):
         (["train", "in-context", "--steps", "1e3"], "--steps"),
         (["train", "in-context", "--steps", "9" * 5000], "--steps"),
         (["train", "in-context", "--seed", str(2**63)], "seed must be below 2**63"),
-        (["train", "in-context", "--seed", "-1"], "seed must be at least 0"),
+        (["train", "in-context", "--seed", "-1"], "at least 0, found -1"),
         (["train", "in-context", "--threads", "100000"], "threads must be at most 1024"),
         (["train", "in-context", "--threads", "1000"], "threads, on"),
         (["train", "in-context", "--swap-every", "0"], "swap_every must be above 0"),
