@@ -98,7 +98,7 @@ CONFIGS: dict[str, tuple[str | bytes, str]] = {
     "no task": ("task:", "task must be"),
     "a date as seed": (HEAD + "seed: 2020-01-01", "seed must be"),
     "a date that is none": (HEAD + "seed: 2020-99-99", "is not YAML"),
-    "a seed below 0": (HEAD + "seed: -1", "seed must be at least 0"),
+    "a seed below 0": (HEAD + "seed: -1", "seed must be a whole number of at least 0"),
     "a preset": (HEAD + "preset: papr", "did you mean 'paper'"),
     "a method": (HEAD + "method: bmit", "did you mean 'bimt'"),
     "a shape": (HEAD + "geometry: {shapes: {output: 3}}", "geometry.shapes"),

@@ -91,6 +91,6 @@ def test_readme_loop_of_your_own():
 def test_readme_train(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     x = torch.rand(50, 3, 2)
-    names = {"model": RegressionTransformer(d_model=8, n_heads=2), "x": x, "y": x}
+    names = {"model": RegressionTransformer(d_model=8, n_heads=2), "x": x, "y": x, "x_test": x, "y_test": x}
     exec(compile(readme_block("bimt_tf.train").replace("3000", "20"), "README.md", "exec"), names)
     assert names["run"].state == "finished"
