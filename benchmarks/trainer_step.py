@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from bimt_tf import BIMT
@@ -14,9 +13,7 @@ from bimt_tf.config.reading import make
 from bimt_tf.tasks.base import Data
 from bimt_tf.training.adam import adam_step_
 from bimt_tf.training.batches import Drawn
-from bimt_tf.training.flat import FlatParameters
-from bimt_tf.training.penalty import penalty_of
-from bimt_tf.training.state import State
+from bimt_tf.training.setup import state_of
 
 __all__ = ["METHODS", "Method", "trainer_step"]
 
@@ -46,17 +43,7 @@ def trainer_step(
     row, penalty = METHODS[method]
     training = {"penalty": penalty, "compile": "yes" if compiled else "no", "reduction": bimt.reduction}
     config = make("in-context", method=row, overrides={"training": training})  # any task: its settings alone are read
-    flat = FlatParameters(bimt.model)
-    state = State(
-        config=config,
-        model=bimt.model,
-        bimt=bimt,
-        flat=flat,
-        penalty=penalty_of(bimt, flat, config),
-        optimizer=torch.optim.AdamW([flat.vector], lr=lr, weight_decay=0.0, fused=True),
-        batches=Drawn(Data(*batch, {}), 0, 0),
-        loss=loss,
-    )
+    state = state_of(config, bimt, Drawn(Data(*batch, {}), 0, 0), loss)
     state.penalty.follow(0)
     note = state.prepare()
     if state.compiled is not compiled:

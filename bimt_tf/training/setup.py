@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, cast
 
 import torch
@@ -24,7 +24,7 @@ from bimt_tf.training.penalty import penalty_of
 from bimt_tf.training.state import State
 from bimt_tf.training.trainer import Trainer
 
-__all__ = ["Start", "assemble", "bimt_of", "require_batch", "set_up"]
+__all__ = ["Start", "assemble", "bimt_of", "require_batch", "set_up", "state_of"]
 
 
 class Start(NamedTuple):
@@ -87,18 +87,8 @@ def assemble(
     Raises:
         InputError: for a checkpoint or a start of another model, or a model that has no parameter to train.
     """
-    training = config.training
-    flat = FlatParameters(bimt.model)
-    state = State(
-        config=config,
-        model=bimt.model,
-        bimt=bimt,
-        flat=flat,
-        penalty=penalty_of(bimt, flat, config),
-        optimizer=torch.optim.AdamW([flat.vector], lr=training.lr, weight_decay=training.weight_decay, fused=True),
-        batches=batches,
-        loss=lambda outputs, targets: task.loss(config.data, outputs, targets),
-    )
+    state = state_of(config, bimt, batches, lambda outputs, targets: task.loss(config.data, outputs, targets))
+    flat = state.flat
     if start is not None:
         flat.load_(start.weights, "the run to begin from")
         bimt.load_state_dict(start.layout)
@@ -107,6 +97,21 @@ def assemble(
     state.penalty.follow(state.step)
     held_out = data_on(data.test, flat.vector.device)
     return Trainer(state, task, data, held_out, checkpoint.seconds if checkpoint is not None else 0.0)
+
+
+def state_of(config: Config, bimt: BIMT, batches: Batches, loss: Callable[[Tensor, Tensor], Tensor]) -> State:
+    """A run's state at step 0: parameters as one vector, penalty and optimizer; ``loss`` takes outputs and targets."""
+    training, flat = config.training, FlatParameters(bimt.model)
+    return State(
+        config=config,
+        model=bimt.model,
+        bimt=bimt,
+        flat=flat,
+        penalty=penalty_of(bimt, flat, config),
+        optimizer=torch.optim.AdamW([flat.vector], lr=training.lr, weight_decay=training.weight_decay, fused=True),
+        batches=batches,
+        loss=loss,
+    )
 
 
 def require_batch(size: int, examples: int) -> None:
