@@ -20,7 +20,7 @@ __all__ = [
 HELP_GROUPS = {
     name: Group(name, sort_key=row)
     for row, name in enumerate(
-        ("Sweep", "Task", "Model", "Penalty and geometry", "Optimizer", "Output and machine", "Other")
+        ("Sweep", "Task", "Model", "Penalty and geometry", "Optimizer", "Elimination", "Output and machine", "Other")
     )
 }
 """The groups in which a command's help shows its options, in this order."""

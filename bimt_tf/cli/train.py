@@ -63,7 +63,7 @@ def _config(
         if preset is not None:
             raise InputError("--preset and --config both say where to start: give one of them")
         complete = dataclasses.asdict(base)
-        overrides = {section: {**complete[section], **overrides[section]} for section in overrides}
+        overrides = {section: reading.overlaid(complete[section], overrides[section]) for section in overrides}
         heads = {name: complete[name] if value is None else value for name, value in heads.items()}
     given = {name: value for name, value in heads.items() if value is not None}
     return reading.make(task, overrides=overrides, **given)  # type: ignore[arg-type]  # make judges them

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import docstring_parser
 
 from bimt_tf.config import values
-from bimt_tf.config.settings import GeometryConfig, TrainingConfig
+from bimt_tf.config.settings import EliminationConfig, GeometryConfig, TrainingConfig
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.tasks.registry import task as find_task
 
@@ -18,7 +18,10 @@ __all__ = [
     "SECTIONS", "ConfigField", "config_fields", "find_field", "is_list", "kinds", "parse", "sections", "sentences",
 ]  # fmt: skip
 
-GROUPS = {"data": "Task", "model": "Model", "geometry": "Penalty and geometry", "training": "Optimizer"}
+GROUPS = {
+    "data": "Task", "model": "Model", "geometry": "Penalty and geometry", "training": "Optimizer",
+    "elimination": "Elimination",
+}  # fmt: skip
 """Config section -> the group of a command's help where its fields are shown, unless a field's metadata says."""
 
 SECTIONS = tuple(GROUPS)
@@ -38,7 +41,8 @@ class ConfigField(NamedTuple):
 def sections(task: str) -> dict[str, type]:
     """Config section -> its dataclass for this task."""
     found = find_task(task)
-    return dict(zip(SECTIONS, (found.Options, found.Model, GeometryConfig, TrainingConfig), strict=True))
+    classes = (found.Options, found.Model, GeometryConfig, TrainingConfig, EliminationConfig)
+    return dict(zip(SECTIONS, classes, strict=True))
 
 
 def config_fields(task: str) -> list[ConfigField]:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from bimt_tf.config.fields import SECTIONS, kinds, sections
-from bimt_tf.config.settings import Config
+from bimt_tf.config.settings import BUDGETS, Config
 from bimt_tf.config.values import checked
 from bimt_tf.config.yaml_files import read_yaml, yaml_text
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.tasks.registry import full_name
 from bimt_tf.tasks.registry import task as find_task
 
-__all__ = ["dump", "load", "make"]
+__all__ = ["dump", "load", "make", "overlaid"]
 
 RENAMED: Mapping[str, Mapping[str, str]] = {"geometry": {"unlocal": "distance_free"}}
 """Config section -> name of version 0.1 -> today's."""
@@ -50,10 +50,17 @@ def make(
         given = overrides.get(section) or {}
         if not isinstance(given, Mapping):
             raise InputError(f"config section {section!r} must hold keys and values, found {given!r}")
-        built[section] = _build(cls, {**found.presets[preset].get(section, {}), **given}, section)
+        built[section] = _build(cls, overlaid(found.presets[preset].get(section, {}), given), section)
     return Config(
         task=task, preset=preset, method=checked(str, method, "method"), seed=checked(int, seed, "seed"), **built
     )
+
+
+def overlaid(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A section's values with those that are given over them; a budget that is given replaces any other one."""
+    if any(given.get(name) is not None for name in BUDGETS):
+        base = {name: value for name, value in base.items() if name not in BUDGETS}
+    return {**base, **given}
 
 
 def load(path: Path) -> Config:

@@ -10,7 +10,10 @@ from bimt_tf.config.methods import METHODS
 from bimt_tf.errors import InputError, require_at_most, require_non_negative, require_positive, require_seed, unknown
 from bimt_tf.tasks.own import is_own, load_own
 
-__all__ = ["Config", "GeometryConfig", "Schedule", "TrainingConfig", "parse_schedule", "spell_schedule"]
+__all__ = [
+    "BUDGETS", "Config", "EliminationConfig", "GeometryConfig", "Schedule", "TrainingConfig", "parse_schedule",
+    "spell_schedule",
+]  # fmt: skip
 
 Schedule = tuple[tuple[float, float], ...]
 
@@ -66,6 +69,8 @@ class TrainingConfig:
     """what pays behind a norm: weights as they are, or effective ones, times the norm's gain (docs/norms.md)"""
     swap_every: int = field(default=200, metadata=_PENALTY)
     """steps between swaps (the paper's S)"""
+    swap_starts: int = field(default=8, metadata=_PENALTY)
+    """layouts that the last swap, behind each phase, searches from; the best is kept (1: the present one alone)"""
     swap_method: Literal["assignment", "greedy"] = field(default="assignment", metadata=_PENALTY)
     """search for a better layout: exact assignment, or the paper's greedy exchanges"""
     top_k: int = field(default=30, metadata=_PENALTY)
@@ -82,6 +87,10 @@ class TrainingConfig:
     """share of the steps, behind Adam's, that are iterations of L-BFGS on all training examples at once"""
     polish_pull: float = 1e-6
     """weight, in the polish, of the squared distance from the weights before it: less lowers the loss, more keeps Q"""
+    validation_share: float = 0.0
+    """share of the training examples that is split off before step 1 and guards the elimination against memorising"""
+    eliminate: bool = field(default=False, metadata={"group": "Elimination"})
+    """go on, behind the last step, by elimination: refits and removals by curvature (docs/elimination.md)"""
     cut: float = field(default=1e-2, metadata=_PENALTY)
     """|w| below which a weight is cut when the finish phase begins"""
     active: float = field(default=1e-2, metadata=_PENALTY)
@@ -100,12 +109,22 @@ class TrainingConfig:
     """steps between checkpoints"""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "lr", "finish_lr", "swap_every", "top_k", "threads", "log_every", "checkpoint_every"):
+        for name in (
+            "steps",
+            "lr",
+            "finish_lr",
+            "swap_every",
+            "swap_starts",
+            "top_k",
+            "threads",
+            "log_every",
+            "checkpoint_every",
+        ):
             require_positive(name, getattr(self, name))
         require_at_most("threads", self.threads, MOST_THREADS)
         for name in ("batch_size", "weight_decay", "cut", "active", "polish_pull"):
             require_non_negative(name, getattr(self, name))
-        for name in ("finish", "polish", "bias_free"):
+        for name in ("finish", "polish", "bias_free", "validation_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 0 and below 1, found {getattr(self, name)!r}")
         starts = [start for start, _ in self.lam]
@@ -113,6 +132,37 @@ class TrainingConfig:
             raise InputError(f"lam must start at 0 and its starts must rise below 1, found {spell_schedule(self.lam)}")
         for start, lam in self.lam:
             require_non_negative(f"lam from {start:g} on", lam)
+
+
+BUDGETS = ("max_loss", "loss_factor", "weights", "neurons")
+"""Fields of EliminationConfig of which at most one is given: how far an elimination goes."""
+
+
+@dataclass(frozen=True)
+class EliminationConfig:
+    """How far an elimination goes (``training.eliminate``, ``bimt eliminate``): at most one budget, loss_factor 1.05
+    if none is given.
+    """
+
+    max_loss: float | None = None
+    """largest training loss that a round may end with"""
+    loss_factor: float | None = None
+    """the same, as a multiple of the trained network's training loss"""
+    weights: int | None = None
+    """go on down to so many active weights, whatever the loss"""
+    neurons: int | None = None
+    """go on down to so many hidden neurons, whatever the loss"""
+    whole_neurons: bool = False
+    """take out whole neurons too, which single removals do not reach; fewer neurons share more, which lowers Q"""
+    fit_examples: int = 2_000
+    """training examples that are fitted, drawn by a fixed seed; all if there are no more"""
+
+    def __post_init__(self) -> None:
+        given = [name for name in BUDGETS if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise InputError(f"give one budget of an elimination, found {' and '.join(given)}")
+        for name in (*given, "fit_examples"):
+            require_positive(name, getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -131,6 +181,7 @@ class Config:
     model: Any
     geometry: GeometryConfig
     training: TrainingConfig
+    elimination: EliminationConfig = field(default_factory=EliminationConfig)
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:

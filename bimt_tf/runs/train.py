@@ -15,7 +15,7 @@ from bimt_tf.adapters.families import parameters
 from bimt_tf.bimt import BIMT
 from bimt_tf.config.limits import require_runnable
 from bimt_tf.config.reading import make
-from bimt_tf.config.settings import Config, GeometryConfig, TrainingConfig
+from bimt_tf.config.settings import Config, EliminationConfig, GeometryConfig, TrainingConfig
 from bimt_tf.config.values import checked
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.runs.execute import run_trainer
@@ -33,6 +33,7 @@ Loss = Literal["squared", "cross_entropy"] | Callable[[Tensor, Tensor], Tensor]
 
 GEOMETRY = tuple(field.name for field in dataclasses.fields(GeometryConfig))
 TRAINING = tuple(field.name for field in dataclasses.fields(TrainingConfig))
+ELIMINATION = tuple(field.name for field in dataclasses.fields(EliminationConfig))
 OF_A_BIMT = (*GEOMETRY, "reduction", "fixed")  # settings that a BIMT was made with
 
 
@@ -103,7 +104,8 @@ def train(
         metrics: from outputs and targets of the held-out examples to more numbers by name.
         progress: whether a bar is shown, on a terminal or in a notebook.
         loggers: with ``out``: "tensorboard", "wandb".
-        **settings: any field of TrainingConfig or GeometryConfig: steps, batch_size, lr, lam, width, layer_gap ...
+        **settings: any field of TrainingConfig, GeometryConfig or EliminationConfig: steps, batch_size, lr, lam, width,
+            layer_gap, eliminate, max_loss ...
 
     Raises:
         InputError: for an unknown setting (lists the near ones), a value or data that cannot be used, or a model that
@@ -175,8 +177,8 @@ def _config(
 ) -> Config:
     """The config of a run of one's own, checked as any other."""
     for name in settings:
-        if name not in GEOMETRY and name not in TRAINING:
-            raise unknown("setting", name, sorted((*GEOMETRY, *TRAINING)))
+        if name not in (*GEOMETRY, *TRAINING, *ELIMINATION):
+            raise unknown("setting", name, sorted((*GEOMETRY, *TRAINING, *ELIMINATION)))
         if bimt is not None and name in OF_A_BIMT:
             raise InputError(f"{name} is the given BIMT's own: make the BIMT with it, or give the model alone")
     if not callable(loss) and loss not in ("squared", "cross_entropy"):
@@ -200,6 +202,7 @@ def _config(
         "data": {"loss": loss if isinstance(loss, str) else "own"},
         "geometry": geometry,
         "training": {name: value for name, value in given.items() if name in TRAINING},
+        "elimination": {name: value for name, value in given.items() if name in ELIMINATION},
     }
     config = make(OWN.name, method=method, seed=seed, overrides=overrides)
     require_runnable(config)

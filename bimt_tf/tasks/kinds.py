@@ -22,6 +22,7 @@ AS_PUBLISHED: Mapping[str, Any] = {
     "swap_every": 200,
     "swap_method": "greedy",
     "top_k": 30,
+    "swap_starts": 1,
     "finish": 0.0,
     "cut": 0.0,
 }

@@ -34,12 +34,12 @@ def test_presets_differ_where_the_paper_and_its_notebooks_do():
 
 
 def test_every_field_has_its_sentence():
-    classes = [settings.Config, settings.GeometryConfig, settings.TrainingConfig]
+    classes = [settings.Config, settings.GeometryConfig, settings.TrainingConfig, settings.EliminationConfig]
     classes += [cls for task in TASKS.values() for cls in (task.Options, task.Model)]
     for cls in classes:
         named = {field.name for field in dataclasses.fields(cls)}
         if cls is settings.Config:
-            named -= {"data", "model", "geometry", "training"}
+            named -= {"data", "model", "geometry", "training", "elimination"}
         assert named <= set(sentences(cls)), cls
 
 
