@@ -12,7 +12,7 @@ This module imports no torch, since ``bimt --help`` reads the options of every t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
@@ -40,10 +40,20 @@ class Data(NamedTuple):
 
 
 class Split(NamedTuple):
-    """Training and held-out examples; both hold at least one."""
+    """Training and held-out examples; both hold at least one.
+
+    ``validation``: examples split off the training ones, which neither training nor its results see; they guard an
+    elimination against memorising. None unless a run asks for them.
+    """
 
     train: Data
     test: Data
+    validation: Data | None = None
+
+    def mapped(self, change: Callable[[Data], Data]) -> Split:
+        """The same with every part changed."""
+        validation = None if self.validation is None else change(self.validation)
+        return Split(change(self.train), change(self.test), validation)
 
 
 class Probe(NamedTuple):
