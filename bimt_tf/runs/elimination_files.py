@@ -105,6 +105,8 @@ class EliminationFiles:
                     break
                 raise InputError(f"{file} is damaged: line {number} is no round; {self._remedy}") from error
             found.append(row)
+        if self.ended and len(found) != (wanted := self.result.get("rounds", 0)) + 1:
+            raise InputError(f"{file} is damaged: it lacks rounds of {wanted}; {self._remedy}")
         return found
 
     def point(self, number: int) -> Point:
