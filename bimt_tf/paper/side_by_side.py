@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from bimt_tf.sweeps.result_files import write_figure
 
 __all__ = ["SpellCell", "as_trained", "make_pages", "side_by_side"]
 
+SpellSeeds = Callable[[Sequence[Mapping[str, Any]]], str]
 SpellCell = Callable[[Row, Sequence[Mapping[str, Any]]], str]
 """A row and summary.json of each of its seeds -> what a cell says."""
 
@@ -36,13 +38,15 @@ def side_by_side(runs: EndedRuns, theirs: Callable[[Row, str], str | None], ours
         header += [f"{ELIMINATED} + elimination, ours", *(f"{name}, {ELIMINATED}" for name in COSTS)]
     lines = []
     for row in plan.rows:
+        after = partial(ours, row)
+        before = partial(_as_trained, after)
         line = [row.label]
         for method in plan.methods:
             if (cell := theirs(row, method)) is not None:
                 line.append(cell)
-            line.append(_cell(runs, row, method, lambda found, row=row: ours(row, [*map(as_trained, found)])))
+            line.append(_cell(runs, row, method, before))
         if ELIMINATED in plan.methods:
-            line.append(_cell(runs, row, ELIMINATED, lambda found, row=row: ours(row, found), eliminated=True))
+            line.append(_cell(runs, row, ELIMINATED, after, eliminated=True))
             line += [_cell(runs, row, ELIMINATED, spell) for spell in COSTS.values()]
         lines.append(line)
     return TextTable(header, lines)
@@ -53,11 +57,15 @@ def as_trained(summary: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**summary, **summary.get("trained", {})}
 
 
+def _as_trained(spell: SpellSeeds, found: Sequence[Mapping[str, Any]]) -> str:
+    return spell([*map(as_trained, found)])
+
+
 def _cell(
     runs: EndedRuns,
     row: Row,
     method: str,
-    spell: Callable[[Sequence[Mapping[str, Any]]], str],
+    spell: SpellSeeds,
     eliminated: bool = False,
 ) -> str:
     found = [one for one in runs.summaries(row.name, method) if "elimination" in one or not eliminated]
@@ -65,7 +73,7 @@ def _cell(
     return spell(found) + few if found else "–"
 
 
-def _before_and_after(name: str, digits: str) -> Callable[[Sequence[Mapping[str, Any]]], str]:
+def _before_and_after(name: str, digits: str) -> SpellSeeds:
     """A number of the networks as trained, and after their elimination if they had one."""
 
     def spell(found: Sequence[Mapping[str, Any]]) -> str:

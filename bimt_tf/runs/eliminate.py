@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from bimt_tf.runs.elimination_files import EliminationFiles
 from bimt_tf.runs.summary import MOST_EDGES
 from bimt_tf.runs.trained import Trained
 from bimt_tf.training.eliminate import Elimination, eliminate
+from bimt_tf.training.elimination.budget import LOSS_FACTOR
 from bimt_tf.training.elimination.rounds import Round, put_
 from bimt_tf.training.elimination.task_loss import task_loss
 
@@ -93,16 +95,14 @@ def eliminate_into(
     scratch = _copy(trained)
     if before:
         scratch.bimt.load_state_dict(files.point(len(before) - 1).layout)
-    number = 0
+    numbers = itertools.count(len(before))
 
     def on_round(one: Round) -> None:
-        nonlocal number
-        if number >= len(before):
-            put_(scratch.bimt, one.state)
-            if number:
-                place(scratch, 1)
-            on_row(files.add(number, one, _measured(scratch), scratch.bimt.layout.slots))
-        number += 1
+        number = next(numbers)
+        put_(scratch.bimt, one.state)
+        if number:
+            place(scratch, 1)
+        on_row(files.add(number, one, _measured(scratch), scratch.bimt.layout.slots))
 
     done = eliminate_trained(trained, settings, path=before, on_round=on_round, stop=stop)
     if not done.ended:

@@ -14,13 +14,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-__all__ = ["Data", "Presets", "Probe", "Split", "Task"]
+__all__ = ["Data", "Fitted", "Presets", "Probe", "Split", "Task"]
 
 Presets = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Preset -> config section (``data``, ``model``, ``geometry``, ``training``) -> field -> value."""
@@ -65,6 +66,18 @@ class Probe(NamedTuple):
     hook: str
     target: str
     position: int | None
+
+
+class Fitted(NamedTuple):
+    """What of outputs and targets a training loss is made of, for those who need its curvature.
+
+    ``read`` takes outputs and targets [n, ...] and gives, for the ``kind`` "squared", residuals [n, k], whose mean
+    square is the loss; for "cross_entropy" logits [n, ..., classes] and classes [n, ...]; for "other" the loss itself,
+    which must be a mean over examples.
+    """
+
+    kind: Literal["squared", "cross_entropy", "other"]
+    read: Callable[[Tensor, Tensor], Any]
 
 
 @dataclass(frozen=True)
@@ -117,6 +130,10 @@ class Task(ABC):
     @abstractmethod
     def loss(self, options: Any, outputs: Tensor, targets: Tensor) -> Tensor:
         """The training loss: a differentiable scalar of outputs and targets, [batch, ...] each."""
+
+    def fitted(self, options: Any) -> Fitted:
+        """What :meth:`loss` is made of; an elimination is faster where that is said. Unless overridden, nothing is."""
+        return Fitted("other", partial(self.loss, options))
 
     @abstractmethod
     def metrics(self, options: Any, outputs: Tensor, targets: Tensor) -> dict[str, float]:
