@@ -9,6 +9,7 @@ With the weights w as one vector:
 from __future__ import annotations
 
 from bimt_tf.training.finite import require_finite
+from bimt_tf.training.schedule import decay_at
 from bimt_tf.training.state import State
 
 __all__ = ["adam_step_"]
@@ -26,7 +27,7 @@ def adam_step_(state: State, lam: float, lr: float) -> float:
     state.gradient_(loss)
     if lam:
         state.penalty.before_step_(lam)
-    state.optimizer.param_groups[0]["lr"] = lr
+    state.optimizer.param_groups[0].update(lr=lr, weight_decay=decay_at(state.config, state.step))
     state.optimizer.step()
     if lam:
         state.penalty.after_step_(lam, state.optimizer)

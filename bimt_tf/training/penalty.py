@@ -23,7 +23,7 @@ from bimt_tf.core import cost
 from bimt_tf.core.cost import Charged
 from bimt_tf.training.effective_norms import EffectiveWeights
 from bimt_tf.training.flat import FlatParameters
-from bimt_tf.training.schedule import bias_step
+from bimt_tf.training.schedule import bias_step, final_width, width_at
 
 __all__ = ["EffectivePenalty", "Penalty", "penalty_of"]
 
@@ -39,7 +39,7 @@ class Penalty:
 
     def __init__(self, bimt: BIMT, flat: FlatParameters, config: Config) -> None:
         self._bimt, self._flat = bimt, flat
-        self._width = None if METHODS[config.method].local else 0.0
+        self._config = config
         self._proximal = config.training.penalty == "proximal"
         self._biases_pay_from = bias_step(config)
         self._biases = {a.parameter for a in bimt.wiring.attachments if a.is_bias}
@@ -47,8 +47,9 @@ class Penalty:
         self._charged: list[Charged] = []
 
     def follow(self, step: int) -> None:
-        """Take the lengths of the present layout, biases left out before the step from which they pay."""
-        lengths = self._bimt.coefficients(self._width)
+        """Take the lengths of the present layout and width, biases left out before the step from which they pay."""
+        width = width_at(self._config, step) if METHODS[self._config.method].local else 0.0
+        lengths = self._bimt.coefficients(None if width == final_width(self._config) else width)
         if step < self._biases_pay_from:
             lengths = {name: length for name, length in lengths.items() if name not in self._biases}
         self._lengths = self._flat.concatenate(lengths)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bimt_tf.bimt import BIMT
+from bimt_tf.config.methods import METHODS
 from bimt_tf.config.settings import Config
 from bimt_tf.training.batch_gradient import LossFn, batch_gradient
 from bimt_tf.training.batches import Batches
@@ -64,9 +65,26 @@ class State:
         assert self.flat.vector.grad is not None
         return self.flat.vector.grad
 
-    def swap(self) -> None:
-        """Move neurons by the config's search, which sees the weights that pay; the penalty follows."""
+    def swap(self, starts: int = 1) -> None:
+        """Move neurons by the config's search, which sees the weights that pay; the penalty follows.
+
+        The search begins at so many layouts, drawn by the config's seed; it places by the width that the run ends with.
+        """
         training = self.config.training
         require_finite_weights(self.step, self.flat.vector)
-        self.bimt.swap(training.swap_method, training.top_k, weights=self.penalty.weights())
+        self.bimt.swap(
+            training.swap_method, training.top_k, starts=starts, weights=self.penalty.weights(),
+            generator=torch.Generator().manual_seed(self.config.seed),
+        )  # fmt: skip
         self.penalty.follow(self.step)
+
+    def swap_last(self) -> None:
+        """What ends a phase that changes weights: a swap from ``swap_starts`` layouts, if the method swaps at all."""
+        if METHODS[self.config.method].swaps:
+            self.swap(self.config.training.swap_starts)
+        else:
+            self.penalty.follow(self.step)
+
+    def forget_moments(self) -> None:
+        """Begin Adam's running means anew."""
+        self.optimizer.state.pop(self.flat.vector, None)
