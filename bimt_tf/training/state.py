@@ -25,8 +25,8 @@ class State:
 
     ``loss`` takes outputs and targets to a scalar; ``kept`` [entries] is 1 where a weight is free and 0 where it is
     frozen at zero, None while nothing is frozen; ``compiled`` is whether the loss is compiled, None before it is tried;
-    ``batch_loss`` (inputs, targets) gives the loss of a batch, and ``whole`` a step if it is compiled; both are there once
-    :meth:`prepare` was called.
+    ``batch_loss`` (inputs, targets) gives the loss of a batch, and ``whole`` takes a step if it is compiled; both are
+    there once :meth:`prepare` was called.
     """
 
     config: Config
