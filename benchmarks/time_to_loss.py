@@ -10,9 +10,9 @@ and the paper's relocation, k = 30, every 200 steps. It would take most of an ho
 - its *time* is extrapolated from naive steps and relocations measured here, before and after each of our runs.
 
 Our side is `bimt train`'s default preset with a third of the steps and higher learning rates (``OURS``; chosen on
-seeds 100 and 101), timed from the config to the last step, compiling included, imports left out. A seed counts only if its
-held-out loss at the end is at most the naive program's. Beside each loss stand the weights above 1e-2 on a path from
-input to output.
+seeds 100 and 101), timed from the config to the last step, compiling included, imports left out. A seed counts only
+if its held-out loss at the end is at most the naive program's. Beside each loss stand the weights above 1e-2 on a path
+from input to output.
 """
 
 from __future__ import annotations
