@@ -15,6 +15,7 @@ from bimt_tf.training.batches import Batches
 from bimt_tf.training.finite import require_finite_weights
 from bimt_tf.training.flat import FlatParameters
 from bimt_tf.training.penalty import Penalty
+from bimt_tf.training.whole_step import WholeStep
 
 __all__ = ["State"]
 
@@ -25,7 +26,8 @@ class State:
 
     ``loss`` takes outputs and targets to a scalar; ``kept`` [entries] is 1 where a weight is free and 0 where it is
     frozen at zero, None while nothing is frozen; ``compiled`` is whether the loss is compiled, None before it is tried;
-    ``batch_loss`` (inputs, targets) gives the loss of a batch, and is there once :meth:`prepare` was called.
+    ``batch_loss`` (inputs, targets) gives the loss of a batch, and ``whole`` takes a step if it is compiled; both are
+    there once :meth:`prepare` was called.
     """
 
     config: Config
@@ -40,6 +42,7 @@ class State:
     kept: Tensor | None = None
     compiled: bool | None = None
     batch_loss: LossFn = field(init=False)
+    whole: WholeStep | None = field(init=False)
     parameters: list[nn.Parameter] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,9 +52,10 @@ class State:
         """Choose how the loss of a batch is computed, and say so."""
         training = self.config.training
         computed = batch_gradient(
-            self.model, self.loss, training.compile, training.steps - self.step, self.batches.specimen(), self.compiled
-        )
-        self.batch_loss, self.compiled = computed.loss, computed.compiled
+            self.model, self.loss, training.compile, training.steps - self.step, self.batches.specimen(), self.compiled,
+            flat=self.flat, penalty=self.penalty.kind,
+        )  # fmt: skip
+        self.batch_loss, self.whole, self.compiled = computed.loss, computed.whole, computed.whole is not None
         return computed.note
 
     def training_loss(self) -> Tensor:
