@@ -6,6 +6,9 @@
 3. If asked, take out whole neurons (elimination/whole_neurons.py), then weights again.
 
 Everything is computed in float64 on a copy, whatever the model's dtype; the model is written to once, at the end.
+
+More weights than a curvature can be held of, TransformerBridges and cross entropy are thinned by minibatches in the
+model's own dtype (elimination/thinning.py); where few enough are left of a model in plain torch, 1 to 3 go on there.
 """
 
 from __future__ import annotations
@@ -21,12 +24,14 @@ from bimt_tf.adapters import bridge
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.threads import few_threads
 from bimt_tf.errors import InputError
-from bimt_tf.training.elimination.budget import budget_of
+from bimt_tf.training.elimination.budget import Budget, budget_of
 from bimt_tf.training.elimination.levenberg_marquardt import steps_for
 from bimt_tf.training.elimination.live_network import Examples, Residuals
+from bimt_tf.training.elimination.minibatches import batch_loss
 from bimt_tf.training.elimination.rounds import Dependency, Round, put_
 from bimt_tf.training.elimination.search import Search, double
 from bimt_tf.training.elimination.single_weights import goal_for, remove_weights
+from bimt_tf.training.elimination.thin import Thinned, live_weights, thin
 from bimt_tf.training.elimination.whole_neurons import remove_neurons
 
 __all__ = ["Elimination", "eliminate"]
@@ -57,7 +62,7 @@ class Elimination(NamedTuple):
 def eliminate(
     bimt: BIMT,
     data: Sequence[Tensor],
-    loss: Literal["squared"] | Residuals = "squared",
+    loss: Literal["squared", "cross_entropy"] | Residuals = "squared",
     *,
     max_loss: float | None = None,
     loss_factor: float | None = None,
@@ -67,6 +72,7 @@ def eliminate(
     examples: int = 2000,
     on_round: Callable[[Round], None] | None = None,
     stop: Callable[[], bool] | None = None,
+    path: Sequence[Round] = (),
 ) -> Elimination:
     """Take weights out of ``bimt.model``, in place, as long as the training loss allows.
 
@@ -76,41 +82,94 @@ def eliminate(
     Args:
         bimt: the trained model with its wiring and layout.
         data: training inputs and targets [n, ...] (a ``Data``, or a pair).
-        loss: "squared" for the mean of (outputs - targets)^2, or a function of outputs and targets that gives
-            residuals [n, k], whose mean square is the loss.
+        loss: "squared" for the mean of (outputs - targets)^2, "cross_entropy" for that of logits [n, ..., classes] and
+            classes [n, ...], or a function of outputs and targets that gives residuals [n, k], whose mean square is
+            the loss.
         max_loss: the training loss that must not be passed.
         loss_factor: the same, as a multiple of the loss of the model as it is.
         weights: go on down to so many active weights, whatever the loss.
         neurons: then take out whole neurons, and single weights again; fewer neurons share more, which lowers Q.
         validation: inputs and targets that nothing is fitted to; a round that loses on them is taken back (with
             ``max_loss`` and ``loss_factor``).
-        examples: at most so many of the training examples are used, drawn by a fixed seed.
+        examples: at most so many of the training examples are used, drawn by a fixed seed; where weights are thinned
+            by minibatches, the loss is the mean over so many, and minibatches are drawn from all.
         on_round: called with each round that is kept, the network as given first.
         stop: asked between two steps; True ends the elimination at the last round that was kept.
+        path: rounds of a thinning that was stopped, the last with its state, to go on from with the same bits.
 
     Raises:
-        InputError: for data, a loss or a budget that cannot be, a TransformerBridge, or over 6,000 nonzero weights.
+        InputError: for data, a loss or a budget that cannot be.
     """
-    if bridge.matches(bimt.model):
-        raise InputError(
-            "eliminate cannot compute a TransformerBridge example by example: it knows models in plain torch"
-        )
-    device = next(double(bimt).model.parameters()).device
-    training, of = _examples("data", data, examples, device)
-    held = None if validation is None else _examples("validation", validation, None, device)[0]
-    residuals = _checked(_difference if loss == "squared" else loss, training, bimt)
+    limits, kept, stopped = (max_loss, loss_factor, weights), on_round or (lambda _: None), stop or (lambda: False)
+    exact = loss != "cross_entropy" and not bridge.matches(bimt.model)
+    start, before, budget = bimt, tuple[Round, ...](), None
     with few_threads(sum(c.numel for c in bimt.wiring.connections)):
-        search = Search(bimt, training, held, residuals, on_round or (lambda _: None), stop or (lambda: False))
+        if path or not exact or live_weights(bimt) > MOST_WEIGHTS:
+            down_to = MOST_WEIGHTS if exact else None
+            thinned = _thinned(bimt, data, loss, validation, limits, examples, down_to, kept, stopped, path)
+            start, before, budget = thinned.bimt, thinned.path, thinned.budget
+            if not exact or thinned.live > MOST_WEIGHTS or stopped():
+                return _written(bimt, before, budget, thinned.examples, thinned.of)
+        device = next(double(start).model.parameters()).device
+        training, of = _examples("data", data, examples, device)
+        held = None if validation is None else _examples("validation", validation, None, device)[0]
+        residuals = _checked(_difference if loss == "squared" else loss, training, start)
+        search = Search(start, training, held, residuals, _after(before, kept), stopped)
         _require_possible(search)
-        search.budget = budget_of(max_loss, loss_factor, weights, search.now.loss, search.now.validation_loss)
+        search.budget = budget or budget_of(*limits, search.now.loss, search.now.validation_loss)
         _refit(search)
         remove_weights(search)
         if neurons:
             remove_neurons(search)
             remove_weights(search)
-    put_(bimt, search.now.state)
-    severed = tuple(pair for one in search.path for pair in one.severed)
-    return Elimination(tuple(search.path), search.budget.loss, len(training.inputs), of, severed)
+    rounds = [_shifted(before, one) for one in search.path[len(before) > 0 :]]
+    return _written(bimt, (*before, *rounds), search.budget, len(training.inputs), of)
+
+
+def _thinned(
+    bimt: BIMT,
+    data: Sequence[Tensor],
+    loss: object,
+    validation: Sequence[Tensor] | None,
+    limits: tuple[float | None, float | None, int | None],
+    examples: int,
+    down_to: int | None,
+    on_round: Callable[[Round], None],
+    stop: Callable[[], bool],
+    path: Sequence[Round],
+) -> Thinned:
+    """The network thinned by minibatches, in the model's dtype and on its device."""
+    like = next(bimt.model.parameters())
+    training = _examples("data", data, None, like.device, like.dtype)[0]
+    held = None if validation is None else _examples("validation", validation, None, like.device, like.dtype)[0]
+    _require_count(examples)
+    return thin(
+        bimt,
+        batch_loss(loss),
+        training,
+        held,
+        limits=limits,
+        examples=examples,
+        down_to=down_to,
+        on_round=on_round,
+        stop=stop,
+        path=path,
+    )
+
+
+def _after(before: tuple[Round, ...], on_round: Callable[[Round], None]) -> Callable[[Round], None]:
+    """``on_round`` for rounds behind others: the network that they left is no round of its own."""
+    return on_round if not before else lambda one: None if one.what == "as given" else on_round(_shifted(before, one))
+
+
+def _shifted(before: tuple[Round, ...], one: Round) -> Round:
+    return one._replace(seconds=before[-1].seconds + one.seconds) if before else one
+
+
+def _written(bimt: BIMT, path: tuple[Round, ...], budget: Budget, examples: int, of: int) -> Elimination:
+    """The result, after its last round is written into the user's model."""
+    put_(bimt, path[-1].state)
+    return Elimination(path, budget.loss, examples, of, tuple(pair for one in path for pair in one.severed))
 
 
 def _refit(search: Search) -> None:
@@ -127,31 +186,33 @@ def _refit(search: Search) -> None:
     search.budget = allowed
 
 
-def _examples(what: str, data: Sequence[Tensor], most: int | None, device: torch.device) -> tuple[Examples, int]:
-    """Inputs and targets, numbers in float64, at most ``most`` of them; and how many there were."""
+def _examples(
+    what: str, data: Sequence[Tensor], most: int | None, device: torch.device, dtype: torch.dtype = torch.float64
+) -> tuple[Examples, int]:
+    """Inputs and targets, numbers in ``dtype``, at most ``most`` of them; and how many there were."""
     if len(data) < 2 or not all(isinstance(part, Tensor) and part.ndim for part in data[:2]):
         raise InputError(f"{what} must be inputs and targets, two tensors with an example a row")
-    inputs, targets = (part.to(device, torch.float64 if part.is_floating_point() else part.dtype) for part in data[:2])
+    inputs, targets = (part.to(device, dtype if part.is_floating_point() else part.dtype) for part in data[:2])
     n = len(inputs)
     if n != len(targets) or not n:
         raise InputError(f"{what} must hold as many targets as inputs, at least one; found {n} and {len(targets)}")
-    if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
-        raise InputError(f"examples must be a whole number of at least 1, found {most!r}")
+    if most is not None:
+        _require_count(most)
     if most is not None and most < n:
         chosen = torch.randperm(n, generator=torch.Generator().manual_seed(0))[:most].sort().values.to(inputs.device)
         inputs, targets = inputs[chosen], targets[chosen]
     return Examples(inputs, targets), n
 
 
+def _require_count(examples: int) -> None:
+    if isinstance(examples, bool) or not isinstance(examples, int) or examples < 1:
+        raise InputError(f"examples must be a whole number of at least 1, found {examples!r}")
+
+
 def _require_possible(search: Search) -> None:
-    """Raise InputError for a loss that is no number, or more weights than curvature can be computed of."""
+    """Raise InputError for a loss that is no number."""
     if not math.isfinite(search.now.loss):
         raise InputError(f"the loss of the model as it is must be finite, found {search.now.loss}")
-    if (n := len(search.network().start)) > MOST_WEIGHTS:
-        raise InputError(
-            f"eliminate takes models of up to {MOST_WEIGHTS:,} weights that are not zero, found {n:,}: train with a "
-            "penalty, or set the smallest to zero (analysis/prune.py) before"
-        )
 
 
 def _difference(outputs: Tensor, targets: Tensor) -> Tensor:
