@@ -20,7 +20,7 @@ from bimt_tf.training.eliminate import eliminate
 from bimt_tf.training.elimination import thinning
 from bimt_tf.training.elimination.many_weights import DAMPING, remove_, wire_lengths
 from bimt_tf.training.elimination.minibatch_refit import refit_
-from bimt_tf.training.elimination.minibatches import CrossEntropy, Minibatches, batch_loss
+from bimt_tf.training.elimination.minibatches import Minibatches, batch_loss
 from bimt_tf.training.elimination.reach import reach
 from bimt_tf.training.elimination.rounds import dependencies, put_
 from bimt_tf.training.elimination.sampled_curvature import Sampled, grouped, rows, sampled_curvature, unrows
@@ -40,21 +40,31 @@ def connections(bimt):
     return {c.parameter: c for c in bimt.wiring.connections}
 
 
-def language_model(dtype=torch.float32, **more):
-    """A transformer of two tokens' context, and texts in which the next token is the present one plus one."""
-    sizes = {"d_model": 8, "n_layers": 1, "n_heads": 2, "d_mlp": 16} | more
-    bimt = BIMT(token_transformer(5, 4, **sizes, dtype=dtype))
-    starts = torch.arange(5).repeat(8)
-    tokens = (starts[:, None] + torch.arange(5)) % 5
-    data = tokens[:, :-1], tokens[:, 1:]
-    teach(bimt, data)
-    return bimt, data
+STARTS = torch.arange(5).repeat(4)
+TEXTS = (STARTS[:, None] + torch.arange(5)) % 5
+DATA = TEXTS[:, :-1], TEXTS[:, 1:]
+"""Each token is followed by the next number."""
 
 
-def teach(bimt, data, loss="cross_entropy", steps=300):
-    parameters = named(bimt)
-    batches = Minibatches.of(bimt.model, parameters, batch_loss(loss), data)
-    refit_(batches, steps, 0.1, torch.Generator().manual_seed(0), lambda: False)
+def untaught(dtype=torch.float32):
+    return BIMT(token_transformer(5, 4, d_model=4, n_layers=1, n_heads=1, d_mlp=8, dtype=dtype))
+
+
+@pytest.fixture(scope="module")
+def taught():
+    """Weights at which the loss is about a hundredth."""
+    bimt = untaught(F64)
+    batches = Minibatches.of(bimt.model, named(bimt), batch_loss("cross_entropy"), DATA)
+    refit_(batches, 100, 0.03, torch.Generator().manual_seed(0), lambda: False)
+    assert 1e-3 < batches.mean() < 0.05
+    return {name: p.detach().clone() for name, p in bimt.parameters.items()}
+
+
+@pytest.fixture
+def language(taught):
+    bimt = untaught()
+    put_(bimt, taught)
+    return bimt
 
 
 @torch.no_grad()
@@ -66,6 +76,7 @@ def mean_loss(bimt, data):
 def few_steps(monkeypatch):
     monkeypatch.setattr(thinning, "STEPS", 30)
     monkeypatch.setattr(thinning, "RATE", 0.05)
+    monkeypatch.setattr(thinning, "PROBES", 16)
     monkeypatch.setattr(thinning, "LEAST_SHARE", 0.05)
 
 
@@ -99,15 +110,15 @@ def test_random_gradients_have_the_curvature_as_their_mean_square(loss):
 
     expected = exact_curvature(bimt.model, list(parameters.values()), of, x)
     batches = Minibatches.of(bimt.model, parameters, batch_loss(loss), (x, y))
-    found = sampled_curvature(batches, connections(bimt), 4_000, torch.Generator().manual_seed(0))
+    found = sampled_curvature(batches, connections(bimt), 2_000, torch.Generator().manual_seed(0))
     diagonal = torch.cat([d.flatten() for d in found.diagonal.values()])
-    torch.testing.assert_close(diagonal, expected.diagonal(), rtol=0.12, atol=1e-3)
+    torch.testing.assert_close(diagonal, expected.diagonal(), rtol=0.15, atol=1e-3)
     weight = "layers.0.weight" if "layers.0.weight" in parameters else next(iter(connections(bimt)))
     entries = torch.arange(sum(p.numel() for p in parameters.values())).split([p.numel() for p in parameters.values()])
     places = dict(zip(parameters, entries, strict=True))[weight].view(parameters[weight].shape)
     row_wise = rows(connections(bimt)[weight], places)
     joint = sum(expected[row][:, row] for row in row_wise)
-    torch.testing.assert_close(found.joint[weight][0], joint, rtol=0.12, atol=2e-3)
+    torch.testing.assert_close(found.joint[weight][0], joint, rtol=0.15, atol=2e-3)
 
 
 def test_rows_are_by_target_neuron_and_come_back():
@@ -166,6 +177,16 @@ def test_curvature_that_is_no_number_only_takes_weights_out():
     )
 
 
+def test_wires_of_many_weights_have_lengths():
+    bimt = BIMT(MLP([2_050, 2_050]), reduction="sum")  # more than core/charged.py keeps whole
+    lengths, pays = wire_lengths(bimt, named(bimt)), bimt.coefficients()
+    (first,) = connections(bimt)
+    longest = float(pays[first].max())
+    torch.testing.assert_close(lengths[first], pays[first] / longest)
+    (bias,) = (found for name, found in lengths.items() if name != first)
+    torch.testing.assert_close(bias, torch.full_like(bias, 0.5 / longest))
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("model", ["regression", "tokens", "mlp", "attention"])
 def test_dependencies_without_a_graph_are_those_of_the_graph(model, seed):
@@ -197,67 +218,66 @@ def test_what_was_lost_is_named():
 
 
 @pytest.mark.usefixtures("few_steps")
-def test_a_language_model_is_thinned_within_the_budget():
-    bimt, data = language_model()
+def test_a_language_model_is_thinned_within_the_budget(language):
+    bimt, data = language, DATA
     given, seen = mean_loss(bimt, data), []
     e = eliminate(bimt, data, "cross_entropy", max_loss=0.1, on_round=seen.append)
     assert given < 0.1 and e.path[0].loss == pytest.approx(given, rel=1e-4)
     assert e.path[-1].weights < 0.5 * e.path[0].weights and all(one.loss <= 0.1 for one in e.path)
     assert mean_loss(bimt, data) == pytest.approx(e.path[-1].loss, rel=1e-4)
-    assert active_weights(bimt, 0.0) == e.path[-1].weights and (e.examples, e.of) == (40, 40)
+    assert active_weights(bimt, 0.0) == e.path[-1].weights and (e.examples, e.of) == (20, 20)
     assert {p.dtype for p in bimt.model.parameters()} == {torch.float32}
     assert all(one.state for one in seen) and [bool(one.state) for one in e.path[:-1]] == [False] * (len(seen) - 1)
 
 
 @pytest.mark.usefixtures("few_steps")
-def test_a_thinning_that_was_stopped_goes_on_to_the_same_bits():
-    whole, data = language_model(dtype=F64)
-    known = {name: p.detach().clone() for name, p in whole.parameters.items()}
-    parts = BIMT(token_transformer(5, 4, d_model=8, n_layers=1, n_heads=2, d_mlp=16, dtype=F64))
-    put_(parts, known)
-    e = eliminate(whole, data, "cross_entropy", loss_factor=3.0)
-    kept = []
-    first = eliminate(parts, data, "cross_entropy", loss_factor=3.0, on_round=kept.append, stop=lambda: len(kept) > 2)
+def test_a_thinning_that_was_stopped_goes_on_to_the_same_bits(taught):
+    whole, parts, kept = untaught(), untaught(), []
+    put_(whole, taught)
+    put_(parts, taught)
+    e = eliminate(whole, DATA, "cross_entropy", max_loss=0.1)
+    first = eliminate(parts, DATA, "cross_entropy", max_loss=0.1, on_round=kept.append, stop=lambda: len(kept) > 2)
     assert 2 < len(first.path) < len(e.path)
-    put_(parts, known)  # as the model was given at first: the path alone tells where to go on
-    second = eliminate(parts, data, "cross_entropy", loss_factor=3.0, path=first.path)
-    assert [one.weights for one in second.path] == [one.weights for one in e.path] and second.max_loss == e.max_loss
+    put_(parts, taught)  # as the model was given at first: the path alone tells where to go on
+    second = eliminate(parts, DATA, "cross_entropy", max_loss=0.1, path=first.path)
+    assert [one.weights for one in second.path] == [one.weights for one in e.path]
     assert all(torch.equal(p, parts.parameters[name]) for name, p in whole.parameters.items())
 
 
 @pytest.mark.usefixtures("few_steps")
-def test_a_round_is_stopped_in_its_midst_and_taken_back():
-    bimt, data = language_model()
+def test_a_round_is_stopped_in_its_midst_and_taken_back(language):
+    bimt, data = language, DATA
     asked = []
     e = eliminate(bimt, data, "cross_entropy", max_loss=0.1, stop=lambda: asked.append(0) or len(asked) > 10)
     assert len(e.path) == 1 and len(asked) >= 11 and active_weights(bimt, 0.0) == e.path[0].weights
 
 
 @pytest.mark.usefixtures("few_steps")
-def test_a_number_of_weights_is_reached():
-    bimt, data = language_model()
-    e = eliminate(bimt, data, "cross_entropy", weights=60)
-    assert active_weights(bimt, 0.0) == e.path[-1].weights <= 60 and e.path[-1].weights > 40
+def test_a_number_of_weights_is_reached(language):
+    bimt, data = language, DATA
+    e = eliminate(bimt, data, "cross_entropy", weights=30)
+    assert active_weights(bimt, 0.0) == e.path[-1].weights <= 30 and e.path[-1].weights > 15
 
 
 @pytest.mark.usefixtures("few_steps")
-def test_a_loss_above_the_budget_is_refitted_and_nothing_goes_if_that_fails():
-    bimt, data = language_model()
-    e = eliminate(bimt, data, "cross_entropy", max_loss=1e-9)
+def test_a_loss_above_the_budget_is_refitted_and_nothing_goes_if_that_fails(language):
+    tokens, following = DATA
+    data = torch.cat([tokens, tokens]), torch.cat([following, (following + 1) % 5])  # two right answers
+    e = eliminate(language, data, "cross_entropy", max_loss=1e-3)
     assert {one.what for one in e.path} <= {"as given", "refit"} and e.path[-1].weights == e.path[0].weights
 
 
 @pytest.mark.usefixtures("few_steps")
-def test_validation_takes_rounds_back():
-    bimt, data = language_model()
+def test_validation_takes_rounds_back(language):
+    bimt, data = language, DATA
     other = data[0][:5], (data[1][:5] + 1) % 5  # right on the training examples is wrong here
     e = eliminate(bimt, data, "cross_entropy", max_loss=0.1, validation=other)
     assert e.path[-1].validation_loss <= 1.1 * e.path[0].validation_loss
 
 
 @pytest.mark.usefixtures("few_steps")
-def test_a_frozen_parameter_and_zeros_stay_as_they_are():
-    bimt, data = language_model()
+def test_a_frozen_parameter_and_zeros_stay_as_they_are(language):
+    bimt, data = language, DATA
     name, frozen = next(iter(connections(bimt))), None
     with torch.no_grad():
         frozen = bimt.parameters[name].requires_grad_(False).clone()
@@ -276,8 +296,7 @@ def test_few_enough_weights_go_on_by_exact_curvature(monkeypatch):
     seen = []
     e = eliminate(bimt, data, max_loss=1e-3, on_round=seen.append)
     thinned = [one for one in e.path if one.weights + one.biases > 60]
-    assert len(thinned) > 2 and e.path == tuple(seen[: len(e.path)])[:0] + e.path
-    assert [one.weights for one in seen] == [one.weights for one in e.path]
+    assert len(thinned) > 2 and [one.weights for one in seen] == [one.weights for one in e.path]
     assert e.path[-1].weights <= 20 and e.path[-1].loss <= 1e-3 == e.max_loss
     assert [one.seconds for one in e.path] == sorted(one.seconds for one in e.path)
 
@@ -304,20 +323,18 @@ def test_mistakes_are_named(change, said):
 
 BOUNDED = """
 import resource, torch
-from bimt_tf import BIMT, eliminate
-from bimt_tf.models.token_transformer import token_transformer
+from bimt_tf import BIMT, MLP, eliminate
 from bimt_tf.training.elimination import thinning
-from bimt_tf.training.elimination.minibatches import CrossEntropy, Minibatches
-thinning.STEPS, thinning.PROBES, thinning.LEAST_SHARE = 2, 2, 0.2
-bimt = BIMT(token_transformer(30, 16, d_model=144, n_layers=4, n_heads=4))
-tokens = torch.randint(0, 30, (64, 17), generator=torch.Generator().manual_seed(0))
-data, kept = (tokens[:, :-1], tokens[:, 1:]), []
+from bimt_tf.training.elimination.minibatches import Minibatches, batch_loss
+thinning.STEPS, thinning.MORE, thinning.PROBES = 2, 1, 2
+bimt = BIMT(MLP([300, 1500, 400]))
+data, kept = (torch.randn(64, 300), torch.randn(64, 400)), []
 peak = lambda: 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-batches = Minibatches.of(bimt.model, bimt.parameters, CrossEntropy(), data)
+batches = Minibatches.of(bimt.model, bimt.parameters, batch_loss("squared"), data)
 for _ in batches.gradients(3, torch.Generator().manual_seed(0)):  # a minibatch's activations and gradients
     pass
 before = peak()
-eliminate(bimt, data, "cross_entropy", loss_factor=2.0, on_round=kept.append, stop=lambda: len(kept) > 2)
+eliminate(bimt, data, loss_factor=2.0, on_round=kept.append, stop=lambda: len(kept) > 1)
 print(peak() - before, 4 * sum(p.numel() for p in bimt.parameters.values()), len(kept))
 """
 
@@ -326,4 +343,4 @@ def test_memory_is_bounded_by_copies_of_the_weights():
     """A million weights: an n x n matrix would take four terabytes."""
     done = subprocess.run([sys.executable, "-c", BOUNDED], capture_output=True, text=True, check=True)
     grown, size, rounds = map(int, done.stdout.split())
-    assert rounds >= 2 and grown < 40 * size
+    assert rounds >= 2 and grown < 100e6 + 20 * size

@@ -30,8 +30,8 @@ DAMPING = 0.1
 SHORTEST = 1e-2
 """The least length of a wire, as a share of the longest."""
 
-CHUNK_ENTRIES = 2**22
-"""Systems of rows are solved for so many entries of their matrices at once (16 MB of float32)."""
+CHUNK_ENTRIES = 2**20
+"""Systems of rows are solved for so many entries of their matrices at once (4 MB of float32)."""
 
 
 @torch.no_grad()
@@ -43,7 +43,7 @@ def wire_lengths(bimt: BIMT, parameters: Mapping[str, Tensor]) -> dict[str, Tens
         return {name: torch.ones_like(p) for name, p in parameters.items()}
     gap = float(bimt.geometry.layer_gap)
     return {
-        name: found[name].div_(longest).clamp_min_(SHORTEST)
+        name: (found.pop(name) / longest).clamp_min_(SHORTEST)  # not in place: some are one number, expanded
         if name in found
         else torch.full_like(p, max(gap / longest, SHORTEST))
         for name, p in parameters.items()
