@@ -1,6 +1,6 @@
-"""What thinning leaves of a language model of a million weights: the table of docs/elimination-large.md.
+r"""What thinning leaves of a language model of a million weights: the table of docs/elimination-large.md.
 
-    bimt train lm --method vanilla --d-model 144 --n-layers 4 --context 64 --batch-size 16 --steps 2000 --seed 100 \\
+    bimt train lm --method vanilla --d-model 144 --n-layers 4 --context 64 --batch-size 16 --steps 2000 --seed 100 \
         --out runs/lm-100
     python -m benchmarks.elimination_lm runs/lm-100 [--loss-factor 1.0] [--seconds 600]
 

@@ -1,4 +1,4 @@
-"""Thinning networks of many weights: rounds as those of few (search.py), but by minibatches and in bounded memory.
+"""Elimination from networks of many weights: rounds as those of few (search.py), but by minibatches, in bounded memory.
 
 A round takes a share of the weights out by a sampled curvature (sampled_curvature.py, many_weights.py), refits the rest
 on minibatches (minibatch_refit.py), and is kept if the budget allows. The share grows after rounds that were kept and
@@ -8,7 +8,7 @@ Beside the given model and one minibatch's activations this takes about 13 numbe
 million weights in float32, 291 MB for 4.2 million): a copy of the model, its last state (a sparse tensor, with the
 places), and the curvature or the optimizer.
 
-What is random depends on how many rounds were kept and tried alone, and a round's share on the rounds before it: so an
+What is random depends alone on how many rounds were kept and tried, and a round's standing tells the next share: so an
 elimination that goes on from its path ends with the same bits.
 """
 
@@ -18,21 +18,25 @@ import copy
 import math
 import time
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Literal
 
 import torch
 
 from bimt_tf.bimt import BIMT
 from bimt_tf.training.elimination.budget import Budget
+from bimt_tf.training.elimination.live_network import Examples
 from bimt_tf.training.elimination.many_weights import remove_, wire_lengths
 from bimt_tf.training.elimination.minibatch_refit import refit_
-from bimt_tf.training.elimination.minibatches import BatchLoss, Minibatches, Pair
+from bimt_tf.training.elimination.minibatches import Minibatches
+from bimt_tf.training.elimination.objective import Objective
 from bimt_tf.training.elimination.reach import reach
-from bimt_tf.training.elimination.rounds import Round, counts, put_
+from bimt_tf.training.elimination.rounds import Round, Standing, counts, put_
 from bimt_tf.training.elimination.sampled_curvature import sampled_curvature
 
-__all__ = ["Thinning"]
+__all__ = ["LARGE", "LargeSearch"]
+
+LARGE = -1
+"""The stage of these rounds, before all of the exact form's."""
 
 SHARE, LARGEST_SHARE, GROWTH, LEAST_SHARE = 0.2, 0.4, 1.3, 0.01
 """The share of the weights that a round begins with, the largest, its growth, and the share at which it ends."""
@@ -53,14 +57,14 @@ DOUBLED = 2.0
 """Down to a number of weights: a share is halved, unless it is the least, where it multiplies the loss by this."""
 
 
-class Thinning:
+class LargeSearch:
     """``bimt``, a copy of the given model, and ``path``, the rounds kept so far, the network as given first.
 
     Only the last round in ``path`` has its ``state``; ``on_round`` sees each with its own.
 
     Args:
         bimt: the user's, which is read once and not changed.
-        loss: what is kept low.
+        objective: what the loss is.
         training: what minibatches are drawn from.
         measured: what a round's loss is the mean of.
         validation: what a round must not lose on; None for nothing.
@@ -72,10 +76,10 @@ class Thinning:
     def __init__(
         self,
         bimt: BIMT,
-        loss: BatchLoss,
-        training: Pair,
-        measured: Pair,
-        validation: Pair | None,
+        objective: Objective,
+        training: Examples,
+        measured: Examples,
+        validation: Examples | None,
         on_round: Callable[[Round], None],
         stop: Callable[[], bool],
         path: Sequence[Round] = (),
@@ -85,12 +89,13 @@ class Thinning:
         held = self.bimt.parameters
         moved = {wired.parameter: held[wired.parameter] for wired in bimt.wiring.wired}
         parameters = {name: p for name, p in moved.items() if p.requires_grad}
-        self.batches = Minibatches.of(model, parameters, loss, training)
+        self.batches = Minibatches.of(model, parameters, objective, training)
         self._connections = {c.parameter: c for c in bimt.wiring.connections if c.parameter in parameters}
         self._measured, self._validation = measured, validation
         self.on_round, self.stop, self.path = on_round, stop, list(path)
         self.budget = Budget(math.inf, 0, math.inf)
         self._began = time.monotonic() - (path[-1].seconds if path else 0.0)
+        self.share = path[-1].standing.share if path else SHARE
         if path:
             put_(self.bimt, path[-1].state)
         self._joined = reach(self.bimt)
@@ -120,8 +125,7 @@ class Thinning:
 
     def remove_weights(self, down_to: int = 0) -> None:
         """Take weights out until the budget is used up, ``down_to`` are live, or the search is stopped."""
-        share = self._share()
-        tries = 0
+        share, tries = self.share, 0
         while not self.stop() and self.now.loss <= self.budget.loss:
             live = self.live
             spare = min(self.now.weights - self.budget.weights, live - down_to)
@@ -129,7 +133,7 @@ class Thinning:
                 return
             count = min(max(1, int(share * live)), spare)
             if self._round(count, tries, share):
-                share, tries = self._share(), 0
+                share, tries = self.share, 0
             elif share <= LEAST_SHARE or count == 1:
                 return
             else:
@@ -148,6 +152,7 @@ class Thinning:
         careful = math.isinf(self.budget.loss) and share > LEAST_SHARE
         kept = self.budget.allows(*losses) and not (careful and losses[0] > DOUBLED * before.loss)
         if kept and not self.stop():
+            self.share = min(LARGEST_SHARE, GROWTH * share)
             self._keep("weights", *losses)
             return True
         put_(self.bimt, before.state)
@@ -157,12 +162,6 @@ class Thinning:
         """The losses after a refit, whose minibatches follow from its ``number`` in this round."""
         refit_(self.batches, STEPS, RATE, self._generator(1 + number), self.stop)
         return self._losses()
-
-    def _share(self) -> float:
-        """The next round's share: more than what the last one took. It follows from the path, to go on from one."""
-        live = [one.weights + one.biases for one in self.path]
-        taken = [1 - b / a for (a, b), one in zip(pairwise(live), self.path[1:], strict=True) if one.what == "weights"]
-        return min(LARGEST_SHARE, max(LEAST_SHARE, GROWTH * taken[-1])) if taken else SHARE
 
     def _generator(self, number: int) -> torch.Generator:
         return torch.Generator().manual_seed(1_000 * len(self.path) + number)
@@ -185,6 +184,7 @@ class Thinning:
                 severed=severed,
                 seconds=time.monotonic() - self._began,
                 state={name: p.detach().to_sparse() for name, p in self.bimt.parameters.items()},
+                standing=Standing(LARGE, self.share),
             )
         )
         self.on_round(self.now)

@@ -17,10 +17,12 @@ from bimt_tf.models.token_transformer import token_transformer
 from bimt_tf.models.transformer import RegressionTransformer
 from bimt_tf.training import eliminate as elimination
 from bimt_tf.training.eliminate import eliminate
-from bimt_tf.training.elimination import thinning
+from bimt_tf.training.elimination import large_search
+from bimt_tf.training.elimination.live_network import Examples
 from bimt_tf.training.elimination.many_weights import DAMPING, remove_, wire_lengths
 from bimt_tf.training.elimination.minibatch_refit import refit_
-from bimt_tf.training.elimination.minibatches import Minibatches, batch_loss
+from bimt_tf.training.elimination.minibatches import Minibatches
+from bimt_tf.training.elimination.objective import CrossEntropy, objective_of
 from bimt_tf.training.elimination.reach import reach
 from bimt_tf.training.elimination.rounds import dependencies, put_
 from bimt_tf.training.elimination.sampled_curvature import Sampled, grouped, rows, sampled_curvature, unrows
@@ -54,7 +56,7 @@ def untaught(dtype=torch.float32):
 def taught():
     """Weights at which the loss is about a hundredth."""
     bimt = untaught(F64)
-    batches = Minibatches.of(bimt.model, named(bimt), batch_loss("cross_entropy"), DATA)
+    batches = Minibatches.of(bimt.model, named(bimt), CrossEntropy(), Examples(*DATA))
     refit_(batches, 100, 0.03, torch.Generator().manual_seed(0), lambda: False)
     assert 1e-3 < batches.mean() < 0.05
     return {name: p.detach().clone() for name, p in bimt.parameters.items()}
@@ -74,10 +76,10 @@ def mean_loss(bimt, data):
 
 @pytest.fixture
 def few_steps(monkeypatch):
-    monkeypatch.setattr(thinning, "STEPS", 30)
-    monkeypatch.setattr(thinning, "RATE", 0.05)
-    monkeypatch.setattr(thinning, "PROBES", 16)
-    monkeypatch.setattr(thinning, "LEAST_SHARE", 0.05)
+    monkeypatch.setattr(large_search, "STEPS", 30)
+    monkeypatch.setattr(large_search, "RATE", 0.05)
+    monkeypatch.setattr(large_search, "PROBES", 16)
+    monkeypatch.setattr(large_search, "LEAST_SHARE", 0.05)
 
 
 def exact_curvature(model, parameters, loss_of_outputs, x):
@@ -109,7 +111,7 @@ def test_random_gradients_have_the_curvature_as_their_mean_square(loss):
         return lambda outputs: nn.functional.cross_entropy(outputs, y[i])
 
     expected = exact_curvature(bimt.model, list(parameters.values()), of, x)
-    batches = Minibatches.of(bimt.model, parameters, batch_loss(loss), (x, y))
+    batches = Minibatches.of(bimt.model, parameters, objective_of(loss, bimt.model(x), y), Examples(x, y))
     found = sampled_curvature(batches, connections(bimt), 2_000, torch.Generator().manual_seed(0))
     diagonal = torch.cat([d.flatten() for d in found.diagonal.values()])
     torch.testing.assert_close(diagonal, expected.diagonal(), rtol=0.15, atol=1e-3)
@@ -221,7 +223,7 @@ def test_what_was_lost_is_named():
 def test_a_language_model_is_thinned_within_the_budget(language):
     bimt, data = language, DATA
     given, seen = mean_loss(bimt, data), []
-    e = eliminate(bimt, data, "cross_entropy", max_loss=0.1, on_round=seen.append)
+    e = eliminate(bimt, data, "cross_entropy", validation=False, max_loss=0.1, on_round=seen.append)
     assert given < 0.1 and e.path[0].loss == pytest.approx(given, rel=1e-4)
     assert e.path[-1].weights < 0.5 * e.path[0].weights and all(one.loss <= 0.1 for one in e.path)
     assert mean_loss(bimt, data) == pytest.approx(e.path[-1].loss, rel=1e-4)
@@ -235,11 +237,13 @@ def test_a_thinning_that_was_stopped_goes_on_to_the_same_bits(taught):
     whole, parts, kept = untaught(), untaught(), []
     put_(whole, taught)
     put_(parts, taught)
-    e = eliminate(whole, DATA, "cross_entropy", max_loss=0.1)
-    first = eliminate(parts, DATA, "cross_entropy", max_loss=0.1, on_round=kept.append, stop=lambda: len(kept) > 2)
+    e = eliminate(whole, DATA, "cross_entropy", validation=False, max_loss=0.1)
+    first = eliminate(
+        parts, DATA, "cross_entropy", validation=False, max_loss=0.1, on_round=kept.append, stop=lambda: len(kept) > 2
+    )
     assert 2 < len(first.path) < len(e.path)
     put_(parts, taught)  # as the model was given at first: the path alone tells where to go on
-    second = eliminate(parts, DATA, "cross_entropy", max_loss=0.1, path=first.path)
+    second = eliminate(parts, DATA, "cross_entropy", validation=False, max_loss=0.1, path=first.path)
     assert [one.weights for one in second.path] == [one.weights for one in e.path]
     assert all(torch.equal(p, parts.parameters[name]) for name, p in whole.parameters.items())
 
@@ -248,14 +252,16 @@ def test_a_thinning_that_was_stopped_goes_on_to_the_same_bits(taught):
 def test_a_round_is_stopped_in_its_midst_and_taken_back(language):
     bimt, data = language, DATA
     asked = []
-    e = eliminate(bimt, data, "cross_entropy", max_loss=0.1, stop=lambda: asked.append(0) or len(asked) > 10)
+    e = eliminate(
+        bimt, data, "cross_entropy", validation=False, max_loss=0.1, stop=lambda: asked.append(0) or len(asked) > 10
+    )
     assert len(e.path) == 1 and len(asked) >= 11 and active_weights(bimt, 0.0) == e.path[0].weights
 
 
 @pytest.mark.usefixtures("few_steps")
 def test_a_number_of_weights_is_reached(language):
     bimt, data = language, DATA
-    e = eliminate(bimt, data, "cross_entropy", weights=30)
+    e = eliminate(bimt, data, "cross_entropy", validation=False, weights=30)
     assert active_weights(bimt, 0.0) == e.path[-1].weights <= 30 and e.path[-1].weights > 15
 
 
@@ -263,7 +269,7 @@ def test_a_number_of_weights_is_reached(language):
 def test_a_loss_above_the_budget_is_refitted_and_nothing_goes_if_that_fails(language):
     tokens, following = DATA
     data = torch.cat([tokens, tokens]), torch.cat([following, (following + 1) % 5])  # two right answers
-    e = eliminate(language, data, "cross_entropy", max_loss=1e-3)
+    e = eliminate(language, data, "cross_entropy", validation=False, max_loss=1e-3)
     assert {one.what for one in e.path} <= {"as given", "refit"} and e.path[-1].weights == e.path[0].weights
 
 
@@ -283,7 +289,7 @@ def test_a_frozen_parameter_and_zeros_stay_as_they_are(language):
         frozen = bimt.parameters[name].requires_grad_(False).clone()
         bias = next(p for n, p in bimt.parameters.items() if n.endswith("bias") and n != "unembed.bias")
         bias.zero_()
-    eliminate(bimt, data, "cross_entropy", max_loss=0.2)
+    eliminate(bimt, data, "cross_entropy", validation=False, max_loss=0.2)
     assert torch.equal(bimt.parameters[name], frozen) and not bias.any()
 
 
@@ -304,13 +310,10 @@ def test_few_enough_weights_go_on_by_exact_curvature(monkeypatch):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"loss": "hinge"}, "loss must be 'squared', 'cross_entropy' or a function.*'hinge'"),
-        (
-            {"data": (torch.zeros(4, 4, dtype=torch.int64), torch.zeros(4))},
-            r"found \[2, 4, 5\] and \[2\] of torch.float",
-        ),
+        ({"data": (torch.zeros(4, 4, dtype=torch.int64), torch.zeros(4))}, r"found \[2, 4, 5\] and float32 \[2\]"),
         ({"examples": 0}, "examples must be a whole number"),
-        ({"max_loss": None}, "give one of max_loss, loss_factor and weights"),
+        ({"weights": 3}, "found max_loss and weights"),
+        ({"max_loss": None, "neurons": 3}, "neurons= needs a model in plain torch"),
     ],
 )
 def test_mistakes_are_named(change, said):
@@ -324,17 +327,19 @@ def test_mistakes_are_named(change, said):
 BOUNDED = """
 import resource, torch
 from bimt_tf import BIMT, MLP, eliminate
-from bimt_tf.training.elimination import thinning
-from bimt_tf.training.elimination.minibatches import Minibatches, batch_loss
-thinning.STEPS, thinning.MORE, thinning.PROBES = 2, 1, 2
+from bimt_tf.training.elimination import large_search
+from bimt_tf.training.elimination.live_network import Examples
+from bimt_tf.training.elimination.minibatches import Minibatches
+from bimt_tf.training.elimination.objective import Squares
+large_search.STEPS, large_search.MORE, large_search.PROBES = 2, 1, 2
 bimt = BIMT(MLP([300, 1500, 400]))
 data, kept = (torch.randn(64, 300), torch.randn(64, 400)), []
 peak = lambda: 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-batches = Minibatches.of(bimt.model, bimt.parameters, batch_loss("squared"), data)
+batches = Minibatches.of(bimt.model, bimt.parameters, Squares(lambda o, t: o - t), Examples(*data))
 for _ in batches.gradients(3, torch.Generator().manual_seed(0)):  # a minibatch's activations and gradients
     pass
 before = peak()
-eliminate(bimt, data, loss_factor=2.0, on_round=kept.append, stop=lambda: len(kept) > 1)
+eliminate(bimt, data, loss_factor=2.0, validation=False, on_round=kept.append, stop=lambda: len(kept) > 1)
 print(peak() - before, 4 * sum(p.numel() for p in bimt.parameters.values()), len(kept))
 """
 
