@@ -14,7 +14,6 @@ model's own dtype (elimination/large_search.py); where few enough are left of a 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
@@ -26,7 +25,7 @@ from bimt_tf.bimt import BIMT
 from bimt_tf.core.threads import few_threads
 from bimt_tf.errors import InputError
 from bimt_tf.training.elimination.budget import LOSS_FACTOR, Budget, budget_of
-from bimt_tf.training.elimination.large import live_weights, remove_from_large
+from bimt_tf.training.elimination.large import Task, live_weights, remove_from_large, require_finite_loss
 from bimt_tf.training.elimination.levenberg_marquardt import steps_for
 from bimt_tf.training.elimination.live_network import Examples
 from bimt_tf.training.elimination.objective import Loss, Objective, objective_of
@@ -114,69 +113,60 @@ def eliminate(
     Raises:
         InputError: for data, a loss or a budget that cannot be.
     """
-    exact = not bridge.matches(bimt.model)  # which is not computed example by example
-    device = next(bimt.model.parameters()).device
-    device = torch.device("cpu") if device.type == "mps" else device  # as double() does
-    given = _pair("data", data, device)
-    held = _pair("validation", validation, device) if validation else None
+    kept, stopped = on_round or (lambda _: None), stop or (lambda: False)
     with few_threads(sum(c.numel for c in bimt.wiring.connections)):
-        live = live_weights(bimt)
-        notes = []
-        of = len(given.inputs)
-        if validation is None and of < FEW * live and of > 1:
-            given, held = _apart(given)
-            notes.append(
-                f"{len(held.inputs)} of {of} examples were not fitted but validated each round; the network was "
-                "trained on them before"
-            )
-        training = _at_most(given, examples)
-        objective = _objective(bimt, training, loss)
-        kept, stopped = on_round or (lambda _: None), stop or (lambda: False)
+        task = _prepared(bimt, data, loss, validation, examples)
 
         def budget_for(first: Round) -> Budget:
             return budget_of(max_loss, loss_factor, weights, neurons, first.loss, first.validation_loss)
 
+        exact = not bridge.matches(bimt.model)  # a bridge is not computed example by example
         budget, before = None, tuple[Round, ...]()
-        if not exact or live > MOST_WEIGHTS:
-            down_to = MOST_WEIGHTS if exact else None
-            large = remove_from_large(
-                bimt,
-                objective,
-                given,
-                training,
-                held,
-                budget_of=budget_for,
-                down_to=down_to,
-                on_round=kept,
-                stop=stopped,
-                path=path,
-            )
+        if not exact or live_weights(bimt) > MOST_WEIGHTS:
+            most = MOST_WEIGHTS if exact else None
+            large = remove_from_large(bimt, task, budget_for, most, kept, stopped, path)
             if not exact or large.live > MOST_WEIGHTS or stopped():
-                return _written(bimt, large.path, large.budget, len(training.inputs), of, not stopped(), notes)
+                return _written(bimt, large.path, large.budget, task, not stopped(), task.notes)
             budget, before = large.budget, large.path[:-1]
             path = (large.path[-1], *path[len(large.path) :])
-        search = Search(bimt, training, held, objective, kept, stopped, path)
-        first = search.path[0]
-        if not math.isfinite(first.loss):
-            raise InputError(f"the loss of the model as it is must be finite, found {first.loss}")
-        search.budget = budget or budget_for(first)
+        search = Search(bimt, task.training, task.held, task.objective, kept, stopped, path)
+        require_finite_loss(search.path[0])
+        search.budget = budget or budget_for(search.path[0])
         stages = _stages(neurons is not None, whole_neurons)
         for number, stage in enumerate(stages):
             if number >= search.stage and not search.stop():
                 search.stage = number
                 stage(search)
         ended = not search.stop()
-    rounds = (*before, *search.path)
-    return _written(bimt, rounds, search.budget, len(training.inputs), of, ended, [*notes, *search.notes])
+    return _written(bimt, (*before, *search.path), search.budget, task, ended, (*task.notes, *search.notes))
+
+
+def _prepared(
+    bimt: BIMT, data: Sequence[Tensor], loss: Loss, validation: Sequence[Tensor] | Literal[False] | None, examples: int
+) -> Task:
+    """What is fitted, from what the user gave."""
+    device = next(bimt.model.parameters()).device
+    device = torch.device("cpu") if device.type == "mps" else device  # as double() does
+    given = _pair("data", data, device)
+    held = _pair("validation", validation, device) if validation else None
+    notes, of = tuple[str, ...](), len(given.inputs)
+    if validation is None and of < FEW * live_weights(bimt) and of > 1:
+        given, held = _apart(given)
+        notes = (
+            f"{len(held.inputs)} of {of} examples were not fitted but validated each round; the network was "
+            "trained on them before",
+        )
+    training = _at_most(given, examples)
+    return Task(given, training, held, _objective(bimt, training, loss), of, notes)
 
 
 def _written(
-    bimt: BIMT, path: tuple[Round, ...], budget: Budget, examples: int, of: int, ended: bool, notes: list[str]
+    bimt: BIMT, path: tuple[Round, ...], budget: Budget, task: Task, ended: bool, notes: tuple[str, ...]
 ) -> Elimination:
     """The result, once its last round is in the user's model."""
     put_(bimt, path[-1].state)
     severed = tuple(pair for one in path for pair in one.severed)
-    return Elimination(path, budget.loss, examples, of, severed, ended, tuple(notes))
+    return Elimination(path, budget.loss, len(task.training.inputs), task.of, severed, ended, notes)
 
 
 def _stages(few_neurons: bool, whole_neurons: bool) -> tuple[Callable[[Search], None], ...]:

@@ -307,6 +307,27 @@ def test_few_enough_weights_go_on_by_exact_curvature(monkeypatch):
     assert [one.seconds for one in e.path] == sorted(one.seconds for one in e.path)
 
 
+@pytest.mark.usefixtures("few_steps")
+def test_what_was_stopped_behind_the_minibatches_goes_on_to_the_same_bits(monkeypatch):
+    monkeypatch.setattr(elimination, "MOST_WEIGHTS", 60)
+    x = numbers(60, 3)
+    data = x, torch.stack([x[:, 0] ** 2, x[:, 1]], dim=1)
+    whole, parts = (BIMT(MLP([3, 20, 2], "silu", dtype=F64)) for _ in range(2))
+    kept = []
+    known = {name: p.detach().clone() for name, p in parts.parameters.items()}
+
+    def over():
+        return any(one.weights + one.biases < 45 for one in kept)
+
+    e = eliminate(whole, data, max_loss=1e-3, validation=False)
+    first = eliminate(parts, data, max_loss=1e-3, validation=False, on_round=kept.append, stop=over)
+    assert not first.ended and len(first.path) < len(e.path) and {one.standing.stage for one in first.path} >= {-1, 1}
+    put_(parts, known)
+    second = eliminate(parts, data, max_loss=1e-3, validation=False, path=first.path)
+    assert [one.weights for one in second.path] == [one.weights for one in e.path] and second.ended
+    assert all(torch.equal(p, parts.parameters[name]) for name, p in whole.parameters.items())
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -16,7 +16,7 @@ from bimt_tf.training.elimination.live_network import Examples
 from bimt_tf.training.elimination.objective import Objective
 from bimt_tf.training.elimination.rounds import Round
 
-__all__ = ["Large", "live_weights", "remove_from_large"]
+__all__ = ["Large", "Task", "live_weights", "remove_from_large", "require_finite_loss"]
 
 
 class Large(NamedTuple):
@@ -27,14 +27,23 @@ class Large(NamedTuple):
     live: int
 
 
+class Task(NamedTuple):
+    """What an elimination fits: ``given`` examples, ``training``, those of them that the loss is the mean of, and
+    ``held``, which only validate; of how many that the user gave (``of``), and what should be said about it.
+    """
+
+    given: Examples
+    training: Examples
+    held: Examples | None
+    objective: Objective
+    of: int
+    notes: tuple[str, ...]
+
+
 def remove_from_large(
     bimt: BIMT,
-    objective: Objective,
-    training: Examples,
-    measured: Examples,
-    validation: Examples | None,
-    *,
-    budget_of: Callable[[Round], Budget],
+    task: Task,
+    budget_for: Callable[[Round], Budget],
     down_to: int | None,
     on_round: Callable[[Round], None],
     stop: Callable[[], bool],
@@ -44,11 +53,8 @@ def remove_from_large(
 
     Args:
         bimt: the user's model.
-        objective: what the loss is.
-        training: what minibatches are drawn from.
-        measured: what the loss is the mean of.
-        validation: what a round must not lose on.
-        budget_of: the budget, from the network as it was given.
+        task: what is fitted; minibatches are drawn from all that is given.
+        budget_for: the budget, from the network as it was given.
         down_to: end at so many live weights, for the exact form to go on, which refits far better: so a loss above the
             budget is no hindrance as long as it is not above that of the model as given. None: no other form goes on.
         on_round: called with each round that is kept.
@@ -59,26 +65,30 @@ def remove_from_large(
         InputError: for a budget that cannot be, or a loss that is not finite.
     """
     rounds = [one for one in path if one.standing.stage == LARGE]
-    training, measured = _like(bimt, training), _like(bimt, measured)
-    held = None if validation is None else _like(bimt, validation)
-    search = LargeSearch(bimt, objective, training, measured, held, on_round, stop, rounds)
+    given, training = _like(bimt, task.given), _like(bimt, task.training)
+    held = None if task.held is None else _like(bimt, task.held)
+    search = LargeSearch(bimt, task.objective, given, training, held, on_round, stop, rounds)
     first = search.path[0]
-    if not math.isfinite(first.loss):
-        raise InputError(f"the loss of the model as it is must be finite, found {first.loss}")
-    budget = budget_of(first)
+    require_finite_loss(first)
+    budget = budget_for(first)
     if budget.neurons and down_to is None:
         raise InputError(
-            "neurons= needs a model in plain torch, whose curvature is exact: give max_loss or weights here"
+            "neurons= needs a model in plain torch, whose curvature is exact: give max_loss or weights for this one"
         )
+    search.budget = budget
     if down_to is not None:
         loss = first.loss if budget.neurons else max(budget.loss, first.loss)
         search.budget = budget._replace(loss=loss, neurons=0)
-    else:
-        search.budget = budget
     if len(rounds) == len(path):
         search.refit()
         search.remove_weights(down_to or 0)
     return Large(tuple(search.path), budget, search.live)
+
+
+def require_finite_loss(first: Round) -> None:
+    """Raise InputError for a loss of the network as given that is no number."""
+    if not math.isfinite(first.loss):
+        raise InputError(f"the loss of the model as it is must be finite, found {first.loss}")
 
 
 def live_weights(bimt: BIMT) -> int:
