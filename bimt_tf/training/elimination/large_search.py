@@ -44,7 +44,7 @@ SHARE, LARGEST_SHARE, GROWTH, LEAST_SHARE = 0.2, 0.4, 1.3, 0.01
 PROBES = 64
 """Random gradients a curvature; each entry is known to a fifth."""
 
-STEPS, RATE = 100, 5e-3
+STEPS, RATE = 100, 1.5e-3
 """Of a refit; ``RATE``: see minibatch_refit.py."""
 
 MORE = 4
