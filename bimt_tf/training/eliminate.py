@@ -1,9 +1,10 @@
 """Elimination: from a trained network to a circuit of few weights, by curvature instead of gradients alone.
 
-1. Refit the live weights by Levenberg-Marquardt (elimination/levenberg_marquardt.py).
-2. Take out weights by optimal brain surgeon, a share of them a round, refitting after each
+1. Of more than some hundred weights, take out most in quick rounds on few examples (elimination/early_rounds.py).
+2. Refit the live weights by Levenberg-Marquardt (elimination/levenberg_marquardt.py).
+3. Take out weights by optimal brain surgeon, a share of them a round, refitting after each
    (elimination/single_weights.py), as long as the budget allows.
-3. If asked, take out whole neurons (elimination/whole_neurons.py), then weights again.
+4. If asked, take out whole neurons (elimination/whole_neurons.py), then weights again.
 
 Everything is computed in float64 on a copy, whatever the model's dtype; the model is written to once, at the end.
 """
@@ -22,6 +23,7 @@ from bimt_tf.bimt import BIMT
 from bimt_tf.core.threads import few_threads
 from bimt_tf.errors import InputError
 from bimt_tf.training.elimination.budget import budget_of
+from bimt_tf.training.elimination.early_rounds import early_rounds
 from bimt_tf.training.elimination.levenberg_marquardt import steps_for
 from bimt_tf.training.elimination.live_network import Examples, Residuals
 from bimt_tf.training.elimination.rounds import Dependency, Round, put_
@@ -103,6 +105,7 @@ def eliminate(
         search = Search(bimt, training, held, residuals, on_round or (lambda _: None), stop or (lambda: False))
         _require_possible(search)
         search.budget = budget_of(max_loss, loss_factor, weights, search.now.loss, search.now.validation_loss)
+        early_rounds(search)
         _refit(search)
         remove_weights(search)
         if neurons:

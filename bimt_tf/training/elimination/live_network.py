@@ -18,7 +18,7 @@ from bimt_tf.analysis.compact import Compact, can_compact, compact, expand_
 from bimt_tf.bimt import BIMT
 from bimt_tf.training.elimination.levenberg_marquardt import Normal
 
-__all__ = ["Examples", "LiveNetwork", "Residuals"]
+__all__ = ["Examples", "LiveNetwork", "Residuals", "Sampled"]
 
 Residuals: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """(outputs, targets) [n, ...] -> residuals [n, k]; the loss is the mean of their squares."""
@@ -35,6 +35,13 @@ class Examples(NamedTuple):
 
     inputs: Tensor
     targets: Tensor
+
+
+class Sampled(NamedTuple):
+    """The quadratic picture of a loss by some examples: its gradient g [n], and J [m, n] with the curvature J'J."""
+
+    gradient: Float[Tensor, " n"]
+    jacobian: Float[Tensor, "m n"]
 
 
 class LiveNetwork:
@@ -101,6 +108,12 @@ class LiveNetwork:
             curvature.addmm_(jacobian.mT, jacobian)
         m = residuals.numel()
         return Normal(float(residuals.square().mean()), gradient / m, curvature / m)
+
+    def sampled(self, values: Float[Tensor, " n"], few: Examples) -> Sampled:
+        """The quadratic picture by few examples, without any matrix of n x n."""
+        jacobian, residuals = self.jacobian(values, few), self.residuals(values, few).flatten()
+        root = len(residuals) ** 0.5
+        return Sampled(jacobian.mT @ residuals / len(residuals), jacobian / root)
 
     def bend(self, values: Float[Tensor, " n"], step: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         """J'r''(step, step) / m: the second derivative of the residuals along ``step``, through the Jacobian."""
