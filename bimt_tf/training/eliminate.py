@@ -2,9 +2,10 @@
 
 1. Of more than some hundred weights, take out most in quick rounds on few examples (elimination/early_rounds.py).
 2. Refit the live weights by Levenberg-Marquardt (elimination/levenberg_marquardt.py).
-3. Take out weights by optimal brain surgeon, a share of them a round, refitting after each
+3. If asked, take out whole neurons (elimination/whole_neurons.py).
+4. Take out weights by optimal brain surgeon, a share of them a round, refitting after each
    (elimination/single_weights.py), as long as the budget allows.
-4. If asked, take out whole neurons (elimination/whole_neurons.py), then weights again.
+5. If asked, whole neurons again, which fewer weights hold now, and weights again.
 
 Everything is computed in float64 on a copy, whatever the model's dtype; the model is written to once, at the end.
 """
@@ -83,7 +84,7 @@ def eliminate(
         max_loss: the training loss that must not be passed.
         loss_factor: the same, as a multiple of the loss of the model as it is.
         weights: go on down to so many active weights, whatever the loss.
-        neurons: then take out whole neurons, and single weights again; fewer neurons share more, which lowers Q.
+        neurons: take out whole neurons too, before single weights and after them; fewer share more, which lowers Q.
         validation: inputs and targets that nothing is fitted to; a round that loses on them is taken back (with
             ``max_loss`` and ``loss_factor``).
         examples: at most so many of the training examples are used, drawn by a fixed seed.
@@ -107,6 +108,8 @@ def eliminate(
         search.budget = budget_of(max_loss, loss_factor, weights, search.now.loss, search.now.validation_loss)
         early_rounds(search)
         _refit(search)
+        if neurons:
+            remove_neurons(search)
         remove_weights(search)
         if neurons:
             remove_neurons(search)
