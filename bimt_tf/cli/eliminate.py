@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -27,7 +27,7 @@ def eliminate(
     loss_factor: Annotated[float | None, _help("loss_factor")] = None,
     weights: Annotated[int | None, _help("weights")] = None,
     neurons: Annotated[int | None, _help("neurons")] = None,
-    whole_neurons: Annotated[bool, Parameter(negative=(), help=_SENTENCES["whole_neurons"])] = False,
+    whole_neurons: Annotated[Literal["no", "first", "last"], _help("whole_neurons")] = "no",
     fit_examples: Annotated[int, _help("fit_examples")] = EliminationConfig.fit_examples,
     overwrite: Annotated[
         bool, Parameter(negative=(), show_default=False, help="replace the elimination that is there")

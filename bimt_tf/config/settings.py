@@ -158,8 +158,9 @@ class EliminationConfig:
     """go on down to so many active weights, whatever the loss"""
     neurons: int | None = None
     """go on down to so many hidden neurons, whatever the loss"""
-    whole_neurons: bool = False
-    """take out whole neurons too, which single removals do not reach; fewer neurons share more, which lowers Q"""
+    whole_neurons: Literal["no", "first", "last"] = "no"
+    """take out whole neurons too: first, before single weights and again after them, or last; fewer neurons share more,
+    which lowers Q"""
     fit_examples: int = 2_000
     """training examples that are fitted, drawn by a fixed seed; all if there are no more"""
 

@@ -170,7 +170,7 @@ class FinishedRun(Trained):
         loss_factor: float | None = None,
         weights: int | None = None,
         neurons: int | None = None,
-        whole_neurons: bool = False,
+        whole_neurons: Literal["no", "first", "last"] = "no",
         fit_examples: int = 2_000,
     ) -> FinishedRun:
         """What an elimination makes of this network (docs/elimination.md), in memory: this run stays as it is.
@@ -182,7 +182,7 @@ class FinishedRun(Trained):
             loss_factor: budget: the same, as a multiple of the present one; 1.05 if no budget is given.
             weights: budget: down to so many active weights, whatever the loss.
             neurons: budget: down to so many hidden neurons, whatever the loss.
-            whole_neurons: take out whole neurons too.
+            whole_neurons: take out whole neurons too, "first" or "last".
             fit_examples: training examples that are fitted, at most.
 
         Raises:

@@ -111,8 +111,7 @@ def train(
         metrics: from outputs and targets of the held-out examples to more numbers by name.
         progress: whether a bar is shown, on a terminal or in a notebook.
         loggers: with ``out``: "tensorboard", "wandb".
-        **settings: any field of TrainingConfig, GeometryConfig or EliminationConfig: steps, batch_size, lr, lam, width,
-            layer_gap, eliminate, max_loss ...
+        **settings: any field of TrainingConfig, GeometryConfig or EliminationConfig: steps, lr, width, eliminate ...
 
     Raises:
         InputError: for an unknown setting (lists the near ones), a value or data that cannot be used, or a model that

@@ -1,21 +1,23 @@
 """Elimination: from a trained network to a circuit of few weights, by curvature instead of gradients alone.
 
-1. Refit the live weights by Levenberg-Marquardt (elimination/levenberg_marquardt.py).
-2. Take out weights by optimal brain surgeon, a share of them a round, refitting after each
+1. Of more than some hundred weights, take out most in quick rounds on few examples (elimination/early_rounds.py).
+2. Refit the live weights by Levenberg-Marquardt (elimination/levenberg_marquardt.py).
+3. If asked, take out whole neurons (elimination/whole_neurons.py), before single weights, after them, or both.
+4. Take out weights by optimal brain surgeon, a share of them a round, refitting after each
    (elimination/single_weights.py), as long as the budget allows.
-3. If asked, take out whole neurons (elimination/whole_neurons.py), then weights again.
+5. If asked, whole neurons, which fewer weights hold now, and weights again.
 
 Everything is computed in float64 on a copy, whatever the model's dtype; the model is written to once, at the end. All
 that the search depends on is in its rounds, so that one which was stopped goes on from them to the same bits.
 
 From TransformerBridges, and models of more weights than curvature can be held of, weights go by minibatches in the
-model's own dtype (elimination/large_search.py); where few enough are left of a model in plain torch, 1 to 3 go on.
+model's own dtype (elimination/large_search.py); where few enough are left of a model in plain torch, 1 to 5 go on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import torch
 from torch import Tensor
@@ -23,8 +25,9 @@ from torch import Tensor
 from bimt_tf.adapters import bridge
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.threads import few_threads
-from bimt_tf.errors import InputError
+from bimt_tf.errors import InputError, unknown
 from bimt_tf.training.elimination.budget import LOSS_FACTOR, Budget, budget_of
+from bimt_tf.training.elimination.early_rounds import early_rounds
 from bimt_tf.training.elimination.large import Task, live_weights, remove_from_large, require_finite_loss
 from bimt_tf.training.elimination.levenberg_marquardt import steps_for
 from bimt_tf.training.elimination.live_network import Examples
@@ -47,6 +50,9 @@ LONGER_STEPS, LONGER_TOLERANCE = 100, 1e-3
 FEW, VALIDATED = 3, 0.2
 """Where examples are fewer than so many times the live weights, and no validation examples are given, this share of the
 examples is not fitted but validates."""
+
+
+WholeNeurons: TypeAlias = Literal["no", "first", "last"]
 
 
 class Elimination(NamedTuple):
@@ -76,7 +82,7 @@ def eliminate(
     loss_factor: float | None = None,
     weights: int | None = None,
     neurons: int | None = None,
-    whole_neurons: bool = False,
+    whole_neurons: WholeNeurons = "no",
     validation: Sequence[Tensor] | Literal[False] | None = None,
     examples: int = 2000,
     on_round: Callable[[Round], None] | None = None,
@@ -85,8 +91,7 @@ def eliminate(
 ) -> Elimination:
     """Take weights out of ``bimt.model``, in place, as far as a budget allows.
 
-    Give at most one of ``max_loss``, ``loss_factor``, ``weights`` and ``neurons``. The layout is left as it is;
-    ``bimt.swap()`` afterwards shortens the wires of what is left.
+    Give at most one of ``max_loss``, ``loss_factor``, ``weights`` and ``neurons``. The layout stays: ``bimt.swap()``.
 
     Args:
         bimt: the trained model with its wiring and layout.
@@ -99,7 +104,8 @@ def eliminate(
         weights: go on down to so many active weights, whatever the loss.
         neurons: take whole neurons out, down to so many hidden ones, whatever the loss; then weights, at 1.05 times the
             loss that is reached.
-        whole_neurons: take out whole neurons too, and single weights again; fewer neurons share more, which lowers Q.
+        whole_neurons: take out whole neurons too, "first", before single weights and again after them, or "last", after
+            them alone; fewer neurons share more, which lowers Q. "first" ends with fewer neurons, "last" with higher Q.
         validation: inputs and targets that nothing is fitted to; a round that loses on them is taken back (with
             ``max_loss`` and ``loss_factor``). Unless given, a fifth of ``data`` where there are fewer than three times
             as many examples as live weights; False for none.
@@ -113,31 +119,48 @@ def eliminate(
     Raises:
         InputError: for data, a loss or a budget that cannot be.
     """
-    kept, stopped = on_round or (lambda _: None), stop or (lambda: False)
+    if whole_neurons not in get_args(WholeNeurons):
+        raise unknown("whole_neurons", str(whole_neurons), get_args(WholeNeurons))
+    limits = max_loss, loss_factor, weights, neurons
     with few_threads(sum(c.numel for c in bimt.wiring.connections)):
         task = _prepared(bimt, data, loss, validation, examples)
+        kept, stopped = on_round or (lambda _: None), stop or (lambda: False)
+        return _eliminate(bimt, task, limits, whole_neurons, kept, stopped, path)
 
-        def budget_for(first: Round) -> Budget:
-            return budget_of(max_loss, loss_factor, weights, neurons, first.loss, first.validation_loss)
 
-        exact = not bridge.matches(bimt.model)  # a bridge is not computed example by example
-        budget, before = None, tuple[Round, ...]()
-        if not exact or live_weights(bimt) > MOST_WEIGHTS:
-            most = MOST_WEIGHTS if exact else None
-            large = remove_from_large(bimt, task, budget_for, most, kept, stopped, path)
-            if not exact or large.live > MOST_WEIGHTS or stopped():
-                return _written(bimt, large.path, large.budget, task, not stopped(), task.notes)
-            budget, before = large.budget, large.path[:-1]
-            path = (large.path[-1], *path[len(large.path) :])
-        search = Search(bimt, task.training, task.held, task.objective, kept, stopped, path)
-        require_finite_loss(search.path[0])
-        search.budget = budget or budget_for(search.path[0])
-        stages = _stages(neurons is not None, whole_neurons)
-        for number, stage in enumerate(stages):
-            if number >= search.stage and not search.stop():
-                search.stage = number
-                stage(search)
-        ended = not search.stop()
+def _eliminate(
+    bimt: BIMT,
+    task: Task,
+    limits: tuple[float | None, float | None, int | None, int | None],
+    whole_neurons: WholeNeurons,
+    on_round: Callable[[Round], None],
+    stop: Callable[[], bool],
+    path: Sequence[Round],
+) -> Elimination:
+    """By minibatches where it must be, then exactly where that can be."""
+
+    def budget_for(first: Round) -> Budget:
+        return budget_of(*limits, first.loss, first.validation_loss)
+
+    exact = not bridge.matches(bimt.model)  # a bridge is not computed example by example
+    if not exact and whole_neurons != "no":
+        raise InputError("whole_neurons needs a model in plain torch, whose curvature is exact: leave it out here")
+    budget, before = None, tuple[Round, ...]()
+    if not exact or live_weights(bimt) > MOST_WEIGHTS:
+        most = MOST_WEIGHTS if exact else None
+        large = remove_from_large(bimt, task, budget_for, most, on_round, stop, path)
+        if not exact or large.live > MOST_WEIGHTS or stop():
+            return _written(bimt, large.path, large.budget, task, not stop(), task.notes)
+        budget, before = large.budget, large.path[:-1]
+        path = (large.path[-1], *path[len(large.path) :])
+    search = Search(bimt, task.training, task.held, task.objective, on_round, stop, path)
+    require_finite_loss(search.path[0])
+    search.budget = budget or budget_for(search.path[0])
+    for number, stage in enumerate(_stages(limits[-1] is not None, whole_neurons)):
+        if number >= search.stage and not search.stop():
+            search.stage = number
+            stage(search)
+    ended = not search.stop()
     return _written(bimt, (*before, *search.path), search.budget, task, ended, (*task.notes, *search.notes))
 
 
@@ -169,11 +192,13 @@ def _written(
     return Elimination(path, budget.loss, len(task.training.inputs), task.of, severed, ended, notes)
 
 
-def _stages(few_neurons: bool, whole_neurons: bool) -> tuple[Callable[[Search], None], ...]:
+def _stages(few_neurons: bool, whole_neurons: WholeNeurons) -> tuple[Callable[[Search], None], ...]:
     """What is done one after the other; a search that goes on begins with the stage where it stopped."""
     if few_neurons:
-        return (_refit, remove_neurons, _remove_weights_of_the_rest)
-    return (_refit, remove_weights, remove_neurons, remove_weights) if whole_neurons else (_refit, remove_weights)
+        return (early_rounds, _refit, remove_neurons, _remove_weights_of_the_rest)
+    first = (remove_neurons,) if whole_neurons == "first" else ()
+    last = (remove_neurons, remove_weights) if whole_neurons != "no" else ()
+    return (early_rounds, _refit, *first, remove_weights, *last)
 
 
 def _refit(search: Search) -> None:
@@ -181,11 +206,12 @@ def _refit(search: Search) -> None:
     allowed, level = search.budget, search.level
     search.budget = allowed._replace(loss=float("inf"))
     goal = goal_for(len(search.network().start), level)
-    if len(search.path) == 1:
+    done = sum(one.what == "refit" for one in search.path)
+    if not done:
         network = search.network()
         n = len(network.start)
         search.attempt("refit", network, network.start, steps=steps_for(n), tolerance=FIRST_TOLERANCE, goal=goal)
-    if search.now.loss > allowed.loss and len(search.path) < 3 and not search.stop():
+    if search.now.loss > allowed.loss and done < 2 and not search.stop():
         network = search.network()
         search.attempt("refit", network, network.start, steps=LONGER_STEPS, tolerance=LONGER_TOLERANCE, goal=goal)
     search.budget = allowed

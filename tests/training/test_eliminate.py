@@ -78,7 +78,7 @@ def test_a_factor_is_of_the_loss_as_given():
 def test_whole_neurons_go():
     plain, bimt, data = mlp(), mlp(), square()
     few = eliminate(plain, data, max_loss=1e-3).path[-1].neurons["hidden0"]
-    e = eliminate(bimt, data, max_loss=1e-3, whole_neurons=True)
+    e = eliminate(bimt, data, max_loss=1e-3, whole_neurons="first")
     assert e.path[-1].neurons["hidden0"] <= min(few, 4) and e.path[-1].loss <= 1e-3
     assert loss_of(bimt, data) == pytest.approx(e.path[-1].loss)
 
@@ -158,7 +158,7 @@ def test_tokens():
     model = TokenMLP(4, 3, 2, [5, 1], seed=0, dtype=F64)
     tokens = torch.cartesian_prod(torch.arange(4), torch.arange(4))
     targets = tokens.sum(1, keepdim=True).double() / 4
-    e = eliminate(BIMT(model), (tokens, targets), max_loss=1e-3, whole_neurons=True)
+    e = eliminate(BIMT(model), (tokens, targets), max_loss=1e-3, whole_neurons="first")
     assert e.path[-1].loss <= 1e-3 and e.path[-1].weights < e.path[0].weights / 2
 
 
@@ -183,6 +183,7 @@ def test_a_model_that_compact_does_not_know():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        ({"whole_neurons": True}, "unknown whole_neurons 'True'"),
         ({"weights": 3}, "give one of max_loss, .* found max_loss and weights"),
         ({"loss": "cross_entropy"}, r"whole numbers \[n, ...\], found \[2, 2\] and float64 \[2, 2\]"),
         ({"loss": "sqared"}, "did you mean 'squared'"),
@@ -221,7 +222,14 @@ def test_examples_are_split_off_to_validate_where_they_are_few():
 
 
 @pytest.mark.parametrize(
-    "more", [{"max_loss": 1e-3}, {"weights": 6}, {"neurons": 2}, {"max_loss": 1e-3, "whole_neurons": True}]
+    "more",
+    [
+        {"max_loss": 1e-3},
+        {"weights": 6},
+        {"neurons": 2},
+        {"max_loss": 1e-3, "whole_neurons": "first"},
+        {"max_loss": 1e-3, "whole_neurons": "last"},
+    ],
 )
 def test_a_stopped_one_goes_on_to_the_same_bits(more):
     whole = eliminate(mlp(), square(), **more)
@@ -233,7 +241,7 @@ def test_a_stopped_one_goes_on_to_the_same_bits(more):
             one._replace(state={n: p.to_dense().clone().to_sparse() for n, p in one.state.items()}) for one in part.path
         ]
         bimt, after = mlp(), []
-        rest = eliminate(bimt, square(), path=stored(part.path), on_round=after.append, **more)
+        rest = eliminate(bimt, square(), path=stored, on_round=after.append, **more)
         assert rest.ended and len(rest.path) == len(whole.path) and tuple(after) == rest.path[at:]
         for mine, theirs in zip(rest.path, whole.path, strict=True):
             assert mine.standing == theirs.standing and mine.loss == theirs.loss

@@ -136,7 +136,7 @@ def test_equal_neurons_and_one_example():
         bimt.model.layers[1].weight[:, 1:] = bimt.model.layers[1].weight[:, :1]
     x = numbers(60, 2)
     targets = bimt.model(x).detach()
-    done = eliminate(bimt, (x, targets), max_loss=1e-8, whole_neurons=True)
+    done = eliminate(bimt, (x, targets), max_loss=1e-8, whole_neurons="first")
     assert done.path[-1].neurons["hidden0"] == 1 and done.path[-1].loss <= 1e-8
     alone = eliminate(BIMT(MLP([2, 3, 1], "silu", 0, dtype=F64)), (x[:1], targets[:1]), max_loss=1e-6)
     assert alone.path[-1].weights <= 1

@@ -10,7 +10,6 @@ from bimt_tf.errors import InputError
 from bimt_tf.models.mlp import MLP
 from bimt_tf.models.transformer import RegressionTransformer
 from bimt_tf.training.elimination import live_network
-from bimt_tf.training.elimination.brain_surgeon import choose, correct, cost_of
 from bimt_tf.training.elimination.budget import budget_of
 from bimt_tf.training.elimination.levenberg_marquardt import Normal, Pulled, damped, levenberg_marquardt
 from bimt_tf.training.elimination.live_network import Examples, LiveNetwork
@@ -117,40 +116,6 @@ def test_singular_and_non_finite_curvature():
     assert damped(bad, 1e-3) is None and damped(-torch.eye(2, dtype=F64), 1e-3) is None
     infinite = levenberg_marquardt(problem, torch.ones(8, dtype=F64), steps=5)
     assert infinite.steps == 0 and math.isnan(infinite.loss)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_brain_surgeon_is_exact_for_a_linear_model(seed):
-    problem = Linear(seed=10 * seed)
-    values = problem.best(range(8))
-    inverse = torch.linalg.inv(problem.normal(values).curvature)
-    ones = torch.ones(8, dtype=F64)
-    least = [problem.loss(problem.best([i for i in range(8) if i != q])) for q in range(8)]
-    (first,) = choose(values, inverse, 1, ones).tolist()
-    assert first == min(range(8), key=least.__getitem__)
-    removed = choose(values, inverse, 3, ones)
-    rest, chosen = list(range(8)), []
-    for _ in range(3):  # the greedy choice with a refit after each removal
-        q = min(rest, key=lambda q: problem.loss(problem.best([i for i in rest if i != q])))
-        rest.remove(q)
-        chosen.append(q)
-    assert removed.tolist() == chosen
-    corrected = correct(values, inverse, removed)
-    torch.testing.assert_close(corrected, problem.best(rest), rtol=1e-8, atol=1e-9)
-    rise = problem.loss(corrected) - problem.loss(values)
-    assert cost_of(values, inverse, removed) == pytest.approx(rise, rel=1e-6)
-
-
-def test_of_two_equal_weights_the_longer_wire_goes():
-    values, inverse = torch.tensor([1.0, 1.0, 3.0], dtype=F64), torch.eye(3, dtype=F64)
-    assert choose(values, inverse, 1, torch.tensor([0.5, 1.0, 1.0], dtype=F64)).tolist() == [1]
-    assert choose(values, inverse, 1, torch.tensor([1.0, 0.5, 1.0], dtype=F64)).tolist() == [0]
-
-
-def test_a_block_that_cannot_be_solved_for_is_said():
-    values, inverse = torch.ones(2, dtype=F64), torch.zeros(2, 2, dtype=F64)
-    assert correct(values, inverse, torch.tensor([0])) is None
-    assert cost_of(values, inverse, torch.tensor([0])) == math.inf
 
 
 def sparse_mlp():

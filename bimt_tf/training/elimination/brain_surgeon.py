@@ -10,64 +10,95 @@ least, and the correction is made once, for the whole set.
 
 from __future__ import annotations
 
+from typing import NamedTuple, Protocol
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-__all__ = ["choose", "correct", "cost_of"]
+__all__ = ["Dense", "Inverse", "choose", "correct", "cost_of"]
 
-CANDIDATES, AT_LEAST = 3, 64
-"""Weights are looked for among those that cost least alone: so many times the number to go, at least so many."""
+
+class Inverse(Protocol):
+    """H^-1 of n weights, in whatever form."""
+
+    def diagonal(self) -> Float[Tensor, " n"]:
+        """Its diagonal."""
+
+    def columns(self, chosen: Int64[Tensor, " k"]) -> Float[Tensor, "n k"]:
+        """Some of its columns."""
+
+
+class Dense(NamedTuple):
+    """H^-1 as it is."""
+
+    matrix: Float[Tensor, "n n"]
+
+    def diagonal(self) -> Float[Tensor, " n"]:
+        """Its diagonal."""
+        return self.matrix.diagonal()
+
+    def columns(self, chosen: Int64[Tensor, " k"]) -> Float[Tensor, "n k"]:
+        """Some of its columns."""
+        return self.matrix[:, chosen]
 
 
 def choose(
     values: Float[Tensor, " n"],
-    inverse: Float[Tensor, "n n"],
+    inverse: Inverse,
     count: int,
     lengths: Float[Tensor, " n"],
+    at_once: int = 1,
 ) -> Int64[Tensor, " count"]:
-    """The weights to take out, in the order of their choice.
+    """The weights to take out, in the order of their choice; fewer than ``count`` where H is singular.
 
     Args:
         values: the weights.
         inverse: H^-1.
         count: how many are to go.
         lengths: what each weight's cost is divided by; of two that cost the same, the longer wire goes first.
+        at_once: so many are chosen as if the others of them stayed, which is faster where many go.
+
+    What removals do to H^-1 is kept as rows of its Cholesky factor, so that no n x n matrix is written to: a removal
+    reads one column of H^-1 and the rows before it.
     """
-    alone = values.square() / inverse.diagonal() / lengths
-    candidates = alone.argsort()[: max(CANDIDATES * count, AT_LEAST)]
-    rest, left, longer = inverse[candidates][:, candidates], values[candidates], lengths[candidates]
+    left, spread = values.clone(), inverse.diagonal().clone()
+    rows, taken = values.new_zeros(min(count, len(values)), len(values)), 0
+    chosen = torch.zeros(len(rows), dtype=torch.int64, device=values.device)
     gone = torch.zeros_like(left, dtype=torch.bool)
-    chosen = []
-    for _ in range(min(count, len(candidates))):
-        cost = (left.square() / rest.diagonal() / longer).masked_fill(gone | (rest.diagonal() <= 0), torch.inf)
-        q = int(cost.argmin())
-        column = rest[:, q] / rest[q, q]
-        left = left - column * left[q]
-        rest = torch.addr(rest, column, rest[q], alpha=-1)
-        gone[q] = True
-        chosen.append(q)
-    return candidates[torch.tensor(chosen, dtype=torch.int64, device=values.device)]
+    while taken < len(rows):
+        cost = (left.square() / spread / lengths).masked_fill(gone | ~(spread > 0), torch.inf)
+        least = cost.topk(min(at_once, len(rows) - taken), largest=False)
+        block = least.indices[least.values < torch.inf]
+        columns = inverse.columns(block) - rows[:taken].mT @ rows[:taken, block]
+        factor, failed = torch.linalg.cholesky_ex(columns[block])
+        if not len(block) or int(failed):
+            break
+        more = torch.linalg.solve_triangular(factor, columns.mT, upper=False)
+        left = left - more.mT @ torch.linalg.solve_triangular(factor, left[block, None], upper=False)[:, 0]
+        spread = spread - more.square().sum(0)
+        rows[taken : taken + len(block)], chosen[taken : taken + len(block)] = more, block
+        gone[block], taken = True, taken + len(block)
+    return chosen[:taken]
 
 
-def correct(
-    values: Float[Tensor, " n"], inverse: Float[Tensor, "n n"], removed: Int64[Tensor, " k"]
-) -> Float[Tensor, " n"] | None:
+def correct(values: Float[Tensor, " n"], inverse: Inverse, removed: Int64[Tensor, " k"]) -> Float[Tensor, " n"] | None:
     """The weights without the ``removed`` ones, which are zero; None where the block cannot be solved for."""
-    solved = _solve(values, inverse, removed)
+    columns = inverse.columns(removed)
+    solved = _solve(values, columns, removed)
     if solved is None:
         return None
-    return (values - inverse[:, removed] @ solved).index_fill(0, removed, 0)
+    return (values - columns @ solved).index_fill(0, removed, 0)
 
 
-def cost_of(values: Float[Tensor, " n"], inverse: Float[Tensor, "n n"], removed: Int64[Tensor, " k"]) -> float:
+def cost_of(values: Float[Tensor, " n"], inverse: Inverse, removed: Int64[Tensor, " k"]) -> float:
     """By how much the loss rises at least without the ``removed`` weights; infinite where that cannot be told."""
-    solved = _solve(values, inverse, removed)
+    solved = _solve(values, inverse.columns(removed), removed)
     return float("inf") if solved is None else float(values[removed] @ solved)
 
 
-def _solve(values: Tensor, inverse: Tensor, removed: Tensor) -> Tensor | None:
-    factor, failed = torch.linalg.cholesky_ex(inverse[removed][:, removed])
+def _solve(values: Tensor, columns: Tensor, removed: Tensor) -> Tensor | None:
+    factor, failed = torch.linalg.cholesky_ex(columns[removed])
     if int(failed):
         return None
     solved = torch.cholesky_solve(values[removed, None], factor)[:, 0]

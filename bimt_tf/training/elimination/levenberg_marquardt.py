@@ -28,6 +28,12 @@ RISE, LARGEST_FALL = 2.0, 10.0
 BENT = 0.75
 """The largest acceleration that is trusted: twice its length as a share of the step's."""
 
+HOPE = 2.0
+"""A fit is given up where so many times its last gain, in each step that is left, would not bring it to its limit."""
+
+WELL_BELOW, SLOW = 0.25, 0.05
+"""A fit whose loss is below this share of its limit ends at a step that lowers the loss by less than the second."""
+
 LEAST, MOST = 1e-14, 1e12
 FEW_STEPS, CHEAP_STEPS = 12, 2_000
 FLOOR = 1e-10
@@ -102,6 +108,7 @@ def levenberg_marquardt(
     damping: float = 1e-3,
     tolerance: float = 1e-3,
     goal: float = 0.0,
+    limit: float = math.inf,
     stop: Callable[[], bool] = lambda: False,
 ) -> Fit:
     """Lower the loss from ``start``, step by step; it never rises.
@@ -113,6 +120,8 @@ def levenberg_marquardt(
         damping: mu of the first step.
         tolerance: end at a step that lowers the loss by less than this share of it.
         goal: end at a loss of at most this.
+        limit: what the loss must come to; end where the steps that are left would not reach it, though each gained
+            twice what the last did, and well below it as soon as steps gain little.
         stop: asked before each step; True ends the fit where it is.
 
     A loss that is not finite counts as no gain. If it is not finite at ``start``, that is what comes back.
@@ -125,7 +134,9 @@ def levenberg_marquardt(
             break
         gain, taken = (loss - found.loss) / loss, taken + 1
         values, loss, damping = found.values, found.loss, found.damping
-        if gain < tolerance:
+        if gain < (SLOW if math.isfinite(limit) and loss < WELL_BELOW * limit else tolerance):
+            break
+        if loss * max(0.0, 1 - HOPE * gain) ** (steps - taken) > limit:
             break
     return Fit(values, loss, taken, damping)
 

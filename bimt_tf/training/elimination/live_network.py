@@ -19,7 +19,7 @@ from bimt_tf.bimt import BIMT
 from bimt_tf.training.elimination.levenberg_marquardt import Normal
 from bimt_tf.training.elimination.objective import Objective
 
-__all__ = ["Examples", "LiveNetwork"]
+__all__ = ["Examples", "LiveNetwork", "Sampled"]
 
 BATCH_ENTRIES = 2**23
 """The Jacobian of the whole compact network is held for so many entries at once (64 MB)."""
@@ -33,6 +33,13 @@ class Examples(NamedTuple):
 
     inputs: Tensor
     targets: Tensor
+
+
+class Sampled(NamedTuple):
+    """The quadratic picture of a loss by some examples: its gradient g [n], and J [m, n] with the curvature J'J."""
+
+    gradient: Float[Tensor, " n"]
+    jacobian: Float[Tensor, "m n"]
 
 
 class LiveNetwork:
@@ -100,8 +107,19 @@ class LiveNetwork:
             if objective.residuals:
                 gradient += jacobian.mT @ rows[part].flatten()
             curvature.addmm_(jacobian.mT, jacobian)
-        gradient = gradient / units if objective.residuals else self._gradient(values) / 2
+        gradient = gradient / units if objective.residuals else self._gradient(values, self.examples) / 2
         return Normal(loss, gradient, curvature / units)
+
+    def sampled(self, values: Float[Tensor, " n"], few: Examples) -> Sampled:
+        """The quadratic picture by few examples, without any matrix of n x n."""
+        objective = self._objective
+        with torch.no_grad():
+            outputs = self._outputs(self._filled(values), few.inputs)
+            factors = objective.factors(outputs, few.targets)
+            rows, units = objective.rows(outputs, few.targets, factors), objective.units(outputs, few.targets)
+        jacobian = self.jacobian(values, few, factors)
+        straight = jacobian.mT @ rows.flatten() / units if objective.residuals else self._gradient(values, few) / 2
+        return Sampled(straight, jacobian / units**0.5)
 
     def bend(self, values: Float[Tensor, " n"], step: Float[Tensor, " n"]) -> Float[Tensor, " n"] | None:
         """J'r''(step, step) / m: the second derivative of the residuals along ``step``, through the Jacobian.
@@ -117,10 +135,10 @@ class LiveNetwork:
         product = (self._rows(self._filled(moved)) * second).sum() / second.numel()
         return torch.autograd.grad(product, moved)[0]
 
-    def _gradient(self, values: Tensor) -> Tensor:
-        """Of the loss."""
+    def _gradient(self, values: Tensor, examples: Examples) -> Tensor:
+        """Of the loss of some examples."""
         moved = values.clone().requires_grad_()
-        inputs, targets = self.examples
+        inputs, targets = examples
         loss = self._objective.loss(self._outputs(self._filled(moved), inputs), targets)
         return torch.autograd.grad(loss, moved)[0]
 

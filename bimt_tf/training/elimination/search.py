@@ -138,7 +138,10 @@ class Search:
         trial = LiveNetwork(self._scratch, self.examples, self.objective, dense)
         start = trial.start
         pulled = Pulled(trial, self.pull, start)
-        fit = levenberg_marquardt(pulled, start, steps=steps, tolerance=tolerance, goal=goal, stop=self.stop)
+        limit = min(most, self.budget.loss)
+        fit = levenberg_marquardt(
+            pulled, start, steps=steps, tolerance=tolerance, goal=goal, limit=limit, stop=self.stop
+        )
         losses = trial.loss(fit.values), self._validation_loss(trial, fit.values)
         if losses[0] > most or not self.budget.allows(*losses):
             return False

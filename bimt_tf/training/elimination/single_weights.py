@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bimt_tf.training.elimination.brain_surgeon import choose, correct
+from bimt_tf.training.elimination.brain_surgeon import Dense, choose, correct
 from bimt_tf.training.elimination.levenberg_marquardt import Normal, damped, steps_for
 from bimt_tf.training.elimination.live_network import LiveNetwork
 from bimt_tf.training.elimination.search import Search
@@ -58,7 +58,7 @@ def without(network: LiveNetwork, normal: Normal, count: int, lengths: Float[Ten
         factor = damped(normal.curvature, damping)
         if factor is None:
             continue
-        inverse = torch.cholesky_inverse(factor)
+        inverse = Dense(torch.cholesky_inverse(factor))
         removed = choose(start, inverse, count, lengths)
         trials.append(start.index_fill(0, removed, 0))
         corrected = correct(start, inverse, removed)
@@ -94,7 +94,7 @@ def _last_round(search: Search, network: LiveNetwork, normal: Normal, share: flo
     factor = damped(normal.curvature, DAMPINGS[-1])
     if factor is None:
         return False
-    start, inverse = network.start, torch.cholesky_inverse(factor)
+    start, inverse = network.start, Dense(torch.cholesky_inverse(factor))
     trials = []
     for weight in (start.square() / inverse.diagonal()).argsort()[:SINGLES]:
         corrected = correct(start, inverse, weight[None])

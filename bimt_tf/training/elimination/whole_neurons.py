@@ -7,7 +7,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from bimt_tf.bimt import BIMT
-from bimt_tf.training.elimination.brain_surgeon import correct, cost_of
+from bimt_tf.training.elimination.brain_surgeon import Dense, Inverse, correct, cost_of
 from bimt_tf.training.elimination.levenberg_marquardt import damped
 from bimt_tf.training.elimination.live_network import LiveNetwork
 from bimt_tf.training.elimination.search import Search
@@ -36,13 +36,13 @@ def _round(search: Search) -> bool:
     factor = damped(normal.curvature, DAMPINGS[1])
     if factor is None:
         return False
-    inverse, owners = torch.cholesky_inverse(factor), network.gather(_owners(search.bimt))
+    inverse, owners = Dense(torch.cholesky_inverse(factor)), network.gather(_owners(search.bimt))
     wires = [(owners == owner).nonzero().squeeze(1) for owner in sorted(set(owners.tolist()) - {NO_NEURON})]
     wires.sort(key=lambda removed: cost_of(network.start, inverse, removed))
     return any(_without(search, network, inverse, removed) for removed in wires if not search.stop())
 
 
-def _without(search: Search, network: LiveNetwork, inverse: Tensor, removed: Int64[Tensor, " wires"]) -> bool:
+def _without(search: Search, network: LiveNetwork, inverse: Inverse, removed: Int64[Tensor, " wires"]) -> bool:
     """Refit without the wires that lead away from a neuron, which then does nothing."""
     plain = network.start.index_fill(0, removed, 0)
     corrected = correct(network.start, inverse, removed)
