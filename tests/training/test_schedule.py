@@ -7,7 +7,7 @@ import torch
 
 from bimt_tf.config.reading import make
 from bimt_tf.training import state as state_module
-from bimt_tf.training.schedule import WIDTHS, decay_at, lam_at, lr_at, swap_steps, width_at
+from bimt_tf.training.schedule import WIDTHS, decay_at, finish_step, lam_at, lr_at, swap_steps, width_at
 from bimt_tf.training.setup import set_up
 
 VARIED = {
@@ -137,3 +137,14 @@ def test_the_starts_change_places_alone():
     one, many = run(varied(swap_starts=1, **plain)), run(varied(swap_starts=8, **plain))
     assert same(one[2][-1].model, many[2][-1].model)
     assert many[1][-1].cost <= one[1][-1].cost
+
+
+def test_s4_understands_before_it_pays_and_pays_before_length_counts():
+    config = make("s4")
+    steps = finish_step(config)
+    free, short = round(0.08 * steps), round(0.264 * steps)
+    assert all(lam_at(config, step) == width_at(config, step) == 0 for step in range(0, free - 1, 97))
+    assert lam_at(config, short - 1) > 0.02 and width_at(config, short - 1) == 0
+    assert width_at(config, steps) == 8 and decay_at(config, steps) == 0 and lam_at(config, steps) == 0.3
+    rates = [lr_at(config, step) for step in range(free, steps)]
+    assert rates == sorted(rates, reverse=True) and rates[0] > 5 * lr_at(config, free - 2)
