@@ -13,7 +13,7 @@ from bimt_tf.models.mlp import MLP
 from bimt_tf.models.token_mlp import TokenMLP
 from bimt_tf.tasks.registry import TASKS
 from bimt_tf.training.eliminate import eliminate
-from bimt_tf.training.elimination.live_network import Examples, LiveNetwork
+from bimt_tf.training.elimination.live_network import FLAT, NOT_FINITE, Examples, LiveNetwork
 from bimt_tf.training.elimination.objective import CrossEntropy, Scalar, Squares, objective_of
 from bimt_tf.training.elimination.task_loss import task_loss
 from bimt_tf.training.setup import set_up
@@ -113,8 +113,8 @@ def sure(scale):
             p.zero_()
         model.layers[1].bias.copy_(torch.tensor([scale, 0.0, 0.0], dtype=F64))
         model.layers[0].weight.fill_(0.5)
-        model.layers[1].weight.fill_(1e-3)
-        model.embed.weight.fill_(0.1)
+        model.layers[1].weight.copy_(1e-3 * numbers(*model.layers[1].weight.shape))
+        model.embed.weight.copy_(numbers(*model.embed.weight.shape))  # equal ones would be folded into the biases
     return BIMT(model)
 
 
@@ -126,6 +126,15 @@ def test_curvature_that_vanishes_ends_the_search_and_raises_nothing(scale, weigh
     done = eliminate(bimt, (tokens, targets), "cross_entropy", weights=weights, validation=False)
     assert math.isfinite(done.path[-1].loss) and all(p.isfinite().all() for p in bimt.parameters.values())
     assert done.path[-1].weights < done.path[0].weights
+    assert (FLAT in done.notes) == (scale >= 2000)  # where the probabilities are 0 and 1 to the bit
+
+
+def test_curvature_that_is_no_number_is_said():
+    said = []
+    found = network(Scalar(lambda o, t: (o - t).square().mean()), numbers(20, 3, seed=4))
+    bad = LiveNetwork(BIMT(MLP([2, 4, 3], "silu", 0, dtype=F64)), found.examples, found._objective, note=said.append)
+    bad.normal(bad.start * 1e200)
+    assert said == [NOT_FINITE]
 
 
 def test_equal_neurons_and_one_example():

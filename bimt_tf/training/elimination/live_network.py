@@ -6,7 +6,7 @@ where there is one, for most of a sparse network's time would go into dead neuro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, cast
 
 import torch
@@ -19,13 +19,17 @@ from bimt_tf.bimt import BIMT
 from bimt_tf.training.elimination.levenberg_marquardt import Normal
 from bimt_tf.training.elimination.objective import Objective
 
-__all__ = ["Examples", "LiveNetwork", "Sampled"]
+__all__ = ["FLAT", "NOT_FINITE", "Examples", "LiveNetwork", "Sampled"]
 
 BATCH_ENTRIES = 2**23
 """The Jacobian of the whole compact network is held for so many entries at once (64 MB)."""
 
 REACH = 0.1
 """The share of a step on both sides over which the second difference of the residuals is taken."""
+
+NOT_FINITE = "the curvature of the loss was not finite at a round, where the smallest weights went first"
+FLAT = "the loss had no curvature by any weight at a round, where the smallest weights went first"
+"""Said where brain surgeon cannot choose."""
 
 
 class Examples(NamedTuple):
@@ -53,10 +57,18 @@ class LiveNetwork:
         examples: what the loss is measured on.
         objective: what the loss is.
         dense: take all weights between the neurons that are left as live, also those that are zero.
+        note: told, as a sentence, where the curvature is of no use.
     """
 
-    def __init__(self, bimt: BIMT, examples: Examples, objective: Objective, dense: bool = False) -> None:
-        self.examples, self._objective = examples, objective
+    def __init__(
+        self,
+        bimt: BIMT,
+        examples: Examples,
+        objective: Objective,
+        dense: bool = False,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.examples, self._objective, self._note = examples, objective, note
         self.compact = compact(bimt) if can_compact(bimt.model) else _whole(bimt)
         self._named = dict(self.compact.model.named_parameters())
         self._all = torch.cat([p.detach().flatten() for p in self._named.values()])
@@ -108,6 +120,10 @@ class LiveNetwork:
                 gradient += jacobian.mT @ rows[part].flatten()
             curvature.addmm_(jacobian.mT, jacobian)
         gradient = gradient / units if objective.residuals else self._gradient(values, self.examples) / 2
+        if not bool(curvature.isfinite().all()):
+            self._note(NOT_FINITE)
+        elif n and not bool((curvature.diagonal() > 0).any()):
+            self._note(FLAT)
         return Normal(loss, gradient, curvature / units)
 
     def sampled(self, values: Float[Tensor, " n"], few: Examples) -> Sampled:

@@ -98,7 +98,12 @@ class Search:
 
     def network(self) -> LiveNetwork:
         """The present network, a function of its live weights."""
-        return LiveNetwork(self.bimt, self.examples, self.objective)
+        return LiveNetwork(self.bimt, self.examples, self.objective, note=self.note)
+
+    def note(self, sentence: str) -> None:
+        """Keep what a reader of the result should know, once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
 
     def lengths(self, network: LiveNetwork) -> Float[Tensor, " n"]:
         """How long the wire of each live weight is, as a share of the longest; a bias has the layer gap."""
