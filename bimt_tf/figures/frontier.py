@@ -74,7 +74,7 @@ def frontier_figure(panels: Sequence[FrontierPanel]) -> Figure:
             column[1].set_ylim(bottom=0)
             column[2].set_ylim(bottom=0)
             column[2].set_xlabel("active weights")
-            column[2].xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            column[2].xaxis.set_major_locator(LogLocator(subs=(1, 3)))
             column[2].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             column[2].xaxis.set_minor_formatter(NullFormatter())
         methods = dict.fromkeys(curve.method for panel in panels for curve in panel.curves)

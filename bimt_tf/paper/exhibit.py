@@ -53,7 +53,7 @@ class Plan(NamedTuple):
 
 
 class EndedRuns(NamedTuple):
-    """The runs of a plan that have ended, of so many ``wanted``; one that failed or is not made yet is not among them."""
+    """The runs of a plan that have ended, of ``wanted`` ones; what failed or is not made yet is not among them."""
 
     plan: Plan
     ended: Mapping[RunKey, Outcome]

@@ -85,8 +85,9 @@ def _make(runs: EndedRuns, docs: Path) -> Made:
     files = write_csv(docs / "frontier-seeds", TextTable(POINTS, lines))
     seconds = sum({(one.row, one.method, one.setting, one.seed): one.seconds for one in networks}.values())
     head = (
-        f"{heading(runs, MEANS)}{_own_seeds(runs.plan)}. Neurons are placed once more before wiring is measured, for all alike. The runs took "
-        f"{seconds:,.0f} s together; the settings are those that 'bimt reproduce frontier-search' chose on other seeds."
+        f"{heading(runs, MEANS)}{_own_seeds(runs.plan)}. Neurons are placed once more before "
+        f"wiring is measured, for all alike. The runs took {seconds:,.0f} s together; the settings are those that "
+        "'bimt reproduce frontier-search' chose on other seeds."
     )
     files += write_page(docs / "frontier", head, _table(networks))
     files += _draw(runs, networks, docs)
@@ -145,7 +146,7 @@ def _draw(runs: EndedRuns, networks: Sequence[Network], docs: Path) -> list[Path
     from bimt_tf.figures.frontier import FrontierPanel, frontier_figure
 
     panels = [
-        FrontierPanel(row.label, curves)
+        FrontierPanel(row.label.partition(",")[0], curves)
         for row in runs.plan.rows
         if (curves := _curves([one for one in networks if one.row == row.name]))
     ]

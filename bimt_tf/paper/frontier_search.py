@@ -89,19 +89,32 @@ def _make(runs: EndedRuns, docs: Path) -> Made:
     for each in runs.plan.rows:
         row = frontier_row(each.name)
         found = _found(runs, row)
+        if not found:  # what an earlier search chose stays
+            continue
         chosen = {
             method: {state: name for state in STATES if (name := choose(_of(found, method, state), row.bound))}
             for method in runs.plan.methods
         }
-        content: dict[str, Any] = {
-            "row": each.name, "seeds": list(runs.plan.seeds), "bound": row.bound, "budget": row.budget,
-            "steps": row.steps, "chosen": {method: choice for method, choice in chosen.items() if choice},
-        }  # fmt: skip
-        files.append(_file(docs, each.name))
-        write_atomically(files[-1], (json.dumps(content, indent=2) + "\n").encode())
+        files.append(_keep(runs, row, {method: choice for method, choice in chosen.items() if choice}, docs))
         files += write_page(docs / f"frontier-search-{each.name}", _head(runs, row), _table(runs, found, chosen))
         said.append(f"{each.name}: {sum(map(bool, chosen.values()))} methods")
-    return Made(files, f"settings chosen of {'; '.join(said)}")
+    return Made(files, f"settings chosen of {'; '.join(said)}" if said else "no run has ended: nothing is chosen")
+
+
+def _keep(runs: EndedRuns, row: FrontierRow, chosen: Choices, docs: Path) -> Path:
+    """Write the choices; those of other methods that the same search made before stay."""
+    path, name = _file(docs, row.row.name), row.row.name
+    heads: dict[str, Any] = {
+        "row": name, "seeds": list(runs.plan.seeds), "bound": row.bound, "budget": row.budget, "steps": row.steps,
+        "quick": runs.plan.quick,
+    }  # fmt: skip
+    before: Choices = {}
+    if path.exists():
+        there = read_object(path, "remove it")
+        if all(there.get(head) == value for head, value in heads.items()):
+            before = read_choices(docs, name)
+    write_atomically(path, (json.dumps({**heads, "chosen": {**before, **chosen}}, indent=2) + "\n").encode())
+    return path
 
 
 Found = dict[tuple[str, str, State], list[Point]]
@@ -128,9 +141,9 @@ def _head(runs: EndedRuns, row: FrontierRow) -> str:
     ended = (one.summary for key, one in runs.ended.items() if key.row == row.row.name and one.summary is not None)
     seconds = sum(max(point.seconds for point in points_of(summary).values()) for summary in ended)
     return (
-        f"{heading(runs, MEANS)}. {row.row.label}: {row.steps:,} steps, elimination up to a training loss of {row.budget:g}. "
-        f"Chosen: the fewest active weights at a held-out loss of at most {row.bound:g}, else the lowest loss. "
-        f"The runs took {seconds:,.0f} s together."
+        f"{heading(runs, MEANS)}. {row.row.label}: {row.steps:,} steps, elimination up to a training loss of "
+        f"{row.budget:g}. Chosen: the fewest active weights at a held-out loss of at most {row.bound:g}, else the "
+        f"lowest loss. The runs took {seconds:,.0f} s together."
     )
 
 

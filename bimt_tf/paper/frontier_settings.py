@@ -76,7 +76,7 @@ def frontier_row(name: str) -> FrontierRow:
 def settings_of(where: FrontierRow, method: str) -> tuple[Setting, ...]:
     """The four settings of a method on a task.
 
-    vanilla: the preset's rates, and twice these; weight decay .1 and 1 (with the preset's rates). l1, bimt: factors on
+    vanilla: the preset's rates, and twice these; weight decay .3 and 1 (with the preset's rates). l1, bimt: factors on
     the preset's whole lambda, which was found for bimt; so that l1's weights, which pay the layer gap y_star alone, pay
     as much as bimt's at the mean distance of two places, A/3 + y_star, l1's factors are larger by the ratio of the two.
     magnitude, topk: the row's densities.
@@ -85,7 +85,7 @@ def settings_of(where: FrontierRow, method: str) -> tuple[Setting, ...]:
         return (
             Setting("as the preset", lambda config: config),
             Setting("rates x2", _faster),
-            *(Setting(f"decay {decay:g}", _trained(weight_decay=decay)) for decay in (0.1, 1.0)),
+            *(Setting(f"decay {decay:g}", _trained(weight_decay=decay)) for decay in (0.3, 1.0)),
         )
     if method in ("magnitude", "topk"):
         return tuple(Setting(f"density {share:g}", _trained(density=share)) for share in where.densities)
