@@ -63,11 +63,11 @@ def frontier_figure(panels: Sequence[FrontierPanel]) -> Figure:
         width = max(WIDTH * len(panels) + 0.4, NARROWEST)
         figure = Figure(figsize=(width, sum(HEIGHT) + 0.5), layout="constrained")
         grid = figure.subplots(3, len(panels), sharex="col", squeeze=False, height_ratios=HEIGHT)
-        for column, panel in zip(grid.T, panels, strict=True):
+        for number, (column, panel) in enumerate(zip(grid.T, panels, strict=True)):
             for axes, (label, place) in zip(column, ROWS, strict=True):
                 for curve in panel.curves:
                     _draw(axes, curve, place)
-                if column is grid.T[0]:
+                if number == 0:
                     axes.set_ylabel(label)
             column[0].set(yscale="log", xscale="log")
             column[0].set_title(panel.title)
@@ -78,7 +78,9 @@ def frontier_figure(panels: Sequence[FrontierPanel]) -> Figure:
             column[2].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             column[2].xaxis.set_minor_formatter(NullFormatter())
         methods = dict.fromkeys(curve.method for panel in panels for curve in panel.curves)
-        figure.legend(handles=_legend(list(methods)), loc="outside lower center", ncols=len(methods) + 2)
+        handles = _legend(list(methods))
+        columns = len(handles) if len(panels) > 2 else 4
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     return figure
 
 
