@@ -59,9 +59,9 @@ def test_settings_change_what_their_names_say(tmp_path):
     assert rates == [(base.lr, 0), (2 * base.lr, 0), (base.lr, 0.3), (base.lr, 1.0)]
     assert [config.training.density for config in configs(where, "topk", tmp_path)] == list(where.densities)
     assert [config.training.lam[-1][1] / base.lam[-1][1] for config in configs(where, "bimt", tmp_path)] == [
-        0.5, 1, 2, 4,
+        0.25, 0.5, 1, 2,
     ]  # fmt: skip
-    one = configs(where, "l1", tmp_path)[2]  # A = 2 and y_star = 0.5: a mean length of 2/3 + 1/2 is paid
+    one = configs(where, "l1", tmp_path)[3]  # A = 2 and y_star = 0.5: a mean length of 2/3 + 1/2 is paid
     assert one.training.lam[-1][1] * 0.5 == pytest.approx(base.lam[-1][1] * (2 / 3 + 0.5))
     quick = configs(where, "topk", tmp_path, quick=True)[0]
     assert quick.training.steps == where.steps // 20

@@ -9,6 +9,7 @@ from bimt_tf.config.reading import make
 from bimt_tf.errors import InputError
 from bimt_tf.training.checkpoint import Checkpoint
 from bimt_tf.training.magnitude import prune_, prunings, rewind_step
+from bimt_tf.training.phases import PHASES
 from bimt_tf.training.schedule import finish_step
 from bimt_tf.training.setup import set_up
 from bimt_tf.training.topk import _tensors, keep_largest_, shares
@@ -154,3 +155,11 @@ def test_an_older_checkpoint_has_no_early_weights():
 def test_shares_out_of_range_are_refused(field, value):
     with pytest.raises(InputError, match=field):
         small("magnitude", **{field: value})
+
+
+@pytest.mark.parametrize("method", ["magnitude", "topk"])
+@pytest.mark.parametrize("finish", [0.0, 0.4, 0.99])
+@pytest.mark.parametrize("steps", [1, 7, 100])
+def test_every_step_is_one_phases(method, finish, steps):
+    config = small(method, steps=steps, finish=finish, polish=0.3)
+    assert [step for phase in PHASES for step in phase.span(config)] == list(range(steps))
