@@ -52,7 +52,11 @@ def main() -> None:
     for path in given.runs:
         run = load_run(path)
         done = eliminate(
-            copy.deepcopy(run.bimt), run.examples("train"), residuals, max_loss=given.max_loss, neurons=given.neurons
+            copy.deepcopy(run.bimt),
+            run.examples("train"),
+            residuals,
+            max_loss=given.max_loss,
+            whole_neurons=given.neurons,
         )
         print(f"{path}: {len(done.path)} rounds, {done.examples} of {done.of} examples")
         for number, one in enumerate(done.path):

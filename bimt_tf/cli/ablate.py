@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bimt_tf.cli.arguments import AsJson, Device, Directory, Hook
+from bimt_tf.cli.arguments import AsJson, At, Device, Directory, Hook, at_of
 from bimt_tf.config.values import read_word
 
 __all__ = ["ablate"]
@@ -18,6 +18,7 @@ def ablate(
     *,
     hook: Hook = None,
     neurons: Annotated[str, Parameter(help="numbers to knock out together, e.g. 3,17 [each in turn]")] = "",
+    at: At = "end",
     device: Device = "cpu",
     json: AsJson = False,
 ) -> None:
@@ -27,7 +28,7 @@ def ablate(
     from bimt_tf.runs.load import load_run
 
     chosen = read_word(tuple[int, ...], neurons, "--neurons")
-    run = load_run(directory, device=device)
+    run = load_run(directory, device, at=at_of(at))
     found = run.ablate(hook=hook, neurons=chosen)
     if json:
         print_json([one.as_dict() for one in found])

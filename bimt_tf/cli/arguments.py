@@ -13,8 +13,8 @@ from bimt_tf.config.methods import METHODS
 from bimt_tf.errors import InputError
 
 __all__ = [
-    "HELP_GROUPS", "AsJson", "Device", "Directory", "Hook", "Loggers", "Method", "Out", "Overwrite", "Preset",
-    "REPEATED", "Seed", "words_of",
+    "HELP_GROUPS", "AsJson", "At", "Device", "Directory", "Hook", "Loggers", "Method", "Out", "Overwrite", "Preset",
+    "REPEATED", "Seed", "at_of", "words_of",
 ]  # fmt: skip
 
 HELP_GROUPS = {
@@ -48,6 +48,10 @@ Directory = Annotated[Path, Parameter(help="a run directory")]
 AsJson = Annotated[
     bool, Parameter(name="--json", negative=(), show_default=False, help="print JSON instead of a table")
 ]
+At = Annotated[
+    str,
+    Parameter(help="point of the run's elimination: end, trained, or a number: that of at most so many weights"),
+]
 Device = Annotated[str, Parameter(help="where to compute: cpu, cuda, cuda:1, mps")]
 Hook = Annotated[str | None, Parameter(help="where to look, a hook's name [what the task's own probe looks at]")]
 
@@ -60,6 +64,11 @@ Loggers = Annotated[
     list[str] | None,
     Parameter(name="--log", group=_OUTPUT, negative=(), help="also log to tensorboard or wandb (repeatable)"),
 ]
+
+
+def at_of(text: str) -> Any:
+    """``--at`` as ``load_run`` takes it: a number of weights as a number."""
+    return int(text) if re.fullmatch(r"[+-]?[0-9]+", text) else text
 
 
 def words_of(text: str, option: str) -> tuple[str, ...]:

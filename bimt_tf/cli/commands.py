@@ -10,6 +10,7 @@ from bimt_tf import __version__
 from bimt_tf.cli.ablate import ablate
 from bimt_tf.cli.arguments import REPEATED
 from bimt_tf.cli.compare import compare
+from bimt_tf.cli.eliminate import eliminate
 from bimt_tf.cli.export import export
 from bimt_tf.cli.finetune import FINETUNE
 from bimt_tf.cli.list import list_runs
@@ -25,7 +26,7 @@ from bimt_tf.cli.train import TRAIN
 __all__ = ["COMMANDS", "bimt"]
 
 COMMANDS: dict[str, dict[str, Any]] = {
-    "Train": {"tasks": tasks, "train": TRAIN, "resume": resume, "finetune": FINETUNE},
+    "Train": {"tasks": tasks, "train": TRAIN, "resume": resume, "eliminate": eliminate, "finetune": FINETUNE},
     "Runs": {"list": list_runs, "show": show, "compare": compare},
     "Questions": {"probe": probe, "ablate": ablate, "prune": prune, "export": export},
     "Many runs": {"sweep": SWEEP, "reproduce": reproduce},

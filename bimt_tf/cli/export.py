@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from bimt_tf.cli.arguments import AsJson, Device, Directory
+from bimt_tf.cli.arguments import AsJson, At, Device, Directory, at_of
 
 __all__ = ["export"]
 
@@ -21,6 +21,7 @@ def export(
         Literal["shared", "unrolled"], Parameter(help="residual stream: once, or at each depth")
     ] = "shared",
     out: Annotated[Path | None, Parameter(help="file to write [DIRECTORY/graph.FORMAT]")] = None,
+    at: At = "end",
     device: Device = "cpu",
     json: AsJson = False,
 ) -> None:
@@ -29,7 +30,7 @@ def export(
     from bimt_tf.runs.load import load_run
 
     out = out if out is not None else directory / f"graph.{form}"
-    load_run(directory, device=device).export(out, form, residual)
+    load_run(directory, device, at=at_of(at)).export(out, form, residual)
     if json:
         print_json({"graph": str(out)})
     else:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bimt_tf.cli.arguments import AsJson, Device, Directory, Hook
+from bimt_tf.cli.arguments import AsJson, At, Device, Directory, Hook, at_of
 
 __all__ = ["probe"]
 
@@ -20,6 +20,7 @@ def probe(
     position: Annotated[
         int | None, Parameter(help="token, from 0; negative from the end [every token]", allow_leading_hyphen=True)
     ] = None,
+    at: At = "end",
     device: Device = "cpu",
     json: AsJson = False,
 ) -> None:
@@ -28,7 +29,7 @@ def probe(
     from bimt_tf.runs.ask import usual_probe
     from bimt_tf.runs.load import load_run
 
-    run = load_run(directory, device=device)
+    run = load_run(directory, device, at=at_of(at))
     every = position is None
     results = run.probe_tokens(hook, target) if every else [run.probe(hook, position, target)]
     if json:

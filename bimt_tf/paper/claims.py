@@ -1,6 +1,7 @@
 """The paper's qualitative claims that weights alone can show, computed: true or false, with its number, per network.
 
-Weights count when they are above ``training.active`` in size, neurons when they are live: on a path of such weights
+Weights count when they are above ``training.active`` in size (after an elimination: when they are not zero), neurons
+when they are live: on a path of such weights
 from an input to an output (analysis/paths.py). Everything is measured on held-out examples.
 """
 
@@ -42,7 +43,7 @@ class Claim(NamedTuple):
 
 
 def _unrolled(run: Trained) -> nx.Graph:
-    return connection_graph(run.bimt, residual="unrolled", threshold=run.config.training.active)
+    return connection_graph(run.bimt, residual="unrolled", threshold=run.threshold)
 
 
 def _hidden(run: Trained) -> list[str]:

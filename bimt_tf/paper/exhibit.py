@@ -15,10 +15,12 @@ from bimt_tf.pool.job import Job, Outcome
 if TYPE_CHECKING:
     from bimt_tf.runs.finished_run import FinishedRun
 
-__all__ = ["PRODUCTS", "QUICK", "SEEDS", "EndedRuns", "Exhibit", "Made", "Plan", "RunKey"]
+__all__ = ["ELIMINATED", "PRODUCTS", "QUICK", "SEEDS", "EndedRuns", "Exhibit", "Made", "Plan", "RunKey"]
 
 SEEDS = (0, 1, 2, 3, 4)
 QUICK = 20  # a quick run has this fraction of the steps
+ELIMINATED = "bimt"
+"""The method whose runs are eliminated where its preset says so; tables show them before and after it."""
 PRODUCTS = Row("products", "products", "products", "loss", {}, {}, counted=False)
 """Figure 2's task, which is in no table."""
 

@@ -9,7 +9,7 @@ from bimt_tf.config.methods import METHODS
 from bimt_tf.config.reading import make
 from bimt_tf.config.settings import Config
 from bimt_tf.errors import InputError, unknown
-from bimt_tf.paper.exhibit import QUICK, Plan, RunKey
+from bimt_tf.paper.exhibit import ELIMINATED, QUICK, Plan, RunKey
 from bimt_tf.paper.exhibits import EXHIBITS
 from bimt_tf.paper.tables_of_the_paper import Row
 from bimt_tf.pool.job import Job
@@ -74,6 +74,8 @@ def jobs_of(wanted: Plan, out: Path, docs: Path) -> dict[RunKey, Job]:
 
 def _config(row: Row, method: str, seed: int, quick: bool) -> Config:
     overrides = {section: dict(values) for section, values in row.overrides.items()}
+    if method != ELIMINATED:  # the others are shown as they were trained
+        overrides.setdefault("training", {})["eliminate"] = False
     if quick:
         steps = make(row.task).training.steps // QUICK
         overrides.setdefault("training", {}).update(steps=steps, compile="no")

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bimt_tf.paper.comparison import compare_row, comparison_table
-from bimt_tf.paper.exhibit import EndedRuns, Made
+from bimt_tf.paper.comparison import compare_row, comparison_table, mean_and_spread
+from bimt_tf.paper.exhibit import ELIMINATED, EndedRuns, Made
 from bimt_tf.paper.tables_of_the_paper import Row
 from bimt_tf.paper.writing import TextTable, heading, write_page
 from bimt_tf.sweeps.result_files import write_figure
 
-__all__ = ["SpellCell", "make_pages", "side_by_side"]
+__all__ = ["SpellCell", "as_trained", "make_pages", "side_by_side"]
 
+SpellSeeds = Callable[[Sequence[Mapping[str, Any]]], str]
 SpellCell = Callable[[Row, Sequence[Mapping[str, Any]]], str]
 """A row and summary.json of each of its seeds -> what a cell says."""
 
 
 def side_by_side(runs: EndedRuns, theirs: Callable[[Row, str], str | None], ours: SpellCell) -> TextTable:
     """A row a task; for each method a column of ours, beside one of the paper's where the paper has that method.
+
+    Runs that were eliminated are shown as they were trained, and once more after it; then what their networks cost.
 
     Args:
         runs: those that have ended; a cell of fewer than the wanted seeds says so, and one of none is a dash.
@@ -30,17 +34,75 @@ def side_by_side(runs: EndedRuns, theirs: Callable[[Row, str], str | None], ours
     header = ["task"]
     for method in plan.methods:
         header += [f"{method}, paper"] * (theirs(plan.rows[0], method) is not None) + [f"{method}, ours"]
+    if ELIMINATED in plan.methods:
+        header += [f"{ELIMINATED} + elimination, ours", *(f"{name}, {ELIMINATED}" for name in COSTS)]
     lines = []
     for row in plan.rows:
+        after = partial(ours, row)
+        before = partial(_as_trained, after)
         line = [row.label]
         for method in plan.methods:
             if (cell := theirs(row, method)) is not None:
                 line.append(cell)
-            found = runs.summaries(row.name, method)
-            few = f" ({len(found)} of {len(plan.seeds)} seeds)" if len(found) < len(plan.seeds) else ""
-            line.append(ours(row, found) + few if found else "–")
+            line.append(_cell(runs, row, method, before))
+        if ELIMINATED in plan.methods:
+            line.append(_cell(runs, row, ELIMINATED, after, eliminated=True))
+            line += [_cell(runs, row, ELIMINATED, spell) for spell in COSTS.values()]
         lines.append(line)
     return TextTable(header, lines)
+
+
+def as_trained(summary: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A summary with the numbers of the network as it was trained, before its elimination."""
+    return {**summary, **summary.get("trained", {})}
+
+
+def _as_trained(spell: SpellSeeds, found: Sequence[Mapping[str, Any]]) -> str:
+    return spell([*map(as_trained, found)])
+
+
+def _cell(
+    runs: EndedRuns,
+    row: Row,
+    method: str,
+    spell: SpellSeeds,
+    eliminated: bool = False,
+) -> str:
+    found = [one for one in runs.summaries(row.name, method) if "elimination" in one or not eliminated]
+    few = f" ({len(found)} of {len(runs.plan.seeds)} seeds)" if len(found) < len(runs.plan.seeds) else ""
+    return spell(found) + few if found else "–"
+
+
+def _before_and_after(name: str, digits: str) -> SpellSeeds:
+    """A number of the networks as trained, and after their elimination if they had one."""
+
+    def spell(found: Sequence[Mapping[str, Any]]) -> str:
+        before, after = ([one[name] for one in each] for each in ([*map(as_trained, found)], found))
+        eliminated = any("elimination" in one for one in found)
+        return " → ".join(_spread(values, digits) for values in ([before, after] if eliminated else [before]))
+
+    return spell
+
+
+def _seconds(found: Sequence[Mapping[str, Any]]) -> str:
+    """Seconds of training, and of the elimination if there was one."""
+    parts = [[one["seconds"] for one in found]]
+    if all("elimination" in one for one in found):
+        parts.append([one["elimination"]["seconds"] for one in found])
+    return " + ".join(_spread(values, ".0f") for values in parts)
+
+
+def _spread(values: Sequence[float], digits: str) -> str:
+    found = mean_and_spread(values)
+    return f"{found.mean:{digits}}" + ("" if found.spread is None else f" ± {found.spread:{digits}}")
+
+
+COSTS = {
+    "active weights": _before_and_after("active_weights", ".0f"),
+    "mean wiring length": _before_and_after("wiring_length", ".3f"),
+    "seconds": _seconds,
+}
+"""What the networks of bimt cost: column -> how its cell is spelled."""
 
 
 def make_pages(runs: EndedRuns, docs: Path, table: TextTable, legend: str) -> Made:
@@ -88,7 +150,7 @@ def _draw_networks(runs: EndedRuns, docs: Path) -> list[Path]:
     for row in runs.plan.rows:
         if row.counted and runs.has(row.name, "bimt", seed):
             run = runs.open(row.name, "bimt", seed)
-            graph = connection_graph(run.bimt, "unrolled", run.config.training.active)
+            graph = connection_graph(run.bimt, "unrolled", run.threshold)
             labels, title = run.task.labels(run.config.data), f"{row.label} · bimt · seed {seed}"
             figure = network_figure(graph, run.bimt.wiring, labels=labels, title=title)
             files += write_figure(docs / f"network-{row.name}", figure)

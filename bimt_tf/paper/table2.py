@@ -1,4 +1,4 @@
-"""Table 2 of the paper: modularity of every task and method, the paper's beside ours, with BIMT's active weights."""
+"""Table 2 of the paper: modularity of every task and method, the paper's beside ours."""
 
 from __future__ import annotations
 
@@ -21,11 +21,8 @@ LEGEND = (
 
 
 def table_2(runs: EndedRuns) -> TextTable:
-    """Q, mean and standard deviation over the seeds; the last column has the active weights of bimt."""
-    table = side_by_side(runs, _theirs, _ours)
-    counts = [_counts(runs.summaries(row.name, "bimt")) for row in runs.plan.rows]
-    lines = [[*line, count] for line, count in zip(table.rows, counts, strict=True)]
-    return TextTable([*table.header, "active weights, bimt"], lines)
+    """Q, mean and standard deviation over the seeds."""
+    return side_by_side(runs, _theirs, _ours)
 
 
 def _theirs(row: Row, method: str) -> str | None:
@@ -34,14 +31,6 @@ def _theirs(row: Row, method: str) -> str | None:
 
 def _ours(row: Row, summaries: Sequence[Mapping[str, Any]]) -> str:
     return spell_q(mean_and_spread([summary["modularity_shared"] for summary in summaries]))
-
-
-def _counts(summaries: Sequence[Mapping[str, Any]]) -> str:
-    if not summaries:
-        return "–"
-    count = mean_and_spread([summary["active_weights"] for summary in summaries])
-    spread = "" if count.spread is None else f" ± {count.spread:.0f}"
-    return f"{count.mean:.0f}{spread} of {summaries[0]['total_weights']:,}"
 
 
 def _make(runs: EndedRuns, docs: Path) -> Made:

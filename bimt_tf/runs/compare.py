@@ -59,7 +59,7 @@ class Comparison(NamedTuple):
         for run in runs:
             if run.nonzero_weights > MOST_EDGES:
                 raise InputError(f"the network of {run.path} has more than {MOST_EDGES:,} weights, too many to draw")
-        graphs = [connection_graph(run.bimt, "unrolled", threshold=run.config.training.active) for run in runs]
+        graphs = [connection_graph(run.bimt, "unrolled", threshold=run.threshold) for run in runs]
         panels = []
         for run, graph in zip(runs, graphs, strict=True):
             loss = run.summary.get("test_loss")

@@ -20,6 +20,7 @@ from bimt_tf.errors import InputError
 from bimt_tf.runs import checkpoints
 from bimt_tf.runs.atomic import CannotWrite, require_path, write_atomically
 from bimt_tf.runs.claim import claim, holds
+from bimt_tf.runs.elimination_files import EliminationFiles
 from bimt_tf.runs.lock import lock
 from bimt_tf.runs.read import read_bytes, read_object
 
@@ -36,7 +37,7 @@ FORMAT = 2
 MARKER = "config.yaml"
 OWNED = (
     MARKER, "run.json", "metrics.jsonl", "checkpoints", "model.safetensors", "layout.json", "summary.json",
-    "probes.json", "snapshots", "figures", "report.html", "huggingface", "tensorboard", "wandb",
+    "probes.json", "snapshots", "figures", "report.html", "huggingface", "tensorboard", "wandb", "elimination",
 )  # fmt: skip
 
 
@@ -79,6 +80,11 @@ class RunDirectory:
                 "install a newer bimt_tf"
             )
         return run
+
+    @property
+    def elimination(self) -> EliminationFiles:
+        """The files of its elimination, whether there is one or not."""
+        return EliminationFiles(self.path / "elimination", self.path)
 
     def write_format(self) -> None:
         """Say in run.json which format the directory has from now on."""

@@ -13,6 +13,7 @@ from bimt_tf.analysis.graph import connection_graph
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.figures.confusion import confusion_figure
 from bimt_tf.figures.curves import curves_figure
+from bimt_tf.figures.elimination import elimination_figure
 from bimt_tf.figures.network import network_figure
 from bimt_tf.figures.pair import pair_figure
 from bimt_tf.figures.prediction import prediction_figure
@@ -22,7 +23,7 @@ from bimt_tf.runs.trained import Trained
 
 __all__ = ["FIGURES", "draw", "figures_of"]
 
-FIGURES = ("network", "curves", "prediction", "confusion", "best_pair")
+FIGURES = ("network", "curves", "elimination", "prediction", "confusion", "best_pair")
 MOST_CLASSES = 300  # of a matrix that can be read
 
 
@@ -57,6 +58,8 @@ def draw(
         if not records:
             raise InputError("there are no curves: no step is logged yet")
         return curves_figure(records)
+    if name == "elimination":
+        return _elimination(trained, records)
     if name == "prediction":
         return _prediction(trained)
     if name == "confusion":
@@ -68,7 +71,7 @@ def draw(
 
 def figures_of(trained: Trained, summary: Mapping[str, Any]) -> list[str]:
     """The figures that a measured run has: by its kind of task, its size, and what its probe found."""
-    wanted = ["curves"]
+    wanted = ["curves", "elimination"] if trained.eliminated else ["curves"]
     if summary["modularity_unrolled"] is not None:  # else its graph is too large
         wanted.append("network")
     if trained.task.kind != "classification":
@@ -88,9 +91,16 @@ def _network(trained: Trained, summary: Mapping[str, Any]) -> Figure:
     if task.kind == "classification":
         result = f"test accuracy {measured['test_accuracy']:.1%}"
     weights = f"{trained.active_weights:,} of {bimt.wiring.total_weights:,} weights"
-    title = f"{config.task} · {config.method} · seed {config.seed}: {result}, {weights}"
-    graph = connection_graph(bimt, residual="unrolled", threshold=config.training.active)
+    method = f"{config.method}, eliminated" if trained.eliminated else config.method
+    title = f"{config.task} · {method} · seed {config.seed}: {result}, {weights}"
+    graph = connection_graph(bimt, residual="unrolled", threshold=trained.threshold)
     return network_figure(graph, bimt.wiring, labels=task.labels(config.data), title=title)
+
+
+def _elimination(trained: Trained, rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """The path that led from the trained network to this one."""
+    config = trained.config
+    return elimination_figure(rows, title=f"{config.task} · {config.method} · seed {config.seed}: elimination")
 
 
 def _reported(trained: Trained) -> tuple[torch.Tensor, torch.Tensor]:

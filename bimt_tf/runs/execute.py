@@ -11,27 +11,25 @@ import torch
 
 from bimt_tf.config.limits import require_runnable
 from bimt_tf.config.resumable import require_resumable
-from bimt_tf.config.settings import Config
+from bimt_tf.config.settings import Config, EliminationConfig
 from bimt_tf.errors import InputError
 from bimt_tf.runs.atomic import CannotWrite
+from bimt_tf.runs.conclude import conclude, measuring, require_no_signal
 from bimt_tf.runs.directory import RunDirectory
-from bimt_tf.runs.draw import draw as draw_figure
-from bimt_tf.runs.draw import figures_of
-from bimt_tf.runs.export_model import save_plain
-from bimt_tf.runs.figure_files import image_of
 from bimt_tf.runs.load import load_run, result_of
 from bimt_tf.runs.loggers import check as check_logger
 from bimt_tf.runs.loggers import logger
 from bimt_tf.runs.state import is_trained
-from bimt_tf.runs.stopping import Interrupted, RunFailed, caught_signals, raised_signals
-from bimt_tf.runs.summary import measure
+from bimt_tf.runs.stopping import Interrupted, RunFailed, caught_signals
 from bimt_tf.runs.trained import Trained
 from bimt_tf.runs.watcher import SilentWatcher, Watcher
 from bimt_tf.tasks.registry import task as find_task
 from bimt_tf.training.setup import Start, set_up
 from bimt_tf.training.trainer import NonFiniteLoss, Record, Trainer
 
-__all__ = ["train_run", "resume_run", "run_trainer", "free_directory", "Interrupted", "RunFailed", "Watcher"]
+__all__ = [
+    "Interrupted", "RunFailed", "Watcher", "eliminate_run", "free_directory", "resume_run", "run_trainer", "train_run",
+]  # fmt: skip
 
 
 def free_directory(config: Config, parent: Path = Path("runs")) -> Path:
@@ -114,8 +112,53 @@ def resume_run(
         if not is_trained(run.path):
             return _go(run, set_up(config, run.last_checkpoint()), loggers, watcher, draw)
         seconds = float(run.summary.get("seconds") or _seconds(run))
-        with _failing_writes(run), _measuring(run):
-            return _conclude(run, load_run(run.path, config.training.device), seconds, watcher, draw)
+        with _failing_writes(run), measuring(run):
+            trained = load_run(run.path, config.training.device, at="trained")
+        with _failing_writes(run):
+            return conclude(run, trained, seconds, watcher, draw)
+
+
+def eliminate_run(
+    path: Path,
+    settings: EliminationConfig,
+    *,
+    overwrite: bool = False,
+    device: str | None = None,
+    watcher: Watcher | None = None,
+    draw: bool = True,
+) -> dict[str, Any]:
+    """Eliminate a run that is trained, in its own directory, and measure and draw what is left; gives the summary.
+
+    An elimination that was stopped goes on if ``settings`` are its own.
+
+    Args:
+        path: the run directory.
+        settings: how far to go.
+        overwrite: whether to replace an elimination that is there.
+        device: where to compute; the config's unless given.
+        watcher: shows it while it goes on.
+        draw: whether to draw the figures again.
+
+    Raises:
+        InputError: for a run that is not trained, or one with another elimination.
+        Interrupted: on SIGINT or SIGTERM; the rounds that were kept stay, and it goes on from them.
+        RunFailed: when a file cannot be written.
+    """
+    run, watcher = RunDirectory.open(Path(path)), watcher or SilentWatcher()
+    if not is_trained(run.path):
+        raise InputError(f"{path} is not trained to its end: 'bimt resume {path}' goes on with it")
+    files = run.elimination
+    if files.begun and not overwrite and (files.ended or files.settings != settings):
+        raise InputError(
+            f"{path} has an elimination already: give --overwrite to replace it; --at opens any point of it"
+        )
+    with run.lock(), _failing_writes(run):
+        run.write_format()
+        trained = load_run(run.path, device or run.config.training.device, at="trained")
+        seconds = float(run.summary.get("seconds") or _seconds(run))
+        if overwrite or not files.begun:
+            files.begin(settings)
+        return conclude(run, trained, seconds, watcher, draw)
 
 
 def _started_from(path: Path, config: Config) -> Trainer:
@@ -168,36 +211,10 @@ def _go(run: RunDirectory, trainer: Trainer, loggers: Sequence[str], watcher: Wa
         if not ended:
             raise Interrupted(caught[0], f"stopped at step {trainer.step}; 'bimt resume {run.path}' goes on")
         run.save_result(trainer.weights(), trainer.bimt.layout.slots)
-        with _measuring(run, caught):
-            trained = Trained(trainer.config, trainer.model, trainer.bimt, data=trainer.data, task=trainer.task)
-            return _conclude(run, trained, trainer.seconds, watcher, draw)
-
-
-def _conclude(run: RunDirectory, trained: Trained, seconds: float, watcher: Watcher, draw: bool) -> dict[str, Any]:
-    """Measure a trained network, draw it if asked to, and write what was found; summary.json comes last."""
-    watcher.stage("measuring and drawing" if draw else "measuring")
-    if trained.task.pretrained:
-        save_plain(trained, run.path)
-    summary, probes = measure(trained, seconds)
-    records = run.records()
-    for name in figures_of(trained, summary) if draw else ():
-        if name == "curves" and not records:  # metrics.jsonl was removed
-            continue
-        figure = draw_figure(trained, name, records=records, summary=summary)
-        for suffix in ("png", "pdf"):
-            run.write_figure(f"{name}.{suffix}", image_of(figure, suffix))
-    run.write_summary(summary, probes)
-    return summary
-
-
-@contextmanager
-def _measuring(run: RunDirectory, caught: Sequence[int] = ()) -> Iterator[None]:
-    """While a trained network is measured: a signal (also one that came before) ends it at once."""
-    message = f"{run.path} is trained, but not measured; 'bimt resume {run.path}' measures and draws it"
-    if caught:
-        raise Interrupted(caught[0], message)
-    with raised_signals(message):
-        yield
+        trained = Trained(trainer.config, trainer.model, trainer.bimt, data=trainer.data, task=trainer.task)
+        require_no_signal(run, caught)
+    with _failing_writes(run):
+        return conclude(run, trained, trainer.seconds, watcher, draw)
 
 
 @contextmanager

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import nn
 
 from bimt_tf.bimt import BIMT
-from bimt_tf.config.settings import Config
+from bimt_tf.config.settings import Config, EliminationConfig
 from bimt_tf.runs.directory import RunDirectory
+from bimt_tf.runs.elimination_files import rows_of
+from bimt_tf.runs.point_summary import summary_at
 from bimt_tf.runs.state import RunState
 from bimt_tf.runs.trained import Trained
 from bimt_tf.tasks.base import Data, Probe, Task
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from bimt_tf.analysis.graph import Residual
     from bimt_tf.analysis.probe import ProbeResult
     from bimt_tf.analysis.prune import PrunePoint
+    from bimt_tf.training.eliminate import Elimination
 
 __all__ = ["FinishedRun"]
 
@@ -34,8 +37,12 @@ class FinishedRun(Trained):
 
     Attributes:
         path: its directory.
-        state: "finished", "interrupted at step N of M", "no checkpoint yet", or "trained, not measured yet".
+        state: "finished", "interrupted at step N of M", "no checkpoint yet", "trained, its elimination has not ended",
+            or "trained, not measured yet".
         step: the step that the weights are of.
+        round_number: the round of its elimination that the weights are of, a place in :attr:`elimination`; None for
+            the network as it was trained.
+        outcome: what :meth:`eliminate` did, of a run that it gave; None for a run as it lies on disk.
         config, task, model, bimt: what was trained, and how; the model is in evaluation mode on the wanted device.
     """
 
@@ -49,8 +56,12 @@ class FinishedRun(Trained):
         *,
         held_out: Data | None = None,
         task: Task | None = None,
+        round_number: int | None = None,
+        outcome: Elimination | None = None,
     ) -> None:
-        super().__init__(config, model, bimt, data=held_out, task=task)
+        eliminated = round_number is not None or outcome is not None
+        super().__init__(config, model, bimt, data=held_out, task=task, eliminated=eliminated)
+        self.round_number, self.outcome = round_number, outcome
         self.path: Path = directory.path
         self.state: str = state.text
         self.step: int = state.step
@@ -60,10 +71,27 @@ class FinishedRun(Trained):
     def summary(self) -> dict[str, Any]:
         """The numbers of summary.json (docs/run-directory.md); empty for a run that has not been measured.
 
+        Of a point of the elimination other than its end, or of the network as it was trained, those numbers that are
+        known of it.
+
         Raises:
             InputError: if the file is damaged.
         """
-        return self._directory.summary
+        return {} if self.outcome is not None else summary_at(self._directory, self.round_number)
+
+    @cached_property
+    def elimination(self) -> list[dict[str, Any]]:
+        """The points of the run's elimination, one dict each, the trained network first; [] where there is none.
+
+        Keys: what, weights, biases, neurons, loss (of the examples that are fitted), validation_loss, severed, seconds;
+        on disk also round, standing, test_loss (and what else the task measures), modularity_shared, wiring_length.
+
+        Raises:
+            InputError: if the file is damaged.
+        """
+        if self.outcome is None:
+            return self._directory.elimination.rows()
+        return rows_of(self.outcome.path)
 
     @cached_property
     def probes(self) -> list[dict[str, Any]]:
@@ -135,6 +163,41 @@ class FinishedRun(Trained):
 
         return ask.ablated(self, hook if hook is not None else ask.usual_probe(self).hook, neurons)
 
+    def eliminate(
+        self,
+        *,
+        max_loss: float | None = None,
+        loss_factor: float | None = None,
+        weights: int | None = None,
+        neurons: int | None = None,
+        whole_neurons: bool = False,
+        fit_examples: int = 2_000,
+    ) -> FinishedRun:
+        """What an elimination makes of this network (docs/elimination.md), in memory: this run stays as it is.
+
+        What comes back has the new network, which is not measured; ``outcome`` tells how it came about.
+
+        Args:
+            max_loss: budget: the training loss that may not be passed.
+            loss_factor: budget: the same, as a multiple of the present one; 1.05 if no budget is given.
+            weights: budget: down to so many active weights, whatever the loss.
+            neurons: budget: down to so many hidden neurons, whatever the loss.
+            whole_neurons: take out whole neurons too.
+            fit_examples: training examples that are fitted, at most.
+
+        Raises:
+            InputError: for two budgets, a value that cannot be, or a network that has no curvature to compute.
+        """
+        from bimt_tf.runs.eliminate import eliminate_in_memory
+
+        settings = EliminationConfig(max_loss, loss_factor, weights, neurons, whole_neurons, fit_examples)
+        found, outcome = eliminate_in_memory(self, settings)
+        state = RunState("eliminated in memory", self.step)
+        held_out, task = self._data if isinstance(self._data, Data) else None, self.task
+        return FinishedRun(
+            self._directory, state, self.config, found.model, found.bimt, held_out=held_out, task=task, outcome=outcome
+        )
+
     def prune(self) -> list[PrunePoint]:
         """Weights left against held-out loss as small weights are cut (paper, Figure A1); the weights stay."""
         from bimt_tf.runs import ask
@@ -157,7 +220,9 @@ class FinishedRun(Trained):
 
         return modularity(self.graph(residual))
 
-    def figure(self, name: Literal["network", "curves", "prediction", "confusion", "best_pair"]) -> Figure:
+    def figure(
+        self, name: Literal["network", "curves", "elimination", "prediction", "confusion", "best_pair"]
+    ) -> Figure:
         """One of the run's figures, as a Matplotlib Figure; not shown, not saved.
 
         Raises:
@@ -165,7 +230,8 @@ class FinishedRun(Trained):
         """
         from bimt_tf.runs.draw import draw
 
-        return draw(self, name, records=self.metrics if name == "curves" else (), summary=self.summary)
+        records = self.metrics if name == "curves" else self.elimination if name == "elimination" else ()
+        return draw(self, name, records=records, summary=self.summary)
 
     def export(self, path: str | Path, form: str = "graphml", residual: Residual = "shared") -> None:
         """Write the connection graph for other tools.

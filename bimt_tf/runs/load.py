@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from bimt_tf.errors import InputError
 from bimt_tf.runs.directory import RunDirectory
+from bimt_tf.runs.elimination_files import At
 from bimt_tf.runs.finished_run import FinishedRun
 from bimt_tf.runs.listing import RunRow, run_rows
 from bimt_tf.runs.own_data import OwnData, held_out_of
@@ -40,6 +41,7 @@ def load_run(
     path: str | Path,
     device: str = "cpu",
     *,
+    at: At = "end",
     model: nn.Module | None = None,
     data: OwnData | None = None,
     loss: Callable[[Tensor, Tensor], Tensor] | None = None,
@@ -51,6 +53,9 @@ def load_run(
     Args:
         path: the run directory. A run that has not ended gives its last checkpoint; ``.state`` says so.
         device: where the model is put: "cpu", "cuda", "cuda:1", "mps".
+        at: which point of the run's elimination: "end", its last, which is the trained network where there was no
+            elimination or it has not ended; "trained", the network as it was trained; or a number, the point of at most
+            so many active weights (of those the one with most; of equals the one of least training loss).
         model: for a run of one's own model (``bimt_tf.train``), a model built as it was then; its weights are
             overwritten with the trained ones.
         data: for such a run, examples to measure on, as its held-out ones: (inputs, targets), or any other kind that
@@ -72,7 +77,9 @@ def load_run(
     task = _own_task(directory, data, loss)
     if model is None:
         model = find_task(config.task).model(config.model, config.data, config.seed, dtype_of(config))
-    result = result_of(directory)
+    result, number = result_of(directory), directory.elimination.number_of(at)
+    if number is not None:
+        result = _point(directory, number, trainable(model))
     if result is not None:
         overwrite_(trainable(model), result.weights, str(result.source[0]))
     model = model_on(model, where).eval()
@@ -84,7 +91,15 @@ def load_run(
             raise InputError(f"{result.source[1]} does not fit the model: {error}") from error
     held_out = None if data is None else held_out_of(data, config.training.dtype)
     state = state_of(directory.path, config.training.steps)
-    return FinishedRun(directory, state, config, model, bimt, held_out=held_out, task=task)
+    return FinishedRun(directory, state, config, model, bimt, held_out=held_out, task=task, round_number=number)
+
+
+def _point(directory: RunDirectory, number: int, parameters: Mapping[str, nn.Parameter]) -> Result:
+    """A point of the elimination in the model's own number types."""
+    point, file = directory.elimination.point(number), directory.elimination.file(number)
+    types = {name: parameters[name].dtype for name in point.weights if name in parameters}
+    weights = {name: each.to_dense().to(types.get(name, each.dtype)) for name, each in point.weights.items()}
+    return Result(weights, point.layout, (file, file))
 
 
 def _own_task(

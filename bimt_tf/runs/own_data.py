@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset, random_split
 
 from bimt_tf.errors import InputError
 from bimt_tf.tasks.base import Data, Split
+from bimt_tf.tasks.validation import with_validation
 from bimt_tf.training.batches import Batches, Drawn
 from bimt_tf.training.device import data_on
 from bimt_tf.training.loader_batches import LoaderBatches, pair
@@ -38,7 +39,12 @@ class OwnExamples(NamedTuple):
 
 
 def examples_of(
-    data: OwnData, test: OwnData | None, test_share: float, batch_size: int | None, seed: int
+    data: OwnData,
+    test: OwnData | None,
+    test_share: float,
+    batch_size: int | None,
+    seed: int,
+    validation_share: float = 0.0,
 ) -> OwnExamples:
     """Training and held-out examples.
 
@@ -48,6 +54,7 @@ def examples_of(
         test_share: that share, drawn at random by ``seed``.
         batch_size: examples a batch; 0 for all, 64 or all there are unless given.
         seed: of the share held out and of the order of batches.
+        validation_share: share of the training examples that is split off (tasks/validation.py), of tensors.
 
     Raises:
         InputError: for data of another kind, without examples, or of unequal lengths; a batch size for a DataLoader,
@@ -57,6 +64,8 @@ def examples_of(
         raise InputError(f"test_share must be between 0 and 1, found {test_share!r}")
     if isinstance(data, TensorDataset):
         data = cast(OwnData, data.tensors)
+    if validation_share and isinstance(data, (Dataset, DataLoader)):
+        raise InputError("validation_share splits tensors: give data as (inputs, targets)")
     generator = torch.Generator().manual_seed(seed)
     if isinstance(data, DataLoader):
         if test is None:
@@ -80,6 +89,7 @@ def examples_of(
         split = Split(*(Data(inputs[part], targets[part], {}) for part in parts))
     else:
         split = Split(Data(inputs, targets, {}), _gathered(test))
+    split = with_validation(split, validation_share)
     count = len(split.train.inputs)
     size = min(USUAL_BATCH, count) if batch_size is None else batch_size
     require_batch(size, count)

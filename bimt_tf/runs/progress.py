@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress, TaskID
@@ -52,4 +54,13 @@ class ProgressBar:
             self._bar.update(self._task, completed=step)
 
     def stage(self, text: str) -> None:
-        """Nothing: the bar shows the training alone."""
+        """Nothing: the bar shows training and elimination alone."""
+
+    def eliminating(self, budget: str) -> None:
+        """Go on without an end: how many rounds it takes is not known."""
+        self._task = self._bar.add_task(f"eliminating, {budget}", total=None)
+
+    def round(self, row: Mapping[str, Any]) -> None:
+        """Show what is left."""
+        if self._task is not None:
+            self._bar.update(self._task, description=f"eliminating: {row['weights']:,} weights, loss {row['loss']:.2e}")

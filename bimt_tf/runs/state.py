@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bimt_tf.runs import checkpoints
+from bimt_tf.runs.elimination_files import EliminationFiles
 
 __all__ = ["FINISHED", "NO_CHECKPOINT", "RunState", "is_trained", "state_of"]
 
 FINISHED = "finished"
 NOT_MEASURED = "trained, not measured yet"
 NO_CHECKPOINT = "no checkpoint yet"
+NOT_ELIMINATED = "trained, its elimination has not ended"
 
 
 class RunState(NamedTuple):
@@ -33,6 +35,8 @@ def state_of(path: Path, steps: int) -> RunState:
         InputError: if its checkpoints are no folder.
     """
     if is_trained(path):
+        if EliminationFiles(path / "elimination", path).unfinished:
+            return RunState(NOT_ELIMINATED, steps)
         return RunState(FINISHED if (path / "summary.json").exists() else NOT_MEASURED, steps)
     newest = checkpoints.latest(path / "checkpoints")
     if newest is None:

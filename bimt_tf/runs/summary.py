@@ -17,7 +17,7 @@ from bimt_tf.errors import InputError
 from bimt_tf.runs.ask import probed
 from bimt_tf.runs.trained import Trained
 
-__all__ = ["MOST_EDGES", "Measured", "measure"]
+__all__ = ["MOST_EDGES", "Measured", "before_elimination", "measure"]
 
 MOST_EDGES = 150_000  # of a graph that is measured and drawn, which takes minutes then
 
@@ -29,15 +29,29 @@ class Measured(NamedTuple):
     probes: list[dict[str, Any]]
 
 
-def measure(trained: Trained, seconds: float) -> Measured:
+TRAINED = (
+    "test_loss", "train_loss", "test_accuracy", "train_accuracy", "active_weights", "nonzero_weights",
+    "modularity_shared", "modularity_unrolled", "wiring_length", "wiring_length_total",
+)  # fmt: skip
+"""Numbers of the network as it was trained that the summary of an eliminated one keeps beside its own."""
+
+
+def before_elimination(trained: Trained) -> dict[str, Any]:
+    """The numbers of a network as it was trained, for the summary of what an elimination makes of it."""
+    summary = measure(trained, 0.0, probing=False).summary
+    return {name: summary[name] for name in TRAINED if name in summary}
+
+
+def measure(trained: Trained, seconds: float, *, probing: bool = True) -> Measured:
     """Measure a trained network: losses, weights, modularity, wiring length, and the task's own probes.
 
     Args:
         trained: the network.
         seconds: what training took, which the summary says.
+        probing: whether to make the task's own probes.
     """
     config, bimt = trained.config, trained.bimt
-    probes, notes = _probes(trained)
+    probes, notes = _probes(trained) if probing else ([], [])
     nonzero = trained.nonzero_weights
     shared = unrolled = None
     if nonzero <= MOST_EDGES:

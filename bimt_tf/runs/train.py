@@ -12,16 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from bimt_tf.adapters.families import parameters
+from bimt_tf.analysis.active import active_weights
 from bimt_tf.bimt import BIMT
 from bimt_tf.config.limits import require_runnable
 from bimt_tf.config.reading import make
 from bimt_tf.config.settings import Config, EliminationConfig, GeometryConfig, TrainingConfig
 from bimt_tf.config.values import checked
 from bimt_tf.errors import InputError, unknown
+from bimt_tf.runs.directory import RunDirectory
+from bimt_tf.runs.eliminate import budget_in_words, eliminate_trained, place
+from bimt_tf.runs.elimination_files import rows_of
 from bimt_tf.runs.execute import run_trainer
 from bimt_tf.runs.own_data import OwnData, OwnExamples, examples_of, require_dtype
 from bimt_tf.runs.progress import ProgressBar
 from bimt_tf.runs.stopping import RunFailed
+from bimt_tf.runs.trained import Trained
 from bimt_tf.tasks.own_model import OWN
 from bimt_tf.training.device import DTYPES, find_device, model_on
 from bimt_tf.training.setup import assemble, bimt_of
@@ -44,7 +49,8 @@ class TrainedModel:
     ``model`` is the model that was given, trained; ``bimt`` its wiring, geometry and layout; ``metrics`` one dict a
     logged step (step, loss, test_loss, cost, lam, lr, active); ``test`` and ``train`` the numbers at the end on the
     held-out examples and on those trained on (of a Dataset or DataLoader, on one batch); ``active_weights`` and
-    ``total_weights`` count the weights of connections; ``path`` is the run directory, None for a run in memory.
+    ``total_weights`` count the weights of connections; ``elimination`` has one dict a round of the elimination, if
+    there was one (``eliminate=True``); ``path`` is the run directory, None for a run in memory.
     """
 
     model: nn.Module
@@ -56,6 +62,7 @@ class TrainedModel:
     active_weights: int
     total_weights: int
     seconds: float
+    elimination: list[dict[str, Any]]
     path: Path | None
 
     def __repr__(self) -> str:
@@ -117,7 +124,8 @@ def train(
     seed, test_share = checked(int, seed, "seed"), checked(float, test_share, "test_share")
     settings["batch_size"] = checked(int | None, settings.get("batch_size"), "batch_size")
     network, bimt = _network(model)
-    examples = examples_of(data, test, test_share, settings.pop("batch_size"), seed)
+    share = checked(float, settings.get("validation_share", 0.0), "validation_share")
+    examples = examples_of(data, test, test_share, settings.pop("batch_size"), seed, share)
     config = _config(network, bimt, loss, method, seed, {**settings, "batch_size": examples.batch_size})
     trainer = _trainer(config, network, bimt, examples, None if isinstance(loss, str) else loss, metrics)
     threads = torch.get_num_threads()
@@ -125,8 +133,8 @@ def train(
     try:
         with ProgressBar(progress) as bar:
             watcher = _Recording(bar)
-            _run(trainer, watcher, path, overwrite, loggers)
-        return _result(trainer, watcher.records, path)
+            rounds = _run(trainer, watcher, path, overwrite, loggers)
+        return _result(trainer, watcher.records, rounds, path)
     finally:
         trainer.release_()
         torch.set_num_threads(threads)
@@ -161,8 +169,9 @@ def _trainer(
     metrics: Callable[[Tensor, Tensor], Mapping[str, float]] | None,
 ) -> Trainer:
     """The trainer of a model and examples that are there; ``loss`` is None if the config names it."""
-    if config.training.polish and not examples.all_at_hand:
-        raise InputError("polish takes all training examples at once: give them as tensors")
+    for name in ("polish", "eliminate"):
+        if getattr(config.training, name) and not examples.all_at_hand:
+            raise InputError(f"{name} takes all training examples at once: give them as tensors")
     for part, name in ((examples.split.train, "data"), (examples.split.test, "test")):
         require_dtype(part, name, config.training.dtype)
     device = find_device(config.training.device)
@@ -214,6 +223,7 @@ class _Recording:
 
     def __init__(self, bar: ProgressBar) -> None:
         self.start, self.tick, self.stage = bar.start, bar.tick, bar.stage
+        self.eliminating, self.round = bar.eliminating, bar.round
         self.records: list[dict[str, Any]] = []
         self._bar = bar
 
@@ -222,11 +232,13 @@ class _Recording:
         self._bar.record(record)
 
 
-def _run(trainer: Trainer, watcher: _Recording, out: Path | None, overwrite: bool, loggers: Sequence[str]) -> None:
-    """Run to the end, in memory or into a run directory."""
+def _run(
+    trainer: Trainer, watcher: _Recording, out: Path | None, overwrite: bool, loggers: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Run to the end, in memory or into a run directory; the rounds of the elimination, if there was one."""
     if out is not None:
         run_trainer(trainer, out, overwrite=overwrite, loggers=loggers, watcher=watcher, draw=False)
-        return
+        return RunDirectory.open(out).elimination.rows()
 
     def note(text: str) -> None:
         watcher.start(trainer.config, trainer.step, text)
@@ -239,9 +251,22 @@ def _run(trainer: Trainer, watcher: _Recording, out: Path | None, overwrite: boo
         trainer.run(on_record=watcher.record, on_note=note, stop=stop)
     except NonFiniteLoss as error:
         raise RunFailed(str(error)) from error
+    return _eliminated(trainer, watcher) if trainer.config.training.eliminate else []
 
 
-def _result(trainer: Trainer, records: list[dict[str, Any]], out: Path | None) -> TrainedModel:
+def _eliminated(trainer: Trainer, watcher: _Recording) -> list[dict[str, Any]]:
+    """Eliminate what was trained in memory, and give the rounds."""
+    settings = trainer.config.elimination
+    watcher.eliminating(budget_in_words(settings))
+    trained = Trained(trainer.config, trainer.model, trainer.bimt, data=trainer.data, task=trainer.task)
+    found = eliminate_trained(trained, settings, on_round=lambda one: watcher.round(one._asdict()))
+    place(trained, trainer.config.training.swap_starts)
+    return rows_of(found.path)
+
+
+def _result(
+    trainer: Trainer, records: list[dict[str, Any]], rounds: list[dict[str, Any]], out: Path | None
+) -> TrainedModel:
     return TrainedModel(
         model=trainer.model,
         bimt=trainer.bimt,
@@ -249,8 +274,9 @@ def _result(trainer: Trainer, records: list[dict[str, Any]], out: Path | None) -
         metrics=records,
         test=trainer.evaluate("test"),
         train=trainer.evaluate("train"),
-        active_weights=trainer.active(),
+        active_weights=active_weights(trainer.bimt, 0.0) if rounds else trainer.active(),
         total_weights=trainer.bimt.wiring.total_weights,
         seconds=trainer.seconds,
+        elimination=rounds,
         path=out,
     )

@@ -18,6 +18,7 @@ from bimt_tf.config.settings import Config
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.tasks.base import Data, Split, Task
 from bimt_tf.tasks.registry import task as find_task
+from bimt_tf.tasks.validation import with_validation
 from bimt_tf.training.device import data_on, dtype_of
 
 __all__ = ["Examples", "Part", "Trained"]
@@ -45,6 +46,7 @@ class Trained:
         bimt: its BIMT, with the layout.
         data: its examples if they are at hand, or held-out ones alone; drawn anew (the same ones) unless given.
         task: what it learned, where ``config.task`` does not tell all of it (a loss that was given in Python).
+        eliminated: whether an elimination left these weights; each that is not zero is then needed, however small.
     """
 
     def __init__(
@@ -55,8 +57,9 @@ class Trained:
         *,
         data: Split | Data | None = None,
         task: Task | None = None,
+        eliminated: bool = False,
     ) -> None:
-        self.config, self.model, self.bimt = config, model, bimt
+        self.config, self.model, self.bimt, self.eliminated = config, model, bimt, eliminated
         self.task = find_task(config.task) if task is None else task
         self._data = data
 
@@ -77,7 +80,8 @@ class Trained:
             raise InputError("the examples that were trained on are not at hand: held-out ones alone were given")
         if drawn is None:
             drawn = self.task.data(self.config.data, self.config.seed, dtype_of(self.config))
-        return Split(*(data_on(part, self.device) for part in drawn))
+            drawn = with_validation(drawn, self.config.training.validation_share)
+        return drawn.mapped(lambda part: data_on(part, self.device))
 
     @cached_property
     def held_out(self) -> Data:
@@ -121,9 +125,14 @@ class Trained:
         return self.task.metrics(self.config.data, outputs, self.held_out.targets)["loss"]
 
     @property
+    def threshold(self) -> float:
+        """Above which size a weight counts as active: the config's ``training.active``, 0 after an elimination."""
+        return 0.0 if self.eliminated else self.config.training.active
+
+    @property
     def active_weights(self) -> int:
-        """Weights above the config's ``training.active`` in size that are on a path from an input to an output."""
-        return active_weights(self.bimt, self.config.training.active)
+        """Weights above :attr:`threshold` in size that are on a path from an input to an output."""
+        return active_weights(self.bimt, self.threshold)
 
     @property
     def nonzero_weights(self) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bimt_tf.config.settings import Config
 
@@ -31,6 +32,14 @@ class Watcher(Protocol):
         """Something other than training goes on."""
         ...
 
+    def eliminating(self, budget: str) -> None:
+        """An elimination begins, or goes on."""
+        ...
+
+    def round(self, row: Mapping[str, Any]) -> None:
+        """A round of it was kept: a line of rounds.jsonl."""
+        ...
+
 
 class SilentWatcher:
     """A watcher that shows nothing."""
@@ -42,3 +51,7 @@ class SilentWatcher:
     def tick(self, step: int) -> None: ...
 
     def stage(self, text: str) -> None: ...
+
+    def eliminating(self, budget: str) -> None: ...
+
+    def round(self, row: Mapping[str, Any]) -> None: ...

@@ -15,6 +15,8 @@ from bimt_tf.sweeps.result_files import write_figure, write_table
 __all__ = ["SweepResult", "write_results"]
 
 HEADS = ("task", "preset", "method", "seed", "steps")  # of summary.json, which the table has from the config
+PARTS = ("trained", "elimination")
+"""Parts of the summary of an eliminated run: its network as it was trained, and its budget, rounds and seconds."""
 
 
 class SweepResult(NamedTuple):
@@ -53,6 +55,8 @@ def _row(sweep: Sweep, outcome: Outcome) -> dict[str, Any]:
         row["lam"] = spelled_schedule(config.training.lam)
     summary = outcome.summary or {}
     row |= {name: value for name, value in summary.items() if name not in HEADS and _single(value)}
+    for part in PARTS:
+        row |= {f"{part}_{name}": value for name, value in summary.get(part, {}).items() if _single(value)}
     return {**row, "error": outcome.error}
 
 

@@ -12,15 +12,16 @@ This module imports no torch, since ``bimt --help`` reads the options of every t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-__all__ = ["Data", "Presets", "Probe", "Split", "Task"]
+__all__ = ["Data", "Fitted", "Presets", "Probe", "Split", "Task"]
 
 Presets = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Preset -> config section (``data``, ``model``, ``geometry``, ``training``) -> field -> value."""
@@ -40,10 +41,20 @@ class Data(NamedTuple):
 
 
 class Split(NamedTuple):
-    """Training and held-out examples; both hold at least one."""
+    """Training and held-out examples; both hold at least one.
+
+    ``validation``: examples split off the training ones, which neither training nor its results see; they guard an
+    elimination against memorising. None unless a run asks for them.
+    """
 
     train: Data
     test: Data
+    validation: Data | None = None
+
+    def mapped(self, change: Callable[[Data], Data]) -> Split:
+        """The same with every part changed."""
+        validation = None if self.validation is None else change(self.validation)
+        return Split(change(self.train), change(self.test), validation)
 
 
 class Probe(NamedTuple):
@@ -55,6 +66,18 @@ class Probe(NamedTuple):
     hook: str
     target: str
     position: int | None
+
+
+class Fitted(NamedTuple):
+    """What of outputs and targets a training loss is made of, for those who need its curvature.
+
+    ``read`` takes outputs and targets [n, ...] and gives, for the ``kind`` "squared", residuals [n, k], whose mean
+    square is the loss; for "cross_entropy" logits [n, ..., classes] and classes [n, ...]; for "other" the loss itself,
+    which must be a mean over examples.
+    """
+
+    kind: Literal["squared", "cross_entropy", "other"]
+    read: Callable[[Tensor, Tensor], Any]
 
 
 @dataclass(frozen=True)
@@ -107,6 +130,10 @@ class Task(ABC):
     @abstractmethod
     def loss(self, options: Any, outputs: Tensor, targets: Tensor) -> Tensor:
         """The training loss: a differentiable scalar of outputs and targets, [batch, ...] each."""
+
+    def fitted(self, options: Any) -> Fitted:
+        """What :meth:`loss` is made of; an elimination is faster where that is said. Unless overridden, nothing is."""
+        return Fitted("other", partial(self.loss, options))
 
     @abstractmethod
     def metrics(self, options: Any, outputs: Tensor, targets: Tensor) -> dict[str, float]:

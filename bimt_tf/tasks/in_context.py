@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bimt_tf.errors import InputError, require_known, require_whole
 from bimt_tf.models.activation_names import ACT_FNS
-from bimt_tf.tasks.base import Probe, Split, Task
+from bimt_tf.tasks.base import Fitted, Probe, Split, Task
 from bimt_tf.tasks.checks import require_range, require_split, require_transformer_sizes
 from bimt_tf.tasks.kinds import AS_PUBLISHED, split
 
@@ -136,6 +136,11 @@ class InContextTask(Task):
         if options.read == "last":
             return (predicted[:, -1] - targets[:, -1]).square().mean()
         return (predicted - targets).square().mean()
+
+    def fitted(self, options: InContextOptions) -> Fitted:
+        """Errors of y over the x tokens, or at the last one."""
+        first = -1 if options.read == "last" else 0
+        return Fitted("squared", lambda outputs, targets: (outputs[:, 0::2, 0] - targets)[:, first:])
 
     def metrics(self, options: InContextOptions, outputs: Tensor, targets: Tensor) -> dict[str, float]:
         """``loss``: mean squared error of y at the last token; ``loss_all``: over all x tokens."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from bimt_tf.errors import require_known, require_whole
 from bimt_tf.models.activation_names import ACT_FNS
-from bimt_tf.tasks.base import Data, Split, Task
+from bimt_tf.tasks.base import Data, Fitted, Split, Task
 
 if TYPE_CHECKING:
     import torch
@@ -77,6 +78,10 @@ class Regression(Task):
         """Mean squared error over examples and outputs."""
         return (outputs - targets).square().mean()
 
+    def fitted(self, options: Any) -> Fitted:
+        """The differences of outputs and targets."""
+        return Fitted("squared", lambda outputs, targets: (outputs - targets).flatten(1))
+
     def metrics(self, options: Any, outputs: Tensor, targets: Tensor) -> dict[str, float]:
         """``loss``: the mean squared error."""
         return {"loss": float(self.loss(options, outputs, targets))}
@@ -104,6 +109,10 @@ class Classification(Task):
         from torch.nn.functional import cross_entropy
 
         return cross_entropy(*self.compared(options, outputs, targets))
+
+    def fitted(self, options: Any) -> Fitted:
+        """The logits and classes that are compared."""
+        return Fitted("cross_entropy", partial(self.compared, options))
 
     def metrics(self, options: Any, outputs: Tensor, targets: Tensor) -> dict[str, float]:
         """``loss``, and ``accuracy``: share of the classes that have the greatest logit."""

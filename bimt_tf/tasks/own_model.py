@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from bimt_tf.errors import InputError
-from bimt_tf.tasks.base import Data, Split, Task
+from bimt_tf.tasks.base import Data, Fitted, Split, Task
 
 if TYPE_CHECKING:
     import torch
@@ -90,6 +90,14 @@ class OwnModel(Task):
                 f"{list(targets.shape)}"
             )
         return (outputs - targets).square().mean()
+
+    def fitted(self, options: OwnDataOptions) -> Fitted:
+        """What the named loss compares; of a function, what it gives."""
+        if self.loss_function is not None or options.loss == "own":
+            return super().fitted(options)
+        if options.loss == "cross_entropy":
+            return Fitted("cross_entropy", lambda outputs, targets: (outputs, targets))
+        return Fitted("squared", lambda outputs, targets: (outputs - targets).flatten(1))
 
     def metrics(self, options: OwnDataOptions, outputs: Tensor, targets: Tensor) -> dict[str, float]:
         """``loss``, ``accuracy`` of classes, and the metrics that were given."""

@@ -5,7 +5,8 @@
    (elimination/single_weights.py), as long as the budget allows.
 3. If asked, take out whole neurons (elimination/whole_neurons.py), then weights again.
 
-Everything is computed in float64 on a copy, whatever the model's dtype; the model is written to once, at the end.
+Everything is computed in float64 on a copy, whatever the model's dtype; the model is written to once, at the end. All
+that the search depends on is in its rounds, so that one which was stopped goes on from them to the same bits.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from bimt_tf.adapters import bridge
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.threads import few_threads
 from bimt_tf.errors import InputError
-from bimt_tf.training.elimination.budget import budget_of
+from bimt_tf.training.elimination.budget import LOSS_FACTOR, budget_of
 from bimt_tf.training.elimination.levenberg_marquardt import steps_for
-from bimt_tf.training.elimination.live_network import Examples, Residuals
+from bimt_tf.training.elimination.live_network import Examples
+from bimt_tf.training.elimination.objective import Loss, Objective, objective_of
 from bimt_tf.training.elimination.rounds import Dependency, Round, put_
 from bimt_tf.training.elimination.search import Search, double
 from bimt_tf.training.elimination.single_weights import goal_for, remove_weights
@@ -38,13 +40,18 @@ FIRST_TOLERANCE = 5e-3
 LONGER_STEPS, LONGER_TOLERANCE = 100, 1e-3
 """Of the first refit, and of the one that follows where its loss is above the budget."""
 
+FEW, VALIDATED = 3, 0.2
+"""Where examples are fewer than so many times the live weights, and no validation examples are given, this share of the
+examples is not fitted but validates."""
+
 
 class Elimination(NamedTuple):
     """What an elimination did.
 
     ``path``: the rounds that were kept, the network as given first; the last is in the model. ``max_loss``: the largest
     loss that was allowed, infinite where a number of weights was asked for. ``examples``: how many the losses are means
-    over, of how many given (``of``). ``severed``: all (output, input) pairs whose dependency ended.
+    over, of how many given (``of``). ``severed``: all (output, input) pairs whose dependency ended. ``ended``: whether
+    it came to its end, or was stopped. ``notes``: what a reader should know, as sentences.
     """
 
     path: tuple[Round, ...]
@@ -52,41 +59,51 @@ class Elimination(NamedTuple):
     examples: int
     of: int
     severed: tuple[Dependency, ...]
+    ended: bool
+    notes: tuple[str, ...]
 
 
 def eliminate(
     bimt: BIMT,
     data: Sequence[Tensor],
-    loss: Literal["squared"] | Residuals = "squared",
+    loss: Loss = "squared",
     *,
     max_loss: float | None = None,
     loss_factor: float | None = None,
     weights: int | None = None,
-    neurons: bool = False,
-    validation: Sequence[Tensor] | None = None,
+    neurons: int | None = None,
+    whole_neurons: bool = False,
+    validation: Sequence[Tensor] | Literal[False] | None = None,
     examples: int = 2000,
     on_round: Callable[[Round], None] | None = None,
     stop: Callable[[], bool] | None = None,
+    path: Sequence[Round] = (),
 ) -> Elimination:
-    """Take weights out of ``bimt.model``, in place, as long as the training loss allows.
+    """Take weights out of ``bimt.model``, in place, as far as a budget allows.
 
-    Give one of ``max_loss``, ``loss_factor`` and ``weights``. The layout is left as it is; ``bimt.swap()`` afterwards
-    shortens the wires of what is left.
+    Give at most one of ``max_loss``, ``loss_factor``, ``weights`` and ``neurons``. The layout is left as it is;
+    ``bimt.swap()`` afterwards shortens the wires of what is left.
 
     Args:
         bimt: the trained model with its wiring and layout.
         data: training inputs and targets [n, ...] (a ``Data``, or a pair).
-        loss: "squared" for the mean of (outputs - targets)^2, or a function of outputs and targets that gives
-            residuals [n, k], whose mean square is the loss.
+        loss: "squared" for the mean of (outputs - targets)^2; "cross_entropy" for logits [n, ..., classes] and classes
+            [n, ...]; or a function of outputs and targets that gives residuals [n, k], whose mean square is the loss,
+            or a scalar, the mean over examples of a differentiable loss of each.
         max_loss: the training loss that must not be passed.
-        loss_factor: the same, as a multiple of the loss of the model as it is.
+        loss_factor: the same, as a multiple of the loss of the model as it is; 1.05 where no budget is given.
         weights: go on down to so many active weights, whatever the loss.
-        neurons: then take out whole neurons, and single weights again; fewer neurons share more, which lowers Q.
+        neurons: take whole neurons out, down to so many hidden ones, whatever the loss; then weights, at 1.05 times the
+            loss that is reached.
+        whole_neurons: take out whole neurons too, and single weights again; fewer neurons share more, which lowers Q.
         validation: inputs and targets that nothing is fitted to; a round that loses on them is taken back (with
-            ``max_loss`` and ``loss_factor``).
+            ``max_loss`` and ``loss_factor``). Unless given, a fifth of ``data`` where there are fewer than three times
+            as many examples as live weights; False for none.
         examples: at most so many of the training examples are used, drawn by a fixed seed.
-        on_round: called with each round that is kept, the network as given first.
+        on_round: called with each round that is kept, the network as given first; not with those of ``path``.
         stop: asked between two steps; True ends the elimination at the last round that was kept.
+        path: rounds of an elimination that was stopped, all from the first on: it goes on from the last, to the same
+            bits as if it had not been stopped. ``bimt`` and everything else must be as they were.
 
     Raises:
         InputError: for data, a loss or a budget that cannot be, a TransformerBridge, or over 6,000 nonzero weights.
@@ -96,81 +113,123 @@ def eliminate(
             "eliminate cannot compute a TransformerBridge example by example: it knows models in plain torch"
         )
     device = next(double(bimt).model.parameters()).device
-    training, of = _examples("data", data, examples, device)
-    held = None if validation is None else _examples("validation", validation, None, device)[0]
-    residuals = _checked(_difference if loss == "squared" else loss, training, bimt)
+    given = _pair("data", data, device)
+    held = _pair("validation", validation, device) if validation else None
     with few_threads(sum(c.numel for c in bimt.wiring.connections)):
-        search = Search(bimt, training, held, residuals, on_round or (lambda _: None), stop or (lambda: False))
-        _require_possible(search)
-        search.budget = budget_of(max_loss, loss_factor, weights, search.now.loss, search.now.validation_loss)
-        _refit(search)
-        remove_weights(search)
-        if neurons:
-            remove_neurons(search)
-            remove_weights(search)
+        live = _live(bimt)
+        notes = []
+        of = len(given.inputs)
+        if validation is None and of < FEW * live and of > 1:
+            given, held = _apart(given)
+            notes.append(
+                f"{len(held.inputs)} of {of} examples were not fitted but validated each round; the network was "
+                "trained on them before"
+            )
+        training = _at_most(given, examples)
+        objective = _objective(bimt, training, loss)
+        search = Search(bimt, training, held, objective, on_round or (lambda _: None), stop or (lambda: False), path)
+        first = search.path[0]
+        if not math.isfinite(first.loss):
+            raise InputError(f"the loss of the model as it is must be finite, found {first.loss}")
+        search.budget = budget_of(max_loss, loss_factor, weights, neurons, first.loss, first.validation_loss)
+        stages = _stages(neurons is not None, whole_neurons)
+        for number, stage in enumerate(stages):
+            if number >= search.stage and not search.stop():
+                search.stage = number
+                stage(search)
+        ended = not search.stop()
     put_(bimt, search.now.state)
     severed = tuple(pair for one in search.path for pair in one.severed)
-    return Elimination(tuple(search.path), search.budget.loss, len(training.inputs), of, severed)
+    return Elimination(
+        tuple(search.path), search.budget.loss, len(training.inputs), of, severed, ended, (*notes, *search.notes)
+    )
+
+
+def _stages(few_neurons: bool, whole_neurons: bool) -> tuple[Callable[[Search], None], ...]:
+    """What is done one after the other; a search that goes on begins with the stage where it stopped."""
+    if few_neurons:
+        return (_refit, remove_neurons, _remove_weights_of_the_rest)
+    return (_refit, remove_weights, remove_neurons, remove_weights) if whole_neurons else (_refit, remove_weights)
 
 
 def _refit(search: Search) -> None:
     """Refit all live weights; of the budget only the validation loss matters yet, for the loss only falls."""
     allowed, level = search.budget, search.level
     search.budget = allowed._replace(loss=float("inf"))
-    network = search.network()
-    n = len(network.start)
-    goal = goal_for(n, level)
-    search.attempt("refit", network, network.start, steps=steps_for(n), tolerance=FIRST_TOLERANCE, goal=goal)
-    if search.now.loss > allowed.loss:
+    goal = goal_for(len(search.network().start), level)
+    if len(search.path) == 1:
+        network = search.network()
+        n = len(network.start)
+        search.attempt("refit", network, network.start, steps=steps_for(n), tolerance=FIRST_TOLERANCE, goal=goal)
+    if search.now.loss > allowed.loss and len(search.path) < 3 and not search.stop():
         network = search.network()
         search.attempt("refit", network, network.start, steps=LONGER_STEPS, tolerance=LONGER_TOLERANCE, goal=goal)
     search.budget = allowed
 
 
-def _examples(what: str, data: Sequence[Tensor], most: int | None, device: torch.device) -> tuple[Examples, int]:
-    """Inputs and targets, numbers in float64, at most ``most`` of them; and how many there were."""
+def _remove_weights_of_the_rest(search: Search) -> None:
+    """Take weights out of the few neurons that are left, at hardly more than the loss that they have."""
+    before = [one for one in search.path if one.standing.stage < search.stage]
+    search.budget = search.budget._replace(loss=LOSS_FACTOR * before[-1].loss, neurons=0)
+    remove_weights(search)
+
+
+def _pair(what: str, data: Sequence[Tensor], device: torch.device) -> Examples:
+    """Inputs and targets, numbers in float64.
+
+    Raises:
+        InputError: unless they are two tensors of one length, not empty.
+    """
     if len(data) < 2 or not all(isinstance(part, Tensor) and part.ndim for part in data[:2]):
         raise InputError(f"{what} must be inputs and targets, two tensors with an example a row")
     inputs, targets = (part.to(device, torch.float64 if part.is_floating_point() else part.dtype) for part in data[:2])
     n = len(inputs)
     if n != len(targets) or not n:
         raise InputError(f"{what} must hold as many targets as inputs, at least one; found {n} and {len(targets)}")
-    if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
+    return Examples(inputs, targets)
+
+
+def _at_most(given: Examples, most: int) -> Examples:
+    """At most ``most`` of the examples, drawn by a fixed seed."""
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
         raise InputError(f"examples must be a whole number of at least 1, found {most!r}")
-    if most is not None and most < n:
-        chosen = torch.randperm(n, generator=torch.Generator().manual_seed(0))[:most].sort().values.to(inputs.device)
-        inputs, targets = inputs[chosen], targets[chosen]
-    return Examples(inputs, targets), n
+    n = len(given.inputs)
+    if most >= n:
+        return given
+    chosen = _shuffled(n)[:most].sort().values.to(given.inputs.device)
+    return Examples(*(part[chosen] for part in given))
 
 
-def _require_possible(search: Search) -> None:
-    """Raise InputError for a loss that is no number, or more weights than curvature can be computed of."""
-    if not math.isfinite(search.now.loss):
-        raise InputError(f"the loss of the model as it is must be finite, found {search.now.loss}")
-    if (n := len(search.network().start)) > MOST_WEIGHTS:
+def _apart(given: Examples) -> tuple[Examples, Examples]:
+    """The examples that are fitted, and the others, which validate."""
+    n = len(given.inputs)
+    order = _shuffled(n).to(given.inputs.device)
+    aside = max(1, round(VALIDATED * n))
+    fitted, validating = order[aside:].sort().values, order[:aside].sort().values
+    return Examples(*(part[fitted] for part in given)), Examples(*(part[validating] for part in given))
+
+
+def _shuffled(n: int) -> Tensor:
+    return torch.randperm(n, generator=torch.Generator().manual_seed(0))
+
+
+def _live(bimt: BIMT) -> int:
+    """How many weights and biases are not zero.
+
+    Raises:
+        InputError: for more than curvature can be computed of.
+    """
+    live = int(sum((p != 0).sum() for p in bimt.parameters.values()))
+    if live > MOST_WEIGHTS:
         raise InputError(
-            f"eliminate takes models of up to {MOST_WEIGHTS:,} weights that are not zero, found {n:,}: train with a "
+            f"eliminate takes models of up to {MOST_WEIGHTS:,} weights that are not zero, found {live:,}: train with a "
             "penalty, or set the smallest to zero (analysis/prune.py) before"
         )
+    return live
 
 
-def _difference(outputs: Tensor, targets: Tensor) -> Tensor:
-    return (outputs - targets).flatten(1)
-
-
-def _checked(residuals: Residuals | str, examples: Examples, bimt: BIMT) -> Residuals:
-    """The function of residuals, tried on two examples."""
-    if not callable(residuals):
-        raise InputError(f"loss must be 'squared' or a function of outputs and targets, found {residuals!r}")
+def _objective(bimt: BIMT, examples: Examples, loss: Loss) -> Objective:
+    """What is fitted, tried on two examples."""
     with torch.no_grad():
         inputs, targets = (part[:2] for part in examples)
-        outputs = double(bimt).model(inputs)
-        if residuals is _difference and outputs.shape != targets.shape:
-            raise InputError(
-                f"outputs {list(outputs.shape)} and targets {list(targets.shape)} differ in shape: give loss=, a "
-                "function of outputs and targets that gives residuals [n, k]"
-            )
-        found = residuals(outputs, targets)
-    if found.ndim != 2 or len(found) != len(inputs):
-        raise InputError(f"loss must give residuals [n, k]; for {len(inputs)} examples it gave {list(found.shape)}")
-    return residuals
+        return objective_of(loss, double(bimt).model(inputs), targets)

@@ -15,6 +15,7 @@ from bimt_tf.core.geometry import Geometry, Shape
 from bimt_tf.errors import InputError
 from bimt_tf.tasks.base import Split, Task
 from bimt_tf.tasks.registry import task as find_task
+from bimt_tf.tasks.validation import with_validation
 from bimt_tf.training.batches import Batches, Drawn
 from bimt_tf.training.checkpoint import Checkpoint, restore_
 from bimt_tf.training.device import data_on, dtype_of, find_device, model_on
@@ -57,7 +58,7 @@ def set_up(
     task = task if task is not None else find_task(config.task)
     device, dtype = find_device(training.device), dtype_of(config)
     require_memory_for_data(config, task)
-    data = task.data(config.data, config.seed, dtype)
+    data = with_validation(task.data(config.data, config.seed, dtype), training.validation_share)
     require_batch(training.batch_size, len(data.train.inputs))
     require_memory_for_model(config, task, data)
     model = model_on(task.model(config.model, config.data, config.seed, dtype), device)

@@ -36,7 +36,10 @@ COUNTED = [each for each in ROWS if each.counted]
 
 def runs(**values):
     """Summaries of two seeds; each value is a pair."""
-    usual = {"modularity_shared": (0.5, 0.6), "active_weights": (10, 20), "total_weights": (500, 500)}
+    usual = {
+        "modularity_shared": (0.5, 0.6), "active_weights": (10, 20), "total_weights": (500, 500),
+        "wiring_length": (0.1, 0.3), "seconds": (7.0, 9.0),
+    }  # fmt: skip
     return [{name: pair[seed] for name, pair in {**usual, **values}.items()} for seed in (0, 1)]
 
 
@@ -66,20 +69,34 @@ def test_mean_and_spread():
 def test_a_table_sets_the_papers_beside_ours():
     found = {("symbolic-a", "bimt"): runs(test_loss=(1e-3, 3e-3)), ("symbolic-a", "l1-swap"): runs(test_loss=(1, 1))}
     made = table_1(ended("table1", ["symbolic-a"], ["vanilla", "l1-swap", "bimt"], found))
-    assert made.header == ["task", "vanilla, paper", "vanilla, ours", "l1-swap, ours", "bimt, paper", "bimt, ours"]
+    columns = ["task", "vanilla, paper", "vanilla, ours", "l1-swap, ours", "bimt, paper", "bimt, ours"]
+    costs = ["active weights, bimt", "mean wiring length, bimt", "seconds, bimt"]
+    assert made.header == [*columns, "bimt + elimination, ours", *costs]
     (line,) = made.rows
-    assert line[1:] == ["5.2e-03 ± 1.0e-03", "–", "1.0e+00 ± 0.0e+00", "7.4e-03 ± 1.0e-03", "2.0e-03 ± 1.4e-03"]
+    assert line[1:6] == ["5.2e-03 ± 1.0e-03", "–", "1.0e+00 ± 0.0e+00", "7.4e-03 ± 1.0e-03", "2.0e-03 ± 1.4e-03"]
+    assert line[6:] == ["–", "15 ± 7", "0.200 ± 0.141", "8 ± 1"]
     assert list(csv.reader(io.StringIO(made.csv()))) == [made.header, line]
     assert made.markdown().splitlines()[2] == f"| {' | '.join(line)} |"
     assert TextTable(["|r|"], [["a|b"]]).markdown().splitlines() == [r"| \|r\| |", "| --- |", r"| a\|b |"]
     q = table_2(ended("table2", ["symbolic-a"], ["bimt"], found))
-    assert q.rows[0][1:] == ["0.581 ± 0.042", "0.550 ± 0.071", "15 ± 7 of 500"]
+    assert q.rows[0][1:4] == ["0.581 ± 0.042", "0.550 ± 0.071", "–"]
+
+
+def test_a_table_shows_networks_before_and_after_their_elimination():
+    before = {"trained": ({"test_loss": 2e-3, "active_weights": 30, "modularity_shared": 0.4},) * 2}
+    made = runs(test_loss=(1e-4, 1e-4), elimination=({"seconds": 3.0},) * 2, **before)
+    found = {("symbolic-a", "bimt"): made, ("symbolic-b", "bimt"): made[:1]}
+    one, other = table_1(ended("table1", ["symbolic-a", "symbolic-b"], ["bimt"], found)).rows
+    assert one[2:] == ["2.0e-03 ± 0.0e+00", "1.0e-04 ± 0.0e+00", "30 ± 0 → 15 ± 7", "0.200 ± 0.141 → 0.200 ± 0.141",
+                       "8 ± 1 + 3 ± 0"]  # fmt: skip
+    assert other[3] == "1.0e-04 (1 of 2 seeds)"
+    assert table_2(ended("table2", ["symbolic-a"], ["bimt"], found)).rows[0][2:4] == ["0.400 ± 0.000", "0.550 ± 0.071"]
 
 
 def test_accuracies_are_given_held_out_and_in_training():
     found = {("s4", "bimt"): runs(test_accuracy=(0.9, 1.0), train_accuracy=(1.0, 1.0))}
     made = table_1(ended("table1", ["s4"], ["bimt"], found))
-    assert made.rows[0][1:] == ["100.00 %", "95.00 ± 7.07 % / 100.00 ± 0.00 %"]
+    assert made.rows[0][1:3] == ["100.00 %", "95.00 ± 7.07 % / 100.00 ± 0.00 %"]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from bimt_tf.tasks.base import Data
 from bimt_tf.training.eliminate import eliminate
 from bimt_tf.training.elimination.budget import Budget
 from bimt_tf.training.elimination.live_network import Examples
+from bimt_tf.training.elimination.objective import Squares
 from bimt_tf.training.elimination.rounds import put_
 from bimt_tf.training.elimination.search import Search
 
@@ -24,7 +25,7 @@ def numbers(*shape, seed=0):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=F64) * 2 - 1
 
 
-def square(n=60, seed=0):
+def square(n=200, seed=0):
     """Three inputs, of which the first squared and the second make two outputs."""
     x = numbers(n, 3, seed=seed)
     return Data(x, torch.stack([x[:, 0] ** 2, x[:, 1]], dim=1), {})
@@ -77,14 +78,14 @@ def test_a_factor_is_of_the_loss_as_given():
 def test_whole_neurons_go():
     plain, bimt, data = mlp(), mlp(), square()
     few = eliminate(plain, data, max_loss=1e-3).path[-1].neurons["hidden0"]
-    e = eliminate(bimt, data, max_loss=1e-3, neurons=True)
+    e = eliminate(bimt, data, max_loss=1e-3, whole_neurons=True)
     assert e.path[-1].neurons["hidden0"] <= min(few, 4) and e.path[-1].loss <= 1e-3
     assert loss_of(bimt, data) == pytest.approx(e.path[-1].loss)
 
 
 def test_a_round_that_is_taken_back_leaves_the_same_bits():
     data = Examples(*square()[:2])
-    search = Search(mlp(), data, None, lambda o, t: o - t, lambda _: None, lambda: False)
+    search = Search(mlp(), data, None, Squares(lambda o, t: o - t), lambda _: None, lambda: False)
     search.budget = Budget(1e-9, 0, math.inf)
     before = {name: p.detach().clone() for name, p in search.bimt.parameters.items()}
     network = search.network()
@@ -122,8 +123,8 @@ def test_it_stops_when_asked_with_the_last_round_kept():
 
 
 def test_a_sample_of_the_examples_is_stated():
-    e = eliminate(mlp(), square(60), max_loss=1e-2, examples=40)
-    assert (e.examples, e.of) == (40, 60)
+    e = eliminate(mlp(), square(), max_loss=1e-2, examples=40)
+    assert (e.examples, e.of, e.notes) == (40, 200, ())
 
 
 def test_the_same_call_gives_the_same_bits():
@@ -146,7 +147,8 @@ def test_a_circuit_planted_in_a_transformer_is_found_again(heads):
         planted = active_weights(BIMT(model), 0.0)
         for p in model.parameters():
             p.add_(numbers(*p.shape, seed=p.numel() + 1), alpha=0.01)
-    e = eliminate(BIMT(model), (x, targets), lambda o, t: (o[:, -1, 0] - t)[:, None], max_loss=1e-6)
+    e = eliminate(BIMT(model), (x, targets), lambda o, t: (o[:, -1, 0] - t)[:, None], max_loss=1e-6,
+                  validation=False)  # fmt: skip
     with torch.no_grad():
         assert float((model(x)[:, -1, 0] - targets).square().mean()) == pytest.approx(e.path[-1].loss)
     assert e.path[0].weights > 2 * planted >= 2 * e.path[-1].weights and e.path[-1].loss <= 1e-6
@@ -156,7 +158,7 @@ def test_tokens():
     model = TokenMLP(4, 3, 2, [5, 1], seed=0, dtype=F64)
     tokens = torch.cartesian_prod(torch.arange(4), torch.arange(4))
     targets = tokens.sum(1, keepdim=True).double() / 4
-    e = eliminate(BIMT(model), (tokens, targets), max_loss=1e-3, neurons=True)
+    e = eliminate(BIMT(model), (tokens, targets), max_loss=1e-3, whole_neurons=True)
     assert e.path[-1].loss <= 1e-3 and e.path[-1].weights < e.path[0].weights / 2
 
 
@@ -187,10 +189,12 @@ def test_more_weights_than_curvature_can_be_computed_of():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"max_loss": None}, "give one of max_loss, loss_factor and weights.*found none"),
-        ({"weights": 3}, "found max_loss and weights"),
-        ({"loss": "cross_entropy"}, "loss must be 'squared' or a function.*'cross_entropy'"),
-        ({"loss": lambda o, t: (o - t).square().mean()}, r"residuals \[n, k\]; for 2 examples it gave \[\]"),
+        ({"weights": 3}, "give one of max_loss, .* found max_loss and weights"),
+        ({"loss": "cross_entropy"}, r"whole numbers \[n, ...\], found \[2, 2\] and float64 \[2, 2\]"),
+        ({"loss": "sqared"}, "did you mean 'squared'"),
+        ({"loss": 3}, "loss must be 'squared', 'cross_entropy' or a function, found 3"),
+        ({"loss": lambda o, t: (o - t).square().sum(1)}, r"or a scalar; for 2 examples it gave \[2\]"),
+        ({"loss": lambda o, t: 0.5}, "the given function gives a float"),
         ({"data": (numbers(5, 3), numbers(5))}, r"outputs \[2, 2\] and targets \[2\] differ in shape"),
         ({"data": (numbers(5, 3), numbers(4, 2))}, "as many targets as inputs, at least one; found 5 and 4"),
         ({"data": (numbers(5, 3), 2.0)}, "two tensors"),
@@ -205,3 +209,38 @@ def test_mistakes_are_named(change, said):
     with pytest.raises(InputError, match=said):
         eliminate(bimt, given.pop("data"), given.pop("loss"), **given)
     assert all(torch.equal(p, old) for p, old in zip(bimt.parameters.values(), before, strict=True))
+
+
+def test_a_number_of_neurons_is_reached_whatever_the_loss():
+    bimt, data = mlp(), square()
+    e = eliminate(bimt, data, neurons=2)
+    assert e.path[-1].neurons["hidden0"] <= 2
+    last = max(i for i, one in enumerate(e.path) if one.what == "neuron")
+    assert e.path[-1].loss <= 1.05 * e.path[last].loss and e.path[-1].weights <= e.path[last].weights
+
+
+def test_examples_are_split_off_to_validate_where_they_are_few():
+    e = eliminate(mlp(), square(60), max_loss=1e-2)
+    assert (e.examples, e.of) == (48, 60) and e.path[-1].validation_loss is not None
+    assert "12 of 60 examples were not fitted" in e.notes[0]
+    assert eliminate(mlp(), square(60), max_loss=1e-2, validation=False).examples == 60
+
+
+@pytest.mark.parametrize(
+    "more", [{"max_loss": 1e-3}, {"weights": 6}, {"neurons": 2}, {"max_loss": 1e-3, "whole_neurons": True}]
+)
+def test_a_stopped_one_goes_on_to_the_same_bits(more):
+    whole = eliminate(mlp(), square(), **more)
+    for at in sorted({1, 2, 3, len(whole.path) // 2, len(whole.path) - 1}):
+        seen = []
+        part = eliminate(mlp(), square(), on_round=seen.append, stop=lambda: len(seen) >= at, **more)  # noqa: B023
+        assert not part.ended and len(part.path) == at
+        stored = [
+            one._replace(state={n: p.to_dense().clone().to_sparse() for n, p in one.state.items()}) for one in part.path
+        ]
+        bimt, after = mlp(), []
+        rest = eliminate(bimt, square(), path=stored(part.path), on_round=after.append, **more)
+        assert rest.ended and len(rest.path) == len(whole.path) and tuple(after) == rest.path[at:]
+        for mine, theirs in zip(rest.path, whole.path, strict=True):
+            assert mine.standing == theirs.standing and mine.loss == theirs.loss
+            assert all(torch.equal(p.to_dense(), theirs.state[n].to_dense()) for n, p in mine.state.items())

@@ -14,6 +14,7 @@ from bimt_tf.training.elimination.brain_surgeon import choose, correct, cost_of
 from bimt_tf.training.elimination.budget import budget_of
 from bimt_tf.training.elimination.levenberg_marquardt import Normal, Pulled, damped, levenberg_marquardt
 from bimt_tf.training.elimination.live_network import Examples, LiveNetwork
+from bimt_tf.training.elimination.objective import Squares
 from bimt_tf.training.elimination.rounds import counts, dependencies
 
 F64 = torch.float64
@@ -160,6 +161,16 @@ def sparse_mlp():
     return BIMT(model)
 
 
+def nothing(examples):
+    """What squares hold of each example."""
+    return torch.zeros(len(examples.inputs), 0, dtype=F64)
+
+
+def residuals(network, values):
+    with torch.no_grad():
+        return network._rows(network._filled(values))
+
+
 def difference(outputs, targets):
     return (outputs - targets).flatten(1)
 
@@ -167,21 +178,21 @@ def difference(outputs, targets):
 def test_the_jacobian_is_that_of_the_live_weights():
     bimt = sparse_mlp()
     examples = Examples(numbers(7, 3), numbers(7, 2, seed=1))
-    network = LiveNetwork(bimt, examples, difference)
+    network = LiveNetwork(bimt, examples, Squares(difference))
     assert bool((network.start != 0).all())
-    found = network.jacobian(network.start, examples)
+    found = network.jacobian(network.start, examples, nothing(examples))
     for column in range(0, len(network.start), 7):
         step = torch.zeros_like(network.start)
         step[column] = 1e-6
-        ends = [network.residuals(network.start + sign * step).flatten() for sign in (1, -1)]
+        ends = [residuals(network, network.start + sign * step).flatten() for sign in (1, -1)]
         torch.testing.assert_close(found[:, column], (ends[0] - ends[1]) / 2e-6, rtol=1e-5, atol=1e-7)
 
 
 def test_the_bend_of_the_residuals():
     examples = Examples(numbers(7, 3), numbers(7, 2, seed=1))
-    network = LiveNetwork(sparse_mlp(), examples, difference)
+    network = LiveNetwork(sparse_mlp(), examples, Squares(difference))
     step = 0.01 * numbers(len(network.start), seed=3)
-    jacobian = [network.jacobian(network.start + at * step, examples) for at in (1e-4, 0.0, -1e-4)]
+    jacobian = [network.jacobian(network.start + at * step, examples, nothing(examples)) for at in (1e-4, 0.0, -1e-4)]
     second = (jacobian[0] @ step - jacobian[2] @ step) / 2e-4
     found = network.bend(network.start, step)
     torch.testing.assert_close(found, jacobian[1].T @ second / 14, rtol=1e-3, atol=1e-9)
@@ -189,11 +200,11 @@ def test_the_bend_of_the_residuals():
 
 def test_normal_equations_are_summed_over_batches(monkeypatch):
     examples = Examples(numbers(7, 3), numbers(7, 2, seed=1))
-    network = LiveNetwork(sparse_mlp(), examples, difference)
+    network = LiveNetwork(sparse_mlp(), examples, Squares(difference))
     whole = network.normal(network.start)
     monkeypatch.setattr(live_network, "BATCH_ENTRIES", 3 * 2 * len(network.compact_entries))
     parts = network.normal(network.start)
-    J, r = network.jacobian(network.start, examples), network.residuals(network.start).flatten()
+    J, r = network.jacobian(network.start, examples, nothing(examples)), residuals(network, network.start).flatten()
     for one in (whole, parts):
         torch.testing.assert_close(one.gradient, J.T @ r / 14)
         torch.testing.assert_close(one.curvature, J.T @ J / 14)
@@ -208,13 +219,13 @@ def test_live_weights_are_written_back_into_the_whole_model(heads):
             p.mul_(numbers(*p.shape, seed=p.numel()) > 0.8)
     bimt = BIMT(model)
     examples = Examples(numbers(5, 3, 2), numbers(5, seed=1))
-    network = LiveNetwork(bimt, examples, lambda o, t: o[:, -1, :1] - t[:, None])
+    network = LiveNetwork(bimt, examples, Squares(lambda o, t: o[:, -1, :1] - t[:, None]))
     values = network.start + 0.1
     loss = network.loss(values)
     network.write_(values, bimt)
     written = (model(examples.inputs)[:, -1, 0] - examples.targets).square().mean().detach()
     assert float(written) == pytest.approx(loss)
-    again = LiveNetwork(bimt, examples, lambda o, t: o[:, -1, :1] - t[:, None])
+    again = LiveNetwork(bimt, examples, Squares(lambda o, t: o[:, -1, :1] - t[:, None]))
     assert again.loss(again.start) == pytest.approx(loss) and len(again.start) <= len(values)
 
 
@@ -222,7 +233,7 @@ def test_frozen_parameters_are_not_live():
     bimt = sparse_mlp()
     bimt.model.layers[0].weight.requires_grad_(False)
     examples = Examples(numbers(7, 3), numbers(7, 2, seed=1))
-    network, whole = LiveNetwork(bimt, examples, difference), LiveNetwork(sparse_mlp(), examples, difference)
+    network, whole = (LiveNetwork(each, examples, Squares(difference)) for each in (bimt, sparse_mlp()))
     assert 0 < len(network.start) < len(whole.start)
 
 
@@ -238,12 +249,15 @@ def test_counts_and_dependencies():
 
 
 def test_budgets():
-    assert budget_of(1e-3, None, None, 1.0, None).loss == 1e-3
-    assert budget_of(None, 1.5, None, 2.0, None).loss == 3.0
-    assert budget_of(None, None, 7, 2.0, 5.0) == (math.inf, 7, math.inf)
-    budget = budget_of(1e-3, None, None, 1.0, 0.5)
+    assert budget_of(1e-3, None, None, None, 1.0, None).loss == 1e-3
+    assert budget_of(None, 1.5, None, None, 2.0, None).loss == 3.0
+    assert budget_of(None, None, None, None, 2.0, None).loss == pytest.approx(2.1)
+    assert budget_of(None, None, 7, None, 2.0, 5.0) == (math.inf, 7, math.inf, 0)
+    assert budget_of(None, None, None, 7, 2.0, 5.0) == (math.inf, 0, math.inf, 7)
+    budget = budget_of(1e-3, None, None, None, 1.0, 0.5)
     assert budget.allows(1e-3, 0.54) and not budget.allows(1e-3, 0.56) and not budget.allows(2e-3, None)
     assert not budget.allows(math.nan, None)
-    for given in ((None, None, None), (1.0, 1.0, None), (-1.0, None, None), (None, None, 0), (None, None, 2.5)):
+    wrong = ((1.0, 1.0, None), (-1.0, None, None), (None, None, 0), (None, None, 2.5), (None, None, True))
+    for given in (*((*each, None) for each in wrong), (None, None, 3, 4), (None, None, None, 0)):
         with pytest.raises(InputError):
             budget_of(*given, 1.0, None)

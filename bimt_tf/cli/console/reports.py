@@ -131,6 +131,7 @@ def print_summary(out: Path, summary: dict[str, Any]) -> None:
         *_modularity_row(summary),
         ("mean wiring length", f"{summary['wiring_length']:.3f}"),
         ("training took", f"{summary['seconds']:.0f} s"),
+        *_elimination_rows(summary),
     ]
     if pair := summary["best_pair"]:
         rows.append(("best pair", f"neurons {pair[0]} and {pair[1]}: R2 {summary['best_pair_r2']:.4f}"))
@@ -145,6 +146,16 @@ def print_summary(out: Path, summary: dict[str, Any]) -> None:
         console.print(f"for transformers: {plain}", soft_wrap=True)
     console.print(f"figures: {out / 'figures'}", soft_wrap=True)
     console.print(f"results: {out}", soft_wrap=True)
+
+
+def _elimination_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What an elimination made of the trained network; nothing where there was none."""
+    before, done = summary.get("trained"), summary.get("elimination")
+    if not before or not done:
+        return []
+    q = "" if before["modularity_shared"] is None else f", modularity {before['modularity_shared']:.3f}"
+    told = f"test loss {before['test_loss']:.3g}, {before['active_weights']:,} weights{q}"
+    return [("before elimination", told), ("elimination took", f"{done['seconds']:.0f} s, {done['rounds']} rounds")]
 
 
 def _modularity_row(summary: dict[str, Any]) -> list[tuple[str, str]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import Progress, TaskID
@@ -63,6 +63,27 @@ class Bar:
             self.progress.stop()
         self.console.print(f"{text} ...", highlight=False)
 
+    def eliminating(self, budget: str) -> None:
+        """Open a bar without an end: how many rounds it takes is not known."""
+        if self.bar is not None:
+            self.progress.update(self.bar, completed=self.progress.tasks[0].total)
+            self.progress.stop()
+        self.console.print(f"eliminating, {budget}", highlight=False)
+        self.progress = Progress(
+            bar_column(24),
+            Whole(lambda task: spelled_time(task.elapsed)),
+            GivingWay(lambda task: task.fields["figures"]),
+            console=self.console,
+            refresh_per_second=4,
+        )
+        self.bar = self.progress.add_task("eliminating", total=None, figures=[])
+        self.progress.start()
+
+    def round(self, row: Mapping[str, Any]) -> None:
+        """Show what is left."""
+        if self.bar is not None:
+            self.progress.update(self.bar, figures=_left(row))
+
 
 class Lines:
     """The same as lines of text, for files and pipes."""
@@ -96,6 +117,14 @@ class Lines:
         """Say what goes on."""
         self._say(f"{text} ...")
 
+    def eliminating(self, budget: str) -> None:
+        """Say what begins."""
+        self._say(f"eliminating, {budget}")
+
+    def round(self, row: Mapping[str, Any]) -> None:
+        """A line a round."""
+        self._say("  ".join((f"round {row['round']}", *_left(row))))
+
     def _say(self, text: str) -> None:
         self.console.print(text, soft_wrap=True, markup=False, highlight=False)
 
@@ -108,6 +137,18 @@ def _figures(record: Record) -> list[str]:
         f"loss {record.loss:.2e}",
         f"cost {record.cost:.3g}",
         f"λ {record.lam:g}",
+    ]
+
+
+def _left(row: Mapping[str, Any]) -> list[str]:
+    """What a round of an elimination left."""
+    q = row["modularity_shared"]
+    return [
+        f"{row['weights']:,} weights",
+        f"test {row['test_loss']:.2e}",
+        f"loss {row['loss']:.2e}",
+        *([] if q is None else [f"Q {q:.3f}"]),
+        f"{row['seconds']:.0f} s",
     ]
 
 

@@ -43,16 +43,19 @@ class Normal(NamedTuple):
 
 
 class LeastSquares(Protocol):
-    """A mean of squared residuals, of n numbers."""
+    """A loss of n numbers: a mean of squared residuals, or what has a curvature of that form."""
 
     def loss(self, values: Float[Tensor, " n"]) -> float:
-        """The mean of the squared residuals."""
+        """The loss."""
 
     def normal(self, values: Float[Tensor, " n"]) -> Normal:
         """The loss with its quadratic picture."""
 
-    def bend(self, values: Float[Tensor, " n"], step: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-        """J'r''(step, step) / m: the second derivative of the residuals along ``step``, through the Jacobian."""
+    def bend(self, values: Float[Tensor, " n"], step: Float[Tensor, " n"]) -> Float[Tensor, " n"] | None:
+        """J'r''(step, step) / m: the second derivative of the residuals along ``step``, through the Jacobian.
+
+        None where the loss has no residuals: steps are then straight.
+        """
 
 
 class Pulled(NamedTuple):
@@ -77,7 +80,7 @@ class Pulled(NamedTuple):
         pulled = curvature.diagonal_scatter(curvature.diagonal() + self.pull)
         return Normal(loss + self.pull * float(moved @ moved), gradient + self.pull * moved, pulled)
 
-    def bend(self, values: Float[Tensor, " n"], step: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    def bend(self, values: Float[Tensor, " n"], step: Float[Tensor, " n"]) -> Float[Tensor, " n"] | None:
         """That of the residuals; the pull's are straight."""
         return self.problem.bend(values, step)
 
@@ -150,8 +153,9 @@ def _step(problem: LeastSquares, values: Tensor, loss: float, normal: Normal, da
             if not float(step.abs().max()) > 1e-15 * float(values.abs().max()):
                 return None
             trials = [values + step]
-            bend = torch.cholesky_solve(problem.bend(values, step)[:, None], factor)[:, 0]
-            if float(bend.norm()) <= BENT * float(step.norm()):  # False for what is no number
+            bent = problem.bend(values, step)
+            bend = None if bent is None else torch.cholesky_solve(bent[:, None], factor)[:, 0]
+            if bend is not None and float(bend.norm()) <= BENT * float(step.norm()):  # False for what is no number
                 trials.append(trials[0] - bend / 2)
             losses = [problem.loss(trial) for trial in trials]
             best = min(range(len(trials)), key=lambda i: losses[i] if math.isfinite(losses[i]) else math.inf)

@@ -1,4 +1,4 @@
-"""The network as a function of its live weights alone: residuals, Jacobian and normal equations in float64.
+"""The network as a function of its live weights alone: loss, Jacobian and normal equations in float64.
 
 Live are the entries of parameters that are not zero, biases among them. The arithmetic is done by the compact network
 where there is one, for most of a sparse network's time would go into dead neurons.
@@ -6,8 +6,8 @@ where there is one, for most of a sparse network's time would go into dead neuro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeAlias, cast
+from collections.abc import Mapping
+from typing import NamedTuple, cast
 
 import torch
 from jaxtyping import Float
@@ -17,11 +17,9 @@ from torch.func import functional_call, jacrev, vmap
 from bimt_tf.analysis.compact import Compact, can_compact, compact, expand_
 from bimt_tf.bimt import BIMT
 from bimt_tf.training.elimination.levenberg_marquardt import Normal
+from bimt_tf.training.elimination.objective import Objective
 
-__all__ = ["Examples", "LiveNetwork", "Residuals"]
-
-Residuals: TypeAlias = Callable[[Tensor, Tensor], Tensor]
-"""(outputs, targets) [n, ...] -> residuals [n, k]; the loss is the mean of their squares."""
+__all__ = ["Examples", "LiveNetwork"]
 
 BATCH_ENTRIES = 2**23
 """The Jacobian of the whole compact network is held for so many entries at once (64 MB)."""
@@ -38,7 +36,7 @@ class Examples(NamedTuple):
 
 
 class LiveNetwork:
-    """``bimt.model``, a float64 model that is never trained on elsewhere, as a least-squares problem.
+    """``bimt.model``, a float64 model that is never trained on elsewhere, as a function of what is left of it.
 
     ``start`` [n] are the live weights as they are, and ``live`` [n] their places among the entries of the compact
     network's parameters, end to end.
@@ -46,12 +44,12 @@ class LiveNetwork:
     Args:
         bimt: the whole model.
         examples: what the loss is measured on.
-        residuals: what its residuals are.
+        objective: what the loss is.
         dense: take all weights between the neurons that are left as live, also those that are zero.
     """
 
-    def __init__(self, bimt: BIMT, examples: Examples, residuals: Residuals, dense: bool = False) -> None:
-        self.examples, self._residuals = examples, residuals
+    def __init__(self, bimt: BIMT, examples: Examples, objective: Objective, dense: bool = False) -> None:
+        self.examples, self._objective = examples, objective
         self.compact = compact(bimt) if can_compact(bimt.model) else _whole(bimt)
         self._named = dict(self.compact.model.named_parameters())
         self._all = torch.cat([p.detach().flatten() for p in self._named.values()])
@@ -72,44 +70,65 @@ class LiveNetwork:
         return torch.cat(parts)[self.live]
 
     @torch.no_grad()
-    def residuals(self, values: Float[Tensor, " n"], examples: Examples | None = None) -> Float[Tensor, "examples k"]:
-        """The residuals of the examples, or of others."""
-        inputs, targets = examples if examples is not None else self.examples
-        outputs = functional_call(self.compact.model, self._parameters(self._filled(values)), (inputs,))
-        return self._residuals(outputs, targets)
-
     def loss(self, values: Float[Tensor, " n"], examples: Examples | None = None) -> float:
-        """The mean of the squared residuals of the examples, or of others."""
-        return float(self.residuals(values, examples).square().mean())
+        """The loss of the examples, or of others."""
+        inputs, targets = examples if examples is not None else self.examples
+        return float(self._objective.loss(self._outputs(self._filled(values), inputs), targets))
 
-    def jacobian(self, values: Float[Tensor, " n"], batch: Examples) -> Float[Tensor, "residuals n"]:
-        """The derivatives of a batch's residuals, by example and k."""
+    def jacobian(
+        self, values: Float[Tensor, " n"], batch: Examples, factors: Float[Tensor, "examples ..."]
+    ) -> Float[Tensor, "rows n"]:
+        """The derivatives of a batch's rows (objective.py), those of one example after the other."""
         # not by the live weights alone: scattering them costs more than the dead entries of a compact network do
-        columns = vmap(jacrev(self._of_one), in_dims=(None, 0, 0))(self._filled(values), *batch)
+        columns = vmap(jacrev(self._of_one), in_dims=(None, 0, 0, 0))(self._filled(values), *batch, factors)
         return cast(Tensor, columns).flatten(0, 1)[:, self.live]
 
     def normal(self, values: Float[Tensor, " n"]) -> Normal:
         """The loss with its quadratic picture, summed over batches of examples."""
-        n = len(values)
+        objective, n = self._objective, len(values)
         gradient, curvature = values.new_zeros(n), values.new_zeros(n, n)
-        residuals = self.residuals(values)
-        size = max(1, BATCH_ENTRIES // (max(1, len(self._all)) * residuals.shape[1]))
-        for first in range(0, len(residuals), size):
-            batch = Examples(*(part[first : first + size] for part in self.examples))
-            jacobian = self.jacobian(values, batch)
-            gradient += jacobian.mT @ residuals[first : first + size].flatten()
+        inputs, targets = self.examples
+        with torch.no_grad():
+            outputs = self._outputs(self._filled(values), inputs)
+            factors = objective.factors(outputs, targets)
+            rows, units = objective.rows(outputs, targets, factors), objective.units(outputs, targets)
+            loss = float(objective.loss(outputs, targets))
+        size = max(1, BATCH_ENTRIES // (max(1, len(self._all)) * rows.shape[1]))
+        for first in range(0, len(rows), size):
+            part = slice(first, first + size)
+            jacobian = self.jacobian(values, Examples(inputs[part], targets[part]), factors[part])
+            if objective.residuals:
+                gradient += jacobian.mT @ rows[part].flatten()
             curvature.addmm_(jacobian.mT, jacobian)
-        m = residuals.numel()
-        return Normal(float(residuals.square().mean()), gradient / m, curvature / m)
+        gradient = gradient / units if objective.residuals else self._gradient(values) / 2
+        return Normal(loss, gradient, curvature / units)
 
-    def bend(self, values: Float[Tensor, " n"], step: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-        """J'r''(step, step) / m: the second derivative of the residuals along ``step``, through the Jacobian."""
-        ahead, here, back = (self.residuals(values + at * step) for at in (REACH, 0.0, -REACH))
-        second = (ahead - 2 * here + back) / REACH**2
+    def bend(self, values: Float[Tensor, " n"], step: Float[Tensor, " n"]) -> Float[Tensor, " n"] | None:
+        """J'r''(step, step) / m: the second derivative of the residuals along ``step``, through the Jacobian.
+
+        None for a loss without residuals.
+        """
+        if not self._objective.residuals:
+            return None
+        with torch.no_grad():
+            ahead, here, back = (self._rows(self._filled(values + at * step)) for at in (REACH, 0.0, -REACH))
+            second = (ahead - 2 * here + back) / REACH**2
         moved = values.clone().requires_grad_()
-        outputs = functional_call(self.compact.model, self._parameters(self._filled(moved)), (self.examples.inputs,))
-        product = (self._residuals(outputs, self.examples.targets) * second).sum() / second.numel()
+        product = (self._rows(self._filled(moved)) * second).sum() / second.numel()
         return torch.autograd.grad(product, moved)[0]
+
+    def _gradient(self, values: Tensor) -> Tensor:
+        """Of the loss."""
+        moved = values.clone().requires_grad_()
+        inputs, targets = self.examples
+        loss = self._objective.loss(self._outputs(self._filled(moved), inputs), targets)
+        return torch.autograd.grad(loss, moved)[0]
+
+    def _rows(self, everything: Tensor) -> Tensor:
+        """The residuals of all examples."""
+        inputs, targets = self.examples
+        outputs = self._outputs(everything, inputs)
+        return self._objective.rows(outputs, targets, outputs.new_zeros(len(outputs), 0))
 
     @torch.no_grad()
     def write_(self, values: Float[Tensor, " n"], bimt: BIMT) -> None:
@@ -119,9 +138,12 @@ class LiveNetwork:
             parameter.copy_(values_of[name])
         expand_(bimt, self.compact)
 
-    def _of_one(self, everything: Tensor, inputs: Tensor, target: Tensor) -> Tensor:
-        outputs = functional_call(self.compact.model, self._parameters(everything), (inputs[None],))
-        return self._residuals(outputs, target[None])[0]
+    def _of_one(self, everything: Tensor, inputs: Tensor, target: Tensor, factors: Tensor) -> Tensor:
+        outputs = self._outputs(everything, inputs[None])
+        return self._objective.rows(outputs, target[None], factors[None])[0]
+
+    def _outputs(self, everything: Tensor, inputs: Tensor) -> Tensor:
+        return cast(Tensor, functional_call(self.compact.model, self._parameters(everything), (inputs,)))
 
     def _filled(self, values: Tensor) -> Tensor:
         return self._all.index_copy(0, self.live, values)

@@ -14,10 +14,21 @@ from bimt_tf.analysis.graph import connection_graph
 from bimt_tf.analysis.paths import Node, flow
 from bimt_tf.bimt import BIMT
 
-__all__ = ["Dependency", "Round", "counts", "dependencies", "put_"]
+__all__ = ["Dependency", "Round", "Standing", "counts", "dependencies", "put_"]
 
 Dependency = tuple[Node, Node]
 """An output neuron and an input neuron that it depends on."""
+
+
+OUTER = ("input", "output")
+"""Populations whose neurons are no hidden ones."""
+
+
+class Standing(NamedTuple):
+    """From where a search goes on behind a round: its stage, and the share of the weights that it takes out next."""
+
+    stage: int
+    share: float
 
 
 class Round(NamedTuple):
@@ -28,7 +39,8 @@ class Round(NamedTuple):
     ``neurons``: population -> neurons with an active weight. ``loss``: of the training examples that were taken, in
     float64; ``validation_loss``: of the validation examples, None without them. ``severed``: the (output, input) pairs
     whose dependency this round ended. ``seconds``: since the elimination began. ``state``: parameter -> its values, a
-    sparse float64 tensor; :func:`put_` writes them into a model.
+    sparse float64 tensor; :func:`put_` writes them into a model. ``standing``: from where the search goes on; together
+    with the rounds before, all that it depends on.
     """
 
     what: Literal["as given", "refit", "neuron", "weights"]
@@ -40,6 +52,12 @@ class Round(NamedTuple):
     severed: tuple[Dependency, ...]
     seconds: float
     state: Mapping[str, Tensor]
+    standing: Standing
+
+    @property
+    def hidden_neurons(self) -> int:
+        """Neurons with an active weight, but for those of the input and the output."""
+        return sum(count for name, count in self.neurons.items() if name not in OUTER)
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from jaxtyping import Float
@@ -15,10 +15,14 @@ from bimt_tf.bimt import BIMT
 from bimt_tf.core.charged import ChargedWeights
 from bimt_tf.training.elimination.budget import Budget
 from bimt_tf.training.elimination.levenberg_marquardt import Pulled, levenberg_marquardt
-from bimt_tf.training.elimination.live_network import Examples, LiveNetwork, Residuals
-from bimt_tf.training.elimination.rounds import Round, counts, dependencies
+from bimt_tf.training.elimination.live_network import Examples, LiveNetwork
+from bimt_tf.training.elimination.objective import Objective
+from bimt_tf.training.elimination.rounds import Round, Standing, counts, dependencies, put_
 
 __all__ = ["Search", "double"]
+
+FIRST_SHARE = 0.15
+"""The share of the live weights that the first round takes out."""
 
 LEVEL = 0.05
 PULL = 0.01
@@ -32,9 +36,12 @@ class Search:
         bimt: of the user's model, which is read once and not changed.
         examples: what the loss is measured on.
         validation: what a round must not lose on; None for nothing.
-        residuals: outputs and targets -> residuals.
+        objective: what the loss is.
         on_round: called with each round that is kept.
         stop: asked between two steps; True ends the search where it is.
+        path: rounds of a search that was stopped, to go on from the last.
+
+    ``stage`` and ``share`` say where the search stands (rounds.py); stages set them.
     """
 
     def __init__(
@@ -42,27 +49,42 @@ class Search:
         bimt: BIMT,
         examples: Examples,
         validation: Examples | None,
-        residuals: Residuals,
+        objective: Objective,
         on_round: Callable[[Round], None],
         stop: Callable[[], bool],
+        path: Sequence[Round] = (),
     ) -> None:
         self.bimt, self._scratch = double(bimt), double(bimt)
-        self.examples, self.validation, self.residuals = examples, validation, residuals
-        self.on_round, self.stop, self.path = on_round, stop, list[Round]()
+        self.examples, self.validation, self.objective = examples, validation, objective
+        self.on_round, self.stop, self.path = on_round, stop, list[Round](path)
+        self.stage, self.share = 0, FIRST_SHARE
+        self.notes = list[str]()
         self.budget = Budget(float("inf"), 0, float("inf"))
         self._lengths = _lengths(self.bimt)
-        self._began = time.monotonic()
+        self._began = time.monotonic() - (path[-1].seconds if path else 0.0)
+        if path:
+            put_(self.bimt, path[0].state)
         self._joined = dependencies(self.bimt)
         network = self.network()
         self._size = float(network.start @ network.start)
-        self._keep("as given", network)
+        if not path:
+            self._keep("as given", network)
         network.write_(network.start, self.bimt)  # without what does nothing, so that no dependency is claimed for it
+        if len(path) > 1:
+            put_(self.bimt, path[-1].state)
+            self.stage, self.share = path[-1].standing
         self._joined = dependencies(self.bimt)
 
     @property
     def now(self) -> Round:
         """The last round that was kept."""
         return self.path[-1]
+
+    @property
+    def reached(self) -> bool:
+        """Whether so few weights or neurons are left as the budget asks for."""
+        budget, now = self.budget, self.now
+        return now.weights <= budget.weights or (budget.neurons > 0 and now.hidden_neurons <= budget.neurons)
 
     @property
     def level(self) -> float:
@@ -76,7 +98,7 @@ class Search:
 
     def network(self) -> LiveNetwork:
         """The present network, a function of its live weights."""
-        return LiveNetwork(self.bimt, self.examples, self.residuals)
+        return LiveNetwork(self.bimt, self.examples, self.objective)
 
     def lengths(self, network: LiveNetwork) -> Float[Tensor, " n"]:
         """How long the wire of each live weight is, as a share of the longest; a bias has the layer gap."""
@@ -95,6 +117,7 @@ class Search:
         goal: float,
         most: float = float("inf"),
         dense: bool = False,
+        share: float | None = None,
     ) -> bool:
         """Refit ``network`` from ``values`` and keep it if the budget allows, and its loss is at most ``most``.
 
@@ -109,9 +132,10 @@ class Search:
             goal: see ``steps``.
             most: the largest loss to keep, beside the budget.
             dense: give the neurons that are left all weights between them.
+            share: the search's share behind it, if it is kept; the present one unless given.
         """
         network.write_(values, self._scratch)
-        trial = LiveNetwork(self._scratch, self.examples, self.residuals, dense)
+        trial = LiveNetwork(self._scratch, self.examples, self.objective, dense)
         start = trial.start
         pulled = Pulled(trial, self.pull, start)
         fit = levenberg_marquardt(pulled, start, steps=steps, tolerance=tolerance, goal=goal, stop=self.stop)
@@ -119,6 +143,7 @@ class Search:
         if losses[0] > most or not self.budget.allows(*losses):
             return False
         trial.write_(fit.values, self.bimt)
+        self.share = self.share if share is None else share
         self._keep(what, trial, fit.values)
         return True
 
@@ -140,6 +165,7 @@ class Search:
                 severed=severed,
                 seconds=time.monotonic() - self._began,
                 state={name: p.detach().to_sparse() for name, p in self.bimt.parameters.items()},
+                standing=Standing(self.stage, self.share),
             )
         )
         self.on_round(self.now)

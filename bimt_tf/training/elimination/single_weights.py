@@ -15,8 +15,8 @@ from bimt_tf.training.elimination.search import Search
 
 __all__ = ["DAMPINGS", "goal_for", "remove_weights", "without"]
 
-SHARE, LARGEST_SHARE, GROWTH = 0.15, 0.3, 1.3
-"""The share of the live weights that a round begins with, the largest, and its growth after a round that was kept."""
+LARGEST_SHARE, GROWTH = 0.3, 1.3
+"""The largest share of the live weights that a round takes out, and its growth after a round that was kept."""
 
 DAMPINGS = (1e-9, 1e-6, 1e-3)
 """Dampings of the curvature that are tried: the larger, the less the quadratic picture is trusted far away."""
@@ -34,23 +34,21 @@ SINGLES, REFITTED = 64, 6
 
 def remove_weights(search: Search) -> None:
     """Take weights out until the budget is used up or the search is stopped."""
-    share = SHARE
-    while not search.stop() and search.now.weights > search.budget.weights:
+    while not search.stop() and not search.reached:
         network = search.network()
         normal = network.normal(network.start)
-        kept = False
-        while not kept and not search.stop():
+        share = search.share
+        while not search.stop():
             spare = search.now.weights - search.budget.weights
             count = max(1, min(int(share * len(network.start)), spare))
-            kept = _round(search, network, normal, count)
+            kept = _round(search, network, normal, count, min(LARGEST_SHARE, GROWTH * share))
             if kept:
-                share = min(LARGEST_SHARE, GROWTH * share)
-            elif count == 1:
-                if not _last_round(search, network, normal):
+                break
+            if count == 1:
+                if not _last_round(search, network, normal, share):
                     return
-                kept = True
-            else:
-                share = 0.5 * count / len(network.start)
+                break
+            share = 0.5 * count / len(network.start)
 
 
 def without(network: LiveNetwork, normal: Normal, count: int, lengths: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
@@ -77,19 +75,21 @@ def goal_for(n: int, most: float) -> float:
     return most * (LITTLE_ROOM if n > MANY else ROOM)
 
 
-def _round(search: Search, network: LiveNetwork, normal: Normal, count: int) -> bool:
+def _round(search: Search, network: LiveNetwork, normal: Normal, count: int, share: float) -> bool:
     values = without(network, normal, count, search.lengths(network))
     careful = not math.isfinite(search.budget.loss) and count > SMALL_SHARE * len(network.start)
     most = max(DOUBLED * search.now.loss, search.level) if careful else math.inf
-    return _refit(search, network, values, most)
+    return _refit(search, network, values, share, most)
 
 
-def _refit(search: Search, network: LiveNetwork, values: Tensor, most: float = math.inf) -> bool:
+def _refit(search: Search, network: LiveNetwork, values: Tensor, share: float, most: float = math.inf) -> bool:
     steps, goal = steps_for(len(values)), goal_for(len(values), search.level)
-    return search.attempt("weights", network, values, steps=steps, tolerance=TOLERANCE, goal=goal, most=most)
+    return search.attempt(
+        "weights", network, values, steps=steps, tolerance=TOLERANCE, goal=goal, most=most, share=share
+    )
 
 
-def _last_round(search: Search, network: LiveNetwork, normal: Normal) -> bool:
+def _last_round(search: Search, network: LiveNetwork, normal: Normal, share: float) -> bool:
     """One weight, by the loss itself in the place of its quadratic picture, which reaches less far."""
     factor = damped(normal.curvature, DAMPINGS[-1])
     if factor is None:
@@ -102,4 +102,4 @@ def _last_round(search: Search, network: LiveNetwork, normal: Normal) -> bool:
             if values is not None:
                 trials.append((network.loss(values), values))
     trials = sorted((trial for trial in trials if math.isfinite(trial[0])), key=lambda trial: trial[0])
-    return any(_refit(search, network, values) for _, values in trials[:REFITTED] if not search.stop())
+    return any(_refit(search, network, values, share) for _, values in trials[:REFITTED] if not search.stop())

@@ -24,7 +24,7 @@ NO_NEURON = -1
 
 def remove_neurons(search: Search) -> None:
     """Take hidden neurons out, cheapest first, until none can go within the budget."""
-    while not search.stop() and search.now.weights > search.budget.weights:
+    while not search.stop() and not search.reached:
         if not _round(search):
             return
 

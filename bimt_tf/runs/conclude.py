@@ -1,0 +1,99 @@
+"""What comes behind a run's last step: its elimination, if there is to be one; then it is measured and drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from bimt_tf.runs.directory import RunDirectory
+from bimt_tf.runs.draw import draw as draw_figure
+from bimt_tf.runs.draw import figures_of
+from bimt_tf.runs.eliminate import budget_in_words, eliminate_into
+from bimt_tf.runs.export_model import save_plain
+from bimt_tf.runs.figure_files import image_of
+from bimt_tf.runs.stopping import Interrupted, caught_signals, raised_signals
+from bimt_tf.runs.summary import before_elimination, measure
+from bimt_tf.runs.trained import Trained
+from bimt_tf.runs.watcher import Watcher
+
+__all__ = ["conclude", "measuring", "require_no_signal"]
+
+
+def conclude(run: RunDirectory, trained: Trained, seconds: float, watcher: Watcher, draw: bool) -> dict[str, Any]:
+    """Eliminate a trained network if it is asked for, measure it, draw it, and write what was found.
+
+    Args:
+        run: its directory, which holds its weights; an elimination that has begun there goes on.
+        trained: the network as it was trained; its weights are those of the elimination's end afterwards.
+        seconds: what training took.
+        watcher: shows what goes on.
+        draw: whether to draw figures.
+
+    Returns:
+        The content of summary.json, which is written last.
+
+    Raises:
+        Interrupted: on SIGINT or SIGTERM.
+    """
+    before: dict[str, Any] = {}
+    files = run.elimination
+    if files.begun or trained.config.training.eliminate:
+        with measuring(run):
+            before = {"trained": before_elimination(trained)}
+        _eliminate(run, trained, watcher)
+        before["elimination"] = {**dataclasses.asdict(files.settings), **files.result}
+        trained.eliminated = True
+    with measuring(run):
+        watcher.stage("measuring and drawing" if draw else "measuring")
+        return _measure(run, trained, seconds, before, draw)
+
+
+def _measure(
+    run: RunDirectory, trained: Trained, seconds: float, before: Mapping[str, Any], draw: bool
+) -> dict[str, Any]:
+    if trained.task.pretrained:
+        save_plain(trained, run.path)
+    summary, probes = measure(trained, seconds)
+    summary |= before
+    records, rows = run.records(), run.elimination.rows()
+    for name in figures_of(trained, summary) if draw else ():
+        if name == "curves" and not records:  # metrics.jsonl was removed
+            continue
+        figure = draw_figure(trained, name, records=rows if name == "elimination" else records, summary=summary)
+        for suffix in ("png", "pdf"):
+            run.write_figure(f"{name}.{suffix}", image_of(figure, suffix))
+    run.write_summary(summary, probes)
+    return summary
+
+
+def _eliminate(run: RunDirectory, trained: Trained, watcher: Watcher) -> None:
+    """Eliminate to the end, from the last round that is there; a signal ends it after its step."""
+    files = run.elimination
+    if not files.begun:
+        files.begin(trained.config.elimination)
+    settings = files.settings
+    watcher.eliminating(budget_in_words(settings))
+    with caught_signals() as caught:
+        ended = eliminate_into(files, trained, settings, on_row=watcher.round, stop=lambda: bool(caught))
+    if not ended:
+        text = f"stopped after round {len(files.rows()) - 1} of the elimination; 'bimt resume {run.path}' goes on"
+        raise Interrupted(caught[0], text)
+
+
+@contextmanager
+def measuring(run: RunDirectory) -> Iterator[None]:
+    """While a trained network is measured: a signal ends it at once."""
+    with raised_signals(_not_measured(run)):
+        yield
+
+
+def require_no_signal(run: RunDirectory, caught: Sequence[int]) -> None:
+    """Raise Interrupted if a signal came with the last step."""
+    if caught:
+        raise Interrupted(caught[0], _not_measured(run))
+
+
+def _not_measured(run: RunDirectory) -> str:
+    return f"{run.path} is trained, but not measured; 'bimt resume {run.path}' measures and draws it"

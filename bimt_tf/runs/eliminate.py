@@ -1,0 +1,167 @@
+"""Elimination of a run: its rounds into files, measured one by one, and on from where it was stopped."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from bimt_tf.analysis.graph import connection_graph
+from bimt_tf.analysis.modularity import modularity
+from bimt_tf.analysis.wiring_length import wiring_length
+from bimt_tf.bimt import BIMT
+from bimt_tf.config.methods import METHODS
+from bimt_tf.config.settings import EliminationConfig
+from bimt_tf.runs.elimination_files import EliminationFiles
+from bimt_tf.runs.summary import MOST_EDGES
+from bimt_tf.runs.trained import Trained
+from bimt_tf.training.eliminate import Elimination, eliminate
+from bimt_tf.training.elimination.budget import LOSS_FACTOR
+from bimt_tf.training.elimination.rounds import Round, put_
+from bimt_tf.training.elimination.task_loss import task_loss
+
+__all__ = ["budget_in_words", "eliminate_in_memory", "eliminate_into", "eliminate_trained", "place"]
+
+
+def eliminate_trained(
+    trained: Trained,
+    settings: EliminationConfig,
+    *,
+    path: tuple[Round, ...] = (),
+    on_round: Callable[[Round], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Elimination:
+    """Take weights out of a trained network, in place, on its own training and validation examples.
+
+    Args:
+        trained: the network.
+        settings: how far to go.
+        path: rounds of an elimination that was stopped; it goes on from the last.
+        on_round: called with each round that is kept.
+        stop: asked between two steps; True ends it at the last round that was kept.
+
+    Raises:
+        InputError: where ``bimt_tf.eliminate`` refuses the model or its loss.
+    """
+    data = trained.data
+    return eliminate(
+        trained.bimt,
+        data.train[:2],
+        task_loss(trained.task, trained.config.data),
+        max_loss=settings.max_loss,
+        loss_factor=settings.loss_factor,
+        weights=settings.weights,
+        neurons=settings.neurons,
+        whole_neurons=settings.whole_neurons,
+        validation=None if data.validation is None else data.validation[:2],
+        examples=settings.fit_examples,
+        on_round=on_round,
+        stop=stop,
+        path=path,
+    )
+
+
+def eliminate_into(
+    files: EliminationFiles,
+    trained: Trained,
+    settings: EliminationConfig,
+    *,
+    on_row: Callable[[Mapping[str, Any]], None],
+    stop: Callable[[], bool],
+) -> bool:
+    """Eliminate into files, going on with what is there; ``trained`` is left at the last point, its neurons in place.
+
+    Args:
+        files: where; begun already, with ``settings``.
+        trained: the network as it was trained.
+        settings: how far to go.
+        on_row: called with the line of each round.
+        stop: as :func:`eliminate_trained`.
+
+    Returns:
+        Whether it came to its end; stopped, it goes on from its last round when it is called again.
+
+    Raises:
+        InputError: as :func:`eliminate_trained`; CannotWrite on a full disk.
+    """
+    before = files.rounds()
+    if files.ended:
+        put_(trained.bimt, before[-1].state)
+        trained.bimt.load_state_dict(files.point(len(before) - 1).layout)
+        return True
+    scratch = _copy(trained)
+    if before:
+        scratch.bimt.load_state_dict(files.point(len(before) - 1).layout)
+    numbers = itertools.count(len(before))
+
+    def on_round(one: Round) -> None:
+        number = next(numbers)
+        put_(scratch.bimt, one.state)
+        if number:
+            place(scratch, 1)
+        on_row(files.add(number, one, _measured(scratch), scratch.bimt.layout.slots))
+
+    done = eliminate_trained(trained, settings, path=before, on_round=on_round, stop=stop)
+    if not done.ended:
+        return False
+    put_(scratch.bimt, done.path[-1].state)
+    place(scratch, trained.config.training.swap_starts)
+    files.add(len(done.path) - 1, done.path[-1], _measured(scratch), scratch.bimt.layout.slots)
+    files.end(_told(done))
+    put_(trained.bimt, done.path[-1].state)
+    trained.bimt.load_state_dict(scratch.bimt.state_dict())
+    return True
+
+
+def budget_in_words(settings: EliminationConfig) -> str:
+    """What an elimination goes down to, for a reader."""
+    if settings.weights is not None:
+        return f"down to {settings.weights:,} weights"
+    if settings.neurons is not None:
+        return f"down to {settings.neurons:,} hidden neurons"
+    if settings.max_loss is not None:
+        return f"up to a training loss of {settings.max_loss:g}"
+    return f"up to {settings.loss_factor or LOSS_FACTOR:g} times the training loss"
+
+
+def _copy(trained: Trained) -> Trained:
+    """The same network with a model of its own, what is not zero counting as active."""
+    old = trained.bimt
+    model = copy.deepcopy(trained.model)
+    bimt = BIMT(model, old.geometry, old.wiring, old.reduction, old.layout)
+    return Trained(trained.config, model, bimt, data=trained.data, task=trained.task, eliminated=True)
+
+
+def place(trained: Trained, starts: int) -> None:
+    """Move neurons to where their wires are shortest, if the run's method moves them."""
+    training = trained.config.training
+    if METHODS[trained.config.method].swaps:
+        generator = torch.Generator().manual_seed(trained.config.seed)
+        trained.bimt.swap(training.swap_method, training.top_k, starts=starts, generator=generator)
+
+
+def _measured(trained: Trained) -> dict[str, Any]:
+    """What a round's line says beside what the search knows; measured on the held-out examples."""
+    few = trained.nonzero_weights <= MOST_EDGES
+    return {
+        **{f"test_{name}": value for name, value in trained.evaluate("test").items()},
+        "modularity_shared": modularity(connection_graph(trained.bimt, residual="shared")) if few else None,
+        "wiring_length": wiring_length(trained.bimt).mean,
+    }
+
+
+def _told(done: Elimination) -> dict[str, Any]:
+    """What there is to say at the end."""
+    names = [field for field in done._fields if field not in ("path", "ended")]
+    return {"rounds": len(done.path) - 1, "seconds": done.path[-1].seconds, **{n: getattr(done, n) for n in names}}
+
+
+def eliminate_in_memory(trained: Trained, settings: EliminationConfig) -> tuple[Trained, Elimination]:
+    """A copy of a trained network that was eliminated, its neurons placed; ``trained`` is left as it is."""
+    scratch = _copy(trained)
+    done = eliminate_trained(scratch, settings)
+    place(scratch, trained.config.training.swap_starts)
+    return scratch, done
