@@ -56,7 +56,7 @@ def test_settings_change_what_their_names_say(tmp_path):
     where = frontier_row("in-context")
     base = make("in-context").training
     rates = [(config.training.lr, config.training.weight_decay) for config in configs(where, "vanilla", tmp_path)]
-    assert rates == [(base.lr, 0), (2 * base.lr, 0), (base.lr, 0.3), (base.lr, 1.0)]
+    assert rates == [(base.lr, 0), (base.lr / 2, 0), (base.lr, 0.03), (base.lr, 0.3)]
     assert [config.training.density for config in configs(where, "topk", tmp_path)] == list(where.densities)
     assert [config.training.lam[-1][1] / base.lam[-1][1] for config in configs(where, "bimt", tmp_path)] == [
         0.25, 0.5, 1, 2,
