@@ -76,7 +76,7 @@ def frontier_row(name: str) -> FrontierRow:
 def settings_of(where: FrontierRow, method: str) -> tuple[Setting, ...]:
     """The four settings of a method on a task.
 
-    vanilla: the preset's rates, and half of these; weight decay .03 and .3 (with the preset's rates). l1, bimt: factors on
+    vanilla: the preset's rates, half of these, and these with weight decay .03 or .3. l1, bimt: factors on
     the preset's whole lambda, which was found for bimt; so that l1's weights, which pay the layer gap y_star alone, pay
     as much as bimt's at the mean distance of two places, A/3 + y_star, l1's factors are larger by the ratio of the two.
     magnitude, topk: the row's densities.
