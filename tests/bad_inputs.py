@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import get_origin
 
 from bimt_tf.config.fields import ConfigField, config_fields
-from bimt_tf.config.settings import Schedule
+from bimt_tf.config.schedules import Schedule, Varying, VaryingSteps
 from bimt_tf.config.values import without_none
 
 TASKS = ("symbolic-a", "two-moon", "s4", "s4-transformer", "modular-addition", "digits", "mnist", "lm")
@@ -16,6 +16,7 @@ WORDS = {
     float: ("ten", "nan", "-inf", "", "1e39", "1,2"),
     "choice": ("", "nonee"),
     "sizes": ("ten", "20,,20", "1.5", "20,-1", "20,0", "1e30", "20;20", ","),
+    "numbers": ("ten", "nan", "-1", "2", "0.5,,1", "1e39"),
     "names": ("inptu", ",", "input,,output"),
     "mapping": ("output", "=", "output=", "=ring", "output=ring,output=grid", "outptu=ring", "output=rign"),
     "schedule": (
@@ -34,12 +35,13 @@ POSITIVE = {
 
 def kind_of(field: ConfigField) -> object:
     """The key of WORDS for a setting; None for a word of any kind."""
-    kind = without_none(field.kind)
+    kind = {Varying: float, VaryingSteps: int}.get(field.kind, without_none(field.kind))
     if kind == Schedule:
         return "schedule"
     if kind in (int, float):
         return kind
     shaped = {tuple[int, ...]: "sizes", tuple[str, ...]: "names"}
+    shaped |= {tuple[float, ...]: "numbers", tuple[float, float]: "numbers"}
     if kind is str:
         return "choice" if field.name == "act_fn" else None
     return shaped.get(kind) or ("mapping" if get_origin(kind) is dict else "choice")

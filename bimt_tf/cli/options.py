@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 
 from bimt_tf.cli.arguments import HELP_GROUPS, REPEATED
 from bimt_tf.config.fields import SECTIONS, ConfigField, config_fields
-from bimt_tf.config.settings import Schedule
+from bimt_tf.config.schedules import SCHEDULED, Schedule
 from bimt_tf.config.values import is_list, read_word, spelled, without_none
 from bimt_tf.errors import InputError
 from bimt_tf.tasks.registry import TASKS, task, variant
@@ -135,10 +135,12 @@ def _annotation(field: ConfigField, flag: str, defaults: dict[tuple[str, str], A
 
 def _is_spelled(kind: Any) -> bool:
     """Whether a word spells several values; other kinds are converted by cyclopts."""
-    return kind == Schedule or is_list(kind)
+    return kind in SCHEDULED or is_list(kind)
 
 
 def _metavar(kind: Any) -> str | None:
     if kind == Schedule:
         return "LAMBDA|START:LAMBDA,..."
+    if kind in SCHEDULED:
+        return "NUMBER|SCHEDULE"
     return SHAPED.get(typing.get_origin(without_none(kind)))

@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 import docstring_parser
 
 from bimt_tf.config import values
+from bimt_tf.config.schedules import SCHEDULED
 from bimt_tf.config.settings import EliminationConfig, GeometryConfig, TrainingConfig
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.tasks.registry import task as find_task
 
 __all__ = [
-    "SECTIONS", "ConfigField", "config_fields", "find_field", "is_list", "kinds", "parse", "sections", "sentences",
+    "SECTIONS", "ConfigField", "config_fields", "find_field", "is_list", "is_schedule", "kinds", "parse", "sections",
+    "sentences",
 ]  # fmt: skip
 
 GROUPS = {
@@ -98,6 +100,11 @@ def find_field(task: str, name: str) -> tuple[str, str]:
 def is_list(task: str, section: str, field: str) -> bool:
     """Whether a value of this field holds commas of its own: sizes, names, shapes."""
     return values.is_list(kinds(sections(task)[section])[field])
+
+
+def is_schedule(task: str, section: str, field: str) -> bool:
+    """Whether this field takes a schedule, whose spelling holds commas too."""
+    return kinds(sections(task)[section])[field] in SCHEDULED
 
 
 def parse(task: str, section: str, field: str, text: str) -> Any:

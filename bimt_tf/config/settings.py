@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from bimt_tf.config.methods import METHODS
+from bimt_tf.config.schedules import Schedule, Varying, VaryingSteps, require_schedule
 from bimt_tf.errors import InputError, require_at_most, require_non_negative, require_positive, require_seed, unknown
 from bimt_tf.tasks.own import is_own, load_own
 
-__all__ = [
-    "BUDGETS", "Config", "EliminationConfig", "GeometryConfig", "Schedule", "TrainingConfig", "parse_schedule",
-    "spell_schedule",
-]  # fmt: skip
-
-Schedule = tuple[tuple[float, float], ...]
+__all__ = ["BUDGETS", "Config", "EliminationConfig", "GeometryConfig", "TrainingConfig"]
 
 MOST_THREADS = 1024  # on any machine; limits.py compares with this one
 
@@ -27,8 +24,8 @@ _RUNNING: Mapping[str, Any] = {"group": "Output and machine", "resumable": True}
 class GeometryConfig:
     """Where the neurons are."""
 
-    width: float = 2.0
-    """extent A of every population; 0 makes the penalty a plain L1"""
+    width: Varying = 2.0
+    """extent A of every population, a number or a schedule (docs/schedules.md); 0 makes the penalty a plain L1"""
     layer_gap: float = 0.5
     """distance y_star between neighbouring layers, and what a bias pays"""
     norm: Literal["l1", "l2"] = "l1"
@@ -39,7 +36,7 @@ class GeometryConfig:
     """weights that pay by size only, not by length: parameters, or populations for all theirs, e.g. output"""
 
     def __post_init__(self) -> None:
-        require_non_negative("width", self.width)
+        require_schedule("width", self.width)
         require_non_negative("layer_gap", self.layer_gap)
 
 
@@ -55,20 +52,25 @@ class TrainingConfig:
     """optimizer steps, the finish phase and the polish included"""
     batch_size: int = 64
     """examples a step; 0 for the full batch"""
-    lr: float = 1e-3
-    """Adam's learning rate before the finish phase"""
-    weight_decay: float = 0.0
-    """AdamW's decay: each step takes off lr times this share of every parameter"""
+    lr: Varying = 1e-3
+    """Adam's learning rate before the finish phase, a number or a schedule"""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """shares of Adam's running means of the gradient and of its square that a step keeps"""
+    fresh_moments: tuple[float, ...] = ()
+    """shares of the steps before the finish at which Adam's running means begin anew; 1: where the finish begins"""
+    weight_decay: Varying = 0.0
+    """AdamW's decay, a number or a schedule: each step takes off lr times this share of every parameter"""
     lam: Schedule = field(default=((0.0, 0.001), (0.12, 0.01), (0.33, 0.1), (0.6, 0.25)), metadata=_PENALTY)
-    """lambda of the connection cost: a number, or START:LAMBDA pairs, START a share of the steps before the finish"""
+    """lambda of the connection cost: a number, or START:LAMBDA pairs, START a share of the steps before the finish;
+    or points to be joined (docs/schedules.md)"""
     reduction: Literal["mean", "sum"] = field(default="mean", metadata=_PENALTY)
     """connection cost averaged over each linear layer (mean) or summed (Eq. 3)"""
     penalty: Literal["proximal", "subgradient"] = field(default="proximal", metadata=_PENALTY)
     """how the penalty acts: a soft threshold after each step (exact zeros), or its gradient"""
     norms: Literal["as-is", "effective"] = field(default="as-is", metadata=_PENALTY)
     """what pays behind a norm: weights as they are, or effective ones, times the norm's gain (docs/norms.md)"""
-    swap_every: int = field(default=200, metadata=_PENALTY)
-    """steps between swaps (the paper's S)"""
+    swap_every: VaryingSteps = field(default=200, metadata=_PENALTY)
+    """steps between swaps (the paper's S), a number or a schedule"""
     swap_starts: int = field(default=8, metadata=_PENALTY)
     """layouts that the last swap, behind each phase, searches from; the best is kept (1: the present one alone)"""
     swap_method: Literal["assignment", "greedy"] = field(default="assignment", metadata=_PENALTY)
@@ -82,7 +84,9 @@ class TrainingConfig:
     finish_lr: float = 4e-3
     """Adam's learning rate where the finish phase begins; it falls from there to 0"""
     finish: float = 0.4
-    """share of Adam's steps that ends them: weights below cut are zero for good, lambda is 0, the rate falls to 0"""
+    """share of Adam's steps that ends them: weights below cut are zero for good, the rate falls to 0"""
+    finish_lam: float = field(default=0.0, metadata=_PENALTY)
+    """lambda in the finish phase"""
     polish: float = 0.0
     """share of the steps, behind Adam's, that are iterations of L-BFGS on all training examples at once"""
     polish_pull: float = 1e-6
@@ -119,9 +123,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for name in (
             "steps",
-            "lr",
             "finish_lr",
-            "swap_every",
             "swap_starts",
             "top_k",
             "rounds",
@@ -135,16 +137,20 @@ class TrainingConfig:
         require_at_most("threads", self.threads, MOST_THREADS)
         for name in ("density", "anneal"):
             require_at_most(name, getattr(self, name), 1)
-        for name in ("batch_size", "weight_decay", "cut", "active", "polish_pull"):
+        for name in ("batch_size", "finish_lam", "cut", "active", "polish_pull"):
             require_non_negative(name, getattr(self, name))
         for name in ("finish", "polish", "bias_free", "validation_share", "rewind"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 0 and below 1, found {getattr(self, name)!r}")
-        starts = [start for start, _ in self.lam]
-        if not starts or starts[0] != 0 or starts != sorted(set(starts)) or not all(0 <= s < 1 for s in starts):
-            raise InputError(f"lam must start at 0 and its starts must rise below 1, found {spell_schedule(self.lam)}")
-        for start, lam in self.lam:
-            require_non_negative(f"lam from {start:g} on", lam)
+        for name in ("betas", "fresh_moments"):
+            most = 1 if name == "fresh_moments" else math.nextafter(1, 0)
+            if not all(0 <= share <= most for share in getattr(self, name)):
+                expected = "from 0 to 1" if name == "fresh_moments" else "at least 0 and below 1"
+                raise InputError(f"{name} must be {expected}, found {','.join(map(str, getattr(self, name)))}")
+        require_schedule("lr", self.lr, positive=True)
+        require_schedule("weight_decay", self.weight_decay)
+        require_schedule("lam", self.lam)
+        require_schedule("swap_every", self.swap_every, positive=True)
 
 
 BUDGETS = ("max_loss", "loss_factor", "weights", "neurons")
@@ -214,20 +220,3 @@ def _unpickled(values: dict[str, Any]) -> Config:
         found = load_own(values["task"])
         values |= {"data": found.Options(**values["data"]), "model": found.Model(**values["model"])}
     return Config(**values)
-
-
-def parse_schedule(text: str) -> Schedule:
-    """``0.01`` or ``0:0.001,0.5:0.1`` (START:LAMBDA pairs) as a schedule."""
-    try:
-        if ":" not in text:
-            return ((0.0, float(text)),)
-        pairs = [part.split(":") for part in text.split(",")]
-        return tuple((float(start), float(value)) for start, value in pairs)
-    except ValueError as error:
-        expected = "a number or START:LAMBDA pairs such as 0:0.001,0.5:0.1"
-        raise InputError(f"lam must be {expected}, found {text!r}") from error
-
-
-def spell_schedule(schedule: Schedule) -> str:
-    """A schedule as :func:`parse_schedule` reads it."""
-    return ",".join(f"{start:.12g}:{value:.12g}" for start, value in schedule)

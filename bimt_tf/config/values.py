@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
-from bimt_tf.config.settings import Schedule, parse_schedule, spell_schedule
+from bimt_tf.config.schedules import SCHEDULED, Pairs, Schedule, VaryingSteps, curve, parse_schedule, spell_schedule
 from bimt_tf.errors import InputError, unknown
 
 __all__ = ["checked", "is_list", "read_word", "spelled", "without_none"]
@@ -29,10 +29,8 @@ def checked(kind: Any, value: Any, where: str) -> Any:
     Raises:
         InputError: for a value of another type, or a name that is not among the choices (lists the near ones).
     """
-    if kind == Schedule and isinstance(value, str):
-        value = parse_schedule(value)
-    if kind == Schedule and isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = ((0.0, value),)
+    if kind in SCHEDULED:
+        return _checked_schedule(kind, value, where)
     return _validated(kind, _with_tuples(value), where, strict=True)
 
 
@@ -42,8 +40,8 @@ def read_word(kind: Any, word: str, where: str) -> Any:
     Raises:
         InputError: for a word that does not spell such a value, an empty item of a list included.
     """
-    if kind == Schedule:
-        return parse_schedule(word)
+    if kind in SCHEDULED:
+        return _checked_schedule(kind, word, where, strict=False)
     kind = without_none(kind)
     if not is_list(kind):
         return _validated(kind, word, where, strict=False)
@@ -73,7 +71,7 @@ def spelled(value: Any) -> str:
 
 def is_list(kind: Any) -> bool:
     """Whether values of this annotation hold several items: sizes, names, shapes. A schedule is one value."""
-    return kind != Schedule and typing.get_origin(without_none(kind)) in (tuple, list, dict)
+    return kind not in SCHEDULED and typing.get_origin(without_none(kind)) in (tuple, list, dict)
 
 
 def without_none(kind: Any) -> Any:
@@ -82,6 +80,20 @@ def without_none(kind: Any) -> Any:
         arguments = [argument for argument in typing.get_args(kind) if argument is not type(None)]
         return arguments[0] if len(arguments) == 1 else kind
     return kind
+
+
+def _checked_schedule(kind: Any, value: Any, where: str, *, strict: bool = True) -> Any:
+    """A value of one of SCHEDULED, from a word if it is one: a number, pairs (lambda) or a spelling."""
+    if kind == Schedule:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            value = ((0.0, value),)
+        if not isinstance(value, str):
+            return _validated(Pairs, _with_tuples(value), where, strict=True)
+    elif not isinstance(value, str) or ":" not in value:
+        return _validated(int if kind == VaryingSteps else float, value, where, strict=strict)
+    found = parse_schedule(value, where)
+    _validated(Pairs, curve(found).points, where, strict=True)  # no number too large
+    return found if kind == Schedule else spell_schedule(found)
 
 
 @cache

@@ -6,11 +6,12 @@ are swept until none improves; those of a large model until a sweep gains less t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from bimt_tf.core.linear_assignment import assign
+from bimt_tf.core.linear_assignment import Prices, assign
 from bimt_tf.core.placement import Placement, Slots, movable_groups
 from bimt_tf.core.population import Population
 
@@ -21,10 +22,13 @@ LARGE = 2**22  # beyond so many joined pairs of neurons a search ends before its
 
 SETTLED = 0.01  # once a sweep gains less than this share of all that was gained
 
+NONE: Mapping[str, Prices] = {}
+
 
 def search_exactly(placement: Placement, slots: Slots, tolerance: float) -> int:
     """Solve group after group exactly until none improves, or not by much; returns the sweeps it took."""
     waiting = movable_groups(placement.wiring)
+    prices = {p.name: Prices() for group in waiting for p in group}
     group_of = {p.name: group for group in waiting for p in group}
     large = sum(strength.size for (p, q), strength in placement.strength.items() if p < q) > LARGE
     gained, sweeps = 0.0, 0
@@ -34,7 +38,7 @@ def search_exactly(placement: Placement, slots: Slots, tolerance: float) -> int:
         dirty: dict[str, tuple[Population, ...]] = {}
         for group in waiting:
             dirty.pop(group[0].group, None)
-            if less := _solve(placement, slots, group, tolerance):
+            if less := _solve(placement, slots, group, tolerance, prices):
                 gain += less
                 touched = (group_of.get(q) for p in group for q in placement.neighbours[p.name])
                 dirty.update({g[0].group: g for g in touched if g is not None})
@@ -50,15 +54,18 @@ class Arrangement(NamedTuple):
     cost: float
 
 
-def arrange(group: tuple[Population, ...], tables: list[np.ndarray]) -> Arrangement:
+def arrange(
+    group: tuple[Population, ...], tables: list[np.ndarray], prices: Mapping[str, Prices] = NONE
+) -> Arrangement:
     """Place one population, or the populations of one head axis, optimally.
 
     Args:
         group: the populations.
         tables: of each, what neuron a costs in slot b, [neurons, slots].
+        prices: population -> those of an earlier placement (:func:`assign`); of populations without heads.
     """
     if group[0].heads == 1:  # the common case, without the cost of indexing four axes
-        own = {p.name: assign(table) for table, p in zip(tables, group, strict=True)}
+        own = {p.name: assign(table, prices.get(p.name)) for table, p in zip(tables, group, strict=True)}
         return Arrangement(own, _price(group, tables, own))
     inside = [_inside(table, p) for table, p in zip(tables, group, strict=True)]
     price = np.sum([price for _, price in inside], axis=0)
@@ -76,11 +83,13 @@ def _price(group: tuple[Population, ...], tables: list[np.ndarray], slots: Slots
     return sum(float(table[np.arange(p.size), slots[p.name]].sum()) for table, p in zip(tables, group, strict=True))
 
 
-def _solve(placement: Placement, slots: Slots, group: tuple[Population, ...], tolerance: float) -> float:
+def _solve(
+    placement: Placement, slots: Slots, group: tuple[Population, ...], tolerance: float, prices: Mapping[str, Prices]
+) -> float:
     """Place one group optimally, the others fixed; returns what that saved."""
     tables = [placement.table(p.name, slots) for p in group]
     before = _price(group, tables, slots)
-    found = arrange(group, tables)
+    found = arrange(group, tables, prices)
     if not found.cost < before - tolerance:
         return 0.0
     slots.update(found.slots)

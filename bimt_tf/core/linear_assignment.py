@@ -3,39 +3,67 @@
 SciPy's shortest augmenting paths find the optimum. A constant added to a column leaves the optimum as it is, but at
 good prices most rows find their column free, and the paths are short. So large problems are solved at the prices of
 the entropy-smoothed problem (Sinkhorn), and of wide ones these are sharpened in stages, from a coarser problem on.
+Prices of one problem serve the next that is much like it (:class:`Prices`).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["assign", "lower_bound"]
+__all__ = ["Prices", "assign", "lower_bound"]
 
 PRICED = 64  # from so many rows on, prices pay for themselves
 SHARPNESS, ROUNDS = 200.0, 20  # of the prices; they change the time of the solution, never the solution
+SERVING = 16  # from so many rows on, they do where they serve several problems; few rounds are enough for few rows:
+SOFTNESS, FEW = 50.0, 3
 WIDE = 256  # from so many rows on, several stages of prices pay for themselves
 STAGES = ((30.0, 10), (120.0, 10), (500.0, 10), (2000.0, 15), (8000.0, 15))  # (sharpness, rounds) of a wide problem
 REFINED, COARSENING = 3, 4  # the last stages of a problem whose first ones were those of every fourth row and column
 TINY = np.float32(1e-30)
 
 
-def assign(cost: np.ndarray) -> np.ndarray:
+class Prices:
+    """Column prices found for one problem, for others of the same size that are much like it.
+
+    The placements of a population from sweep to sweep are: a search finds prices once. None are kept of wide problems,
+    which take long at prices that are a little off, nor where rows are indifferent, which have a price of their own.
+    """
+
+    def __init__(self) -> None:
+        self.found: np.ndarray | None = None
+
+
+def assign(cost: np.ndarray, prices: Prices | None = None) -> np.ndarray:
     """Row -> column of the exact solution of a linear assignment [n, n].
 
     Indifferent rows (dead neurons) come last and find as many columns at one price.
+
+    Args:
+        cost: what each row costs in each column.
+        prices: those of an earlier problem, or nothing yet. They change the time of a solution alone, and which it is
+            where several cost the same.
     """
     from scipy.optimize import linear_sum_assignment  # takes a second, which opening a run need not wait for
 
-    if len(cost) < PRICED:
+    if len(cost) < (PRICED if prices is None else SERVING):
         return linear_sum_assignment(cost)[1]
-    spread = np.ptp(cost, axis=1)
-    indifferent = np.count_nonzero(spread == 0)
+    if prices is not None and prices.found is not None:
+        return linear_sum_assignment(cost + prices.found)[1]
+    least = cost.min(axis=1)
+    spread = cost.max(axis=1) - least
+    indifferent = len(cost) - np.count_nonzero(spread)
     if 2 * indifferent > len(cost):
         return linear_sum_assignment(cost)[1]
-    regret = cost - cost.min(axis=1, keepdims=True)
-    price = _prices(regret, spread.max()) if len(cost) < WIDE else _staged_prices(regret)
+    regret = cost - least[:, None]
+    if len(cost) >= WIDE:
+        price = _staged_prices(regret)
+    else:
+        sharpness, rounds = (SHARPNESS, ROUNDS) if len(cost) >= PRICED else (SOFTNESS, FEW)
+        price = _prices(regret, spread.max(), sharpness, rounds)
     if indifferent:
         price = np.maximum(price, np.sort(price)[indifferent - 1])
+    elif prices is not None and len(cost) < WIDE:
+        prices.found = price
     regret += price
     order = np.argsort(-spread, kind="stable")
     columns = np.empty(len(cost), dtype=np.int64)
@@ -49,13 +77,13 @@ def lower_bound(cost: np.ndarray) -> float:
     return float((cost + price).min(axis=1).sum() - price.sum())
 
 
-def _prices(regret: np.ndarray, spread: float) -> np.ndarray:
+def _prices(regret: np.ndarray, spread: float, sharpness: float, rounds: int) -> np.ndarray:
     """Column prices of the smoothed problem; ``spread`` is the largest regret."""
-    kernel = np.exp(regret / spread * -SHARPNESS)
-    worth = np.ones(len(regret))  # within exp(+-SHARPNESS) n, far from overflow
-    for _ in range(ROUNDS):
+    kernel = np.exp(regret / spread * -sharpness)
+    worth = np.ones(len(regret))  # within exp(+-sharpness) n, far from overflow
+    for _ in range(rounds):
         worth = 1 / ((1 / (kernel @ worth)) @ kernel)
-    return -np.log(worth) * (spread / SHARPNESS)
+    return -np.log(worth) * (spread / sharpness)
 
 
 def _staged_prices(cost: np.ndarray, stages: int = len(STAGES)) -> np.ndarray:

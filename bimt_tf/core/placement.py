@@ -108,24 +108,29 @@ class Placement:
     def cost(self, slots: Slots) -> float:
         """The connection cost (Eqs. 3 and 4) of a layout: population -> neuron -> slot, int64 [neurons]."""
         return self.constant + sum(
-            float((matrix * self.distance[p, q][np.ix_(slots[p], slots[q])]).sum())
+            float(np.vdot(matrix, self.distance[p, q].take(slots[p], axis=0).take(slots[q], axis=1)))
             for (p, q), matrix in self.strength.items()
             if p < q
         )
 
     def table(self, name: str, slots: Slots) -> np.ndarray:
         """C[a, b] [neurons, slots]: what neuron a of a population costs in slot b, the other populations fixed."""
-        table = np.zeros((len(slots[name]), len(slots[name])))
-        shared: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # neighbours at equal distances take one product
+        alike: dict[int, list[str]] = {}  # neighbours at equal distances take one product
         for q in self.neighbours[name]:
-            joined = self.strength[name, q][:, _inverse(slots[q])]
-            if self.coordinate_set[q] in shared:
-                shared[self.coordinate_set[q]][1][:] += joined
+            alike.setdefault(self.coordinate_set[q], []).append(q)
+        table: np.ndarray | None = None
+        for q, *others in alike.values():
+            if others:
+                joined = sum((self._joined(name, o, slots) for o in others), self._joined(name, q, slots))
+                part = joined @ self.distance[q, name]
             else:
-                shared[self.coordinate_set[q]] = self.distance[name, q], joined
-        for distance, joined in shared.values():
-            table += joined @ distance.T
-        return table
+                part = self.strength[name, q] @ self.distance[q, name].take(slots[q], axis=0)
+            table = part if table is None else np.add(table, part, out=table)
+        return np.zeros((len(slots[name]), len(slots[name]))) if table is None else table
+
+    def _joined(self, name: str, q: str, slots: Slots) -> np.ndarray:
+        """How strongly each neuron of one population is joined to each slot of another."""
+        return self.strength[name, q][:, _inverse(slots[q])]
 
 
 def in_place_of(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -145,6 +150,8 @@ def in_place_of(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor])
 
 def _sum_of_sizes(parameter: Tensor) -> float:
     """Sum of |w| in float64, a part at a time: a vocabulary's table is large."""
+    if parameter.numel() <= CHUNK:
+        return float(parameter.abs().sum(dtype=torch.float64))
     rows = max(1, CHUNK // max(1, parameter[:1].numel()))
     return sum(float(part.abs().sum(dtype=torch.float64)) for part in parameter.split(rows))
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cache
 
 import torch
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import LibController, ThreadpoolController
 
 __all__ = ["few_threads"]
 
@@ -19,9 +19,9 @@ SMALL = 2**22  # up to so many weights one thread is quicker
 
 
 @cache
-def _libraries() -> ThreadpoolController:
+def _blas() -> list[LibController]:
     """The loaded libraries, looked for once, as that takes as long as a search (NumPy's and SciPy's are loaded)."""
-    return ThreadpoolController()
+    return [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
 
 
 @contextmanager
@@ -34,9 +34,15 @@ def few_threads(weights: int) -> Iterator[None]:
         yield
         return
     threads = torch.get_num_threads()
-    with _libraries().limit(limits=1, user_api="blas"):
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
+    several = [(library, n) for library in _blas() if (n := library.get_num_threads()) != 1]
+    try:
+        for library, _ in several:
+            library.set_num_threads(1)
+        if threads != 1:
+            torch.set_num_threads(1)
+        yield
+    finally:
+        for library, n in several:
+            library.set_num_threads(n)
+        if threads != 1:
             torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""Training curves: loss, connection cost and active weights over the steps, with the penalty's phases (lambda)."""
+"""Training curves: losses, the schedules that vary, connection cost and active weights over the steps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
 from bimt_tf.errors import InputError
 from bimt_tf.figures.style import ACCENT, BANDS, INK, MUTED, NEGATIVE, POSITIVE, STYLE
@@ -18,27 +18,41 @@ from bimt_tf.figures.style import ACCENT, BANDS, INK, MUTED, NEGATIVE, POSITIVE,
 __all__ = ["curves_figure"]
 
 SIZE = (6.2, 5.6)  # inches
-MANY_PHASES = 8  # beyond which lambda is a schedule, not phases, and is drawn as a line only
+SCHEDULE_HEIGHT = 0.75  # inches a panel
+MANY_PHASES = 8  # beyond which lambda has a panel of its own, and is not written over its phases
+DECADES = 4  # that a schedule's panel shows below its largest value
 
 
-def curves_figure(records: Sequence[Mapping[str, Any]]) -> Figure:
-    """Three panels over the training step: losses (log), connection cost (log) with lambda, active weights.
+def curves_figure(records: Sequence[Mapping[str, Any]], widths: Sequence[float] | None = None) -> Figure:
+    """Panels over the training step: losses (log), the schedules that vary, connection cost (log), active weights.
+
+    The schedules are the learning rate, lambda and the width A. A lambda of few values is no panel: its phases are
+    shaded, and named on top.
 
     Args:
         records: lines of metrics.jsonl, each with ``step`` and any of ``loss``, ``test_loss``, ``cost``, ``lam``,
-            ``active``. Missing and None mean not measured at that step; NaN and infinity are gaps in the line.
+            ``lr``, ``active``. Missing and None mean not measured at that step; NaN and infinity are gaps in the line.
+        widths: the width A at each record's step; not drawn unless given.
 
     Raises:
-        InputError: when there is no record, or one without a step.
+        InputError: when there is no record, or one without a step, or not a width for each.
     """
     if not records:
         raise InputError("curves_figure needs at least one record, found none")
     for record in records:
         if record.get("step") is None:
             raise InputError(f"a record of metrics.jsonl has no step: {dict(record)!r}")
+    if widths is not None and len(widths) != len(records):
+        raise InputError(f"widths must be one for each of the {len(records)} records, found {len(widths)}")
+    phases = _phases(*_series(records, "lam"))
+    schedules = _schedules(records, phases, widths)
     with rc_context(STYLE):
-        figure = Figure(figsize=SIZE, layout="constrained")
-        loss, cost, active = figure.subplots(3, 1, sharex=True, height_ratios=(1.25, 1, 1))
+        extra = SCHEDULE_HEIGHT * len(schedules)
+        figure = Figure(figsize=(SIZE[0], SIZE[1] + extra), layout="constrained")
+        ratios = (1.25, *(0.5 for _ in schedules), 1, 1)
+        loss, *varying, cost, active = figure.subplots(len(ratios), 1, sharex=True, height_ratios=ratios)
+        for axes, (label, series) in zip(varying, schedules.items(), strict=True):
+            _draw_schedule(axes, *series, label=label)
         _draw(loss, *_series(records, "loss"), label="training loss", color=POSITIVE)
         _draw(loss, *_series(records, "test_loss"), label="test loss", color=NEGATIVE, ls=(0, (4, 1.5)))
         _finish(loss, "loss", log=True)
@@ -46,18 +60,15 @@ def curves_figure(records: Sequence[Mapping[str, Any]]) -> Figure:
         _finish(cost, "connection cost", log=True)
         _draw(active, *_series(records, "active"), color=ACCENT)
         _finish(active, "active weights", log=False)
-        phases = _phases(*_series(records, "lam"))
-        if len(phases) > MANY_PHASES:
-            _draw_schedule(cost, *_series(records, "lam"))
-        else:
-            _draw_phases((loss, cost, active), phases)
+        if len(phases) <= MANY_PHASES:
+            _draw_phases((loss, *varying, cost, active), phases)
         if loss.lines:
             loss.legend(loc="best")
         active.set_xlabel("step")
         active.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         active.xaxis.set_major_formatter(EngFormatter(sep=""))
         active.margins(x=0.01)
-        figure.align_ylabels([loss, cost, active])
+        figure.align_ylabels([loss, *varying, cost, active])
     return figure
 
 
@@ -116,12 +127,28 @@ def _draw_phases(panels: Sequence[Axes], phases: list[tuple[float, float, float]
                  fontsize=7, color=MUTED, transform=top.get_xaxis_transform())  # fmt: skip
 
 
-def _draw_schedule(axes: Axes, steps: np.ndarray, lam: np.ndarray) -> None:
-    """A lambda that keeps changing, as steps on an axis at the right; four decades, smaller values fall below."""
-    right = axes.twinx()
-    right.step(steps, lam, where="post", color=MUTED, lw=0.9, ls=(0, (1, 1.2)))
-    largest = float(np.nanmax(lam))
-    right.set_yscale("log", nonpositive="clip")
-    right.set_ylim(1e-4 * largest, 2 * largest)
-    right.set_ylabel("λ (dotted)", color=MUTED)
-    right.spines["right"].set_visible(True)
+def _schedules(
+    records: Sequence[Mapping[str, Any]], phases: Sequence[object], widths: Sequence[float] | None
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Label -> steps and values of what varies."""
+    found = {"learning rate": _series(records, "lr")}
+    if len(phases) > MANY_PHASES:
+        found["λ"] = _series(records, "lam")
+    if widths is not None:
+        found["width A"] = np.array([record["step"] for record in records], dtype=float), np.array(widths, dtype=float)
+    return {label: series for label, series in found.items() if len(np.unique(series[1][np.isfinite(series[1])])) > 1}
+
+
+def _draw_schedule(axes: Axes, steps: np.ndarray, values: np.ndarray, *, label: str) -> None:
+    """A schedule's panel: logarithmic where its values above 0 span more than a decade, the lowest falling below."""
+    _draw(axes, steps, values, color=MUTED, drawstyle="steps-pre")
+    axes.set_ylabel(label)
+    positive, largest = values[values > 0], float(np.nanmax(values))
+    if label != "width A" and positive.max() > 10 * positive.min():
+        axes.set_yscale("log", nonpositive="clip")
+        axes.set_ylim(max(10**-DECADES * largest, 0.5 * float(positive.min())), 2 * largest)
+        axes.yaxis.set_major_locator(LogLocator(numticks=4))
+        axes.yaxis.set_minor_locator(NullLocator())
+    else:
+        axes.set_ylim(0, 1.1 * largest)
+        axes.yaxis.set_major_locator(MaxNLocator(3))

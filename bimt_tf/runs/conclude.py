@@ -43,7 +43,8 @@ def conclude(run: RunDirectory, trained: Trained, seconds: float, watcher: Watch
         with measuring(run):
             before = {"trained": before_elimination(trained)}
         _eliminate(run, trained, watcher)
-        before["elimination"] = {**dataclasses.asdict(files.settings), **files.result}
+        settings = {name: value for name, value in dataclasses.asdict(files.settings).items() if value is not None}
+        before["elimination"] = settings | files.result
         trained.eliminated = True
     with measuring(run):
         watcher.stage("measuring and drawing" if draw else "measuring")
@@ -57,6 +58,7 @@ def _measure(
         save_plain(trained, run.path)
     summary, probes = measure(trained, seconds)
     summary |= before
+    summary["notes"] += summary.get("elimination", {}).pop("notes", [])
     records, rows = run.records(), run.elimination.rows()
     for name in figures_of(trained, summary) if draw else ():
         if name == "curves" and not records:  # metrics.jsonl was removed

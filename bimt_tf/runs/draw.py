@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from bimt_tf.analysis.activations import activations
 from bimt_tf.analysis.graph import connection_graph
+from bimt_tf.config.methods import METHODS
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.figures.confusion import confusion_figure
 from bimt_tf.figures.curves import curves_figure
@@ -20,6 +21,7 @@ from bimt_tf.figures.prediction import prediction_figure
 from bimt_tf.runs.ask import probed, usual_probe
 from bimt_tf.runs.summary import MOST_EDGES
 from bimt_tf.runs.trained import Trained
+from bimt_tf.training.schedule import width_at
 
 __all__ = ["FIGURES", "draw", "figures_of"]
 
@@ -57,7 +59,9 @@ def draw(
     if name == "curves":
         if not records:
             raise InputError("there are no curves: no step is logged yet")
-        return curves_figure(records)
+        config = trained.config
+        local = METHODS[config.method].local
+        return curves_figure(records, [width_at(config, r["step"] - 1) for r in records] if local else None)
     if name == "elimination":
         return _elimination(trained, records)
     if name == "prediction":

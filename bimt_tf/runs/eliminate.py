@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -154,9 +155,10 @@ def _measured(trained: Trained) -> dict[str, Any]:
 
 
 def _told(done: Elimination) -> dict[str, Any]:
-    """What there is to say at the end."""
-    names = [field for field in done._fields if field not in ("path", "ended")]
-    return {"rounds": len(done.path) - 1, "seconds": done.path[-1].seconds, **{n: getattr(done, n) for n in names}}
+    """What there is to say at the end; what does not apply is left out."""
+    told = {"rounds": len(done.path) - 1, "seconds": done.path[-1].seconds, "examples": done.examples, "of": done.of}
+    found = {"largest_loss": done.max_loss if math.isfinite(done.max_loss) else None, "severed": done.severed}
+    return told | {name: value for name, value in (found | {"notes": done.notes}).items() if value}
 
 
 def eliminate_in_memory(trained: Trained, settings: EliminationConfig) -> tuple[Trained, Elimination]:

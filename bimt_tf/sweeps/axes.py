@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from bimt_tf.config.fields import SECTIONS, find_field, is_list, parse
+from bimt_tf.config.fields import SECTIONS, find_field, is_list, is_schedule, parse
 from bimt_tf.config.reading import make
+from bimt_tf.config.schedules import Schedule
 from bimt_tf.config.settings import Config
 from bimt_tf.config.values import spelled
 from bimt_tf.errors import InputError
@@ -103,7 +104,7 @@ def parse_axis(task: str, text: str) -> Axis:
     if not equals or not values.strip():
         raise InputError(f"--set takes FIELD=VALUES such as lr=1e-3,2e-3, found {text!r}")
     section, field = find_field(task, name.strip())
-    whole = is_list(task, section, field) or (field == "lam" and ":" in values)
+    whole = is_list(task, section, field) or (is_schedule(task, section, field) and ":" in values)
     parts = [part.strip() for part in values.split(";" if whole or ";" in values else ",")]
     if "" in parts:
         raise InputError(f"--set {field} has an empty item in its list, found {text!r}")
@@ -131,8 +132,10 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(seeds))
 
 
-def spelled_schedule(schedule: Sequence[tuple[float, float]]) -> str:
+def spelled_schedule(schedule: Schedule) -> str:
     """A lambda schedule as a word: ``0.001``, or ``0:0.001,0.5:0.01`` for one of several steps."""
+    if isinstance(schedule, str):
+        return schedule
     return (
         ",".join(f"{start:g}:{lam:g}" for start, lam in schedule)
         if len(schedule) > 1 or schedule[0][0]
@@ -149,5 +152,5 @@ def _schedule(value: Any) -> Any:
             return value
     if isinstance(value, (list, tuple)):
         constant = len(value) == 1 and value[0][0] == 0
-        return value[0][1] if constant else spelled_schedule(value)
+        return value[0][1] if constant else spelled_schedule(tuple(value))
     return value

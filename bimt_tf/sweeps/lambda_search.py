@@ -13,6 +13,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+from bimt_tf.config import schedules
 from bimt_tf.config.methods import METHODS
 from bimt_tf.config.settings import Config
 from bimt_tf.errors import InputError, require_positive, unknown
@@ -72,9 +73,9 @@ def parse_target(text: str, tolerance: float, tries: int) -> Target:
 
 def scaled(config: Config, factor: float) -> Config:
     """The config with its whole lambda schedule times ``factor``; InputError if it has no penalty to scale."""
-    if not METHODS[config.method].penalised or not any(lam for _, lam in config.training.lam):
+    if not METHODS[config.method].penalised or not any(schedules.curve(config.training.lam).values):
         raise InputError(f"--lam-for needs a penalty: method {config.method!r} of {config.task} has none")
-    lam = tuple((start, lam * factor) for start, lam in config.training.lam)
+    lam = schedules.scaled(config.training.lam, factor)
     return dataclasses.replace(config, training=dataclasses.replace(config.training, lam=lam))
 
 

@@ -1,4 +1,4 @@
-"""Loss and gradients of one batch, eagerly or through torch.compile.
+"""How a step is computed: eagerly, its loss first (adam.py), or as one graph by torch.compile (whole_step.py).
 
 torch.compile pays when a run is long enough to earn back its half minute of compiling and a C++ compiler is there;
 what was decided, and why, is said in ``note``.
@@ -11,8 +11,10 @@ import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
+
+from bimt_tf.training.flat import FlatParameters
+from bimt_tf.training.whole_step import PenaltyKind, WholeStep
 
 __all__ = ["BatchGradient", "batch_gradient"]
 
@@ -22,10 +24,10 @@ LossFn = Callable[[Tensor, Tensor], Tensor]
 
 
 class BatchGradient(NamedTuple):
-    """``loss(inputs, targets)`` gives the training loss with a graph behind it; ``compiled`` says how."""
+    """``loss(inputs, targets)`` gives the training loss with a graph behind it; ``whole``, if compiled, a step."""
 
     loss: LossFn
-    compiled: bool
+    whole: WholeStep | None
     note: str
 
 
@@ -36,8 +38,11 @@ def batch_gradient(
     steps: int,
     example: tuple[Tensor, Tensor],
     compiled: bool | None = None,
+    *,
+    flat: FlatParameters,
+    penalty: PenaltyKind,
 ) -> BatchGradient:
-    """The way to compute ``loss(model(inputs), targets)``.
+    """The way to compute ``loss(model(inputs), targets)`` and a step down it.
 
     Args:
         model: the model, already on its device.
@@ -46,6 +51,8 @@ def batch_gradient(
         steps: steps still to run.
         example: a batch, to compile with.
         compiled: what an interrupted run did; a resumed one does the same, for the same bits.
+        flat: the model's parameters as one vector.
+        penalty: how the penalty acts in a step.
     """
 
     def eager(inputs: Tensor, targets: Tensor) -> Tensor:
@@ -54,16 +61,16 @@ def batch_gradient(
     if compiled is None:
         if wanted == "no" or (wanted == "auto" and steps < WORTH_COMPILING):
             why = "" if wanted == "no" else f" ({steps} steps do not earn compiling back)"
-            return BatchGradient(eager, False, f"eager{why}")
+            return BatchGradient(eager, None, f"eager{why}")
     elif not compiled:
-        return BatchGradient(eager, False, "eager, as before")
+        return BatchGradient(eager, None, "eager, as before")
     if example[0].device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "c++"))):
-        return BatchGradient(eager, False, "eager (torch.compile needs a C++ compiler; none was found)")
+        return BatchGradient(eager, None, "eager (torch.compile needs a C++ compiler; none was found)")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch's own compiler, nothing the user can act on
-            fast = torch.compile(eager, fullgraph=True, dynamic=False)
-            torch.autograd.grad(fast(*example), [p for p in model.parameters() if p.requires_grad], allow_unused=True)
+            whole = WholeStep(model, loss, flat, penalty)
+            whole.try_(example)
     except Exception as error:  # torch.compile fails in many ways; eager gives the same result
-        return BatchGradient(eager, False, f"eager (torch.compile failed: {type(error).__name__})")
-    return BatchGradient(fast, True, "compiled")
+        return BatchGradient(eager, None, f"eager (torch.compile failed: {type(error).__name__})")
+    return BatchGradient(eager, whole, "compiled")

@@ -7,11 +7,13 @@
 
 Everything is computed in float64 on a copy, whatever the model's dtype; the model is written to once, at the end. All
 that the search depends on is in its rounds, so that one which was stopped goes on from them to the same bits.
+
+From TransformerBridges, and models of more weights than curvature can be held of, weights go by minibatches in the
+model's own dtype (elimination/large_search.py); where few enough are left of a model in plain torch, 1 to 3 go on.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
@@ -22,19 +24,21 @@ from bimt_tf.adapters import bridge
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.threads import few_threads
 from bimt_tf.errors import InputError
-from bimt_tf.training.elimination.budget import LOSS_FACTOR, budget_of
+from bimt_tf.training.elimination.budget import LOSS_FACTOR, Budget, budget_of
+from bimt_tf.training.elimination.large import Task, live_weights, remove_from_large, require_finite_loss
 from bimt_tf.training.elimination.levenberg_marquardt import steps_for
 from bimt_tf.training.elimination.live_network import Examples
 from bimt_tf.training.elimination.objective import Loss, Objective, objective_of
 from bimt_tf.training.elimination.rounds import Dependency, Round, put_
-from bimt_tf.training.elimination.search import Search, double
+from bimt_tf.training.elimination.search import Search
 from bimt_tf.training.elimination.single_weights import goal_for, remove_weights
 from bimt_tf.training.elimination.whole_neurons import remove_neurons
 
 __all__ = ["Elimination", "eliminate"]
 
 MOST_WEIGHTS = 6_000
-"""The curvature of so many weights takes 288 MB, several times over, and a step about a minute."""
+"""The curvature of so many weights takes 288 MB, several times over, and a step about a minute.
+Of more, weights go by minibatches first."""
 
 FIRST_TOLERANCE = 5e-3
 LONGER_STEPS, LONGER_TOLERANCE = 100, 1e-3
@@ -99,50 +103,70 @@ def eliminate(
         validation: inputs and targets that nothing is fitted to; a round that loses on them is taken back (with
             ``max_loss`` and ``loss_factor``). Unless given, a fifth of ``data`` where there are fewer than three times
             as many examples as live weights; False for none.
-        examples: at most so many of the training examples are used, drawn by a fixed seed.
+        examples: at most so many of the training examples are used, drawn by a fixed seed; while weights go by
+            minibatches, the loss is the mean over so many, and minibatches are drawn from all.
         on_round: called with each round that is kept, the network as given first; not with those of ``path``.
         stop: asked between two steps; True ends the elimination at the last round that was kept.
         path: rounds of an elimination that was stopped, all from the first on: it goes on from the last, to the same
             bits as if it had not been stopped. ``bimt`` and everything else must be as they were.
 
     Raises:
-        InputError: for data, a loss or a budget that cannot be, a TransformerBridge, or over 6,000 nonzero weights.
+        InputError: for data, a loss or a budget that cannot be.
     """
-    if bridge.matches(bimt.model):
-        raise InputError(
-            "eliminate cannot compute a TransformerBridge example by example: it knows models in plain torch"
-        )
-    device = next(double(bimt).model.parameters()).device
-    given = _pair("data", data, device)
-    held = _pair("validation", validation, device) if validation else None
+    kept, stopped = on_round or (lambda _: None), stop or (lambda: False)
     with few_threads(sum(c.numel for c in bimt.wiring.connections)):
-        live = _live(bimt)
-        notes = []
-        of = len(given.inputs)
-        if validation is None and of < FEW * live and of > 1:
-            given, held = _apart(given)
-            notes.append(
-                f"{len(held.inputs)} of {of} examples were not fitted but validated each round; the network was "
-                "trained on them before"
-            )
-        training = _at_most(given, examples)
-        objective = _objective(bimt, training, loss)
-        search = Search(bimt, training, held, objective, on_round or (lambda _: None), stop or (lambda: False), path)
-        first = search.path[0]
-        if not math.isfinite(first.loss):
-            raise InputError(f"the loss of the model as it is must be finite, found {first.loss}")
-        search.budget = budget_of(max_loss, loss_factor, weights, neurons, first.loss, first.validation_loss)
+        task = _prepared(bimt, data, loss, validation, examples)
+
+        def budget_for(first: Round) -> Budget:
+            return budget_of(max_loss, loss_factor, weights, neurons, first.loss, first.validation_loss)
+
+        exact = not bridge.matches(bimt.model)  # a bridge is not computed example by example
+        budget, before = None, tuple[Round, ...]()
+        if not exact or live_weights(bimt) > MOST_WEIGHTS:
+            most = MOST_WEIGHTS if exact else None
+            large = remove_from_large(bimt, task, budget_for, most, kept, stopped, path)
+            if not exact or large.live > MOST_WEIGHTS or stopped():
+                return _written(bimt, large.path, large.budget, task, not stopped(), task.notes)
+            budget, before = large.budget, large.path[:-1]
+            path = (large.path[-1], *path[len(large.path) :])
+        search = Search(bimt, task.training, task.held, task.objective, kept, stopped, path)
+        require_finite_loss(search.path[0])
+        search.budget = budget or budget_for(search.path[0])
         stages = _stages(neurons is not None, whole_neurons)
         for number, stage in enumerate(stages):
             if number >= search.stage and not search.stop():
                 search.stage = number
                 stage(search)
         ended = not search.stop()
-    put_(bimt, search.now.state)
-    severed = tuple(pair for one in search.path for pair in one.severed)
-    return Elimination(
-        tuple(search.path), search.budget.loss, len(training.inputs), of, severed, ended, (*notes, *search.notes)
-    )
+    return _written(bimt, (*before, *search.path), search.budget, task, ended, (*task.notes, *search.notes))
+
+
+def _prepared(
+    bimt: BIMT, data: Sequence[Tensor], loss: Loss, validation: Sequence[Tensor] | Literal[False] | None, examples: int
+) -> Task:
+    """What is fitted, from what the user gave."""
+    device = next(bimt.model.parameters()).device
+    device = torch.device("cpu") if device.type == "mps" else device  # as double() does
+    given = _pair("data", data, device)
+    held = _pair("validation", validation, device) if validation else None
+    notes, of = tuple[str, ...](), len(given.inputs)
+    if validation is None and of < FEW * live_weights(bimt) and of > 1:
+        given, held = _apart(given)
+        notes = (
+            f"{len(held.inputs)} of {of} examples were not fitted but validated each round; the network was "
+            "trained on them before",
+        )
+    training = _at_most(given, examples)
+    return Task(given, training, held, _objective(bimt, training, loss), of, notes)
+
+
+def _written(
+    bimt: BIMT, path: tuple[Round, ...], budget: Budget, task: Task, ended: bool, notes: tuple[str, ...]
+) -> Elimination:
+    """The result, once its last round is in the user's model."""
+    put_(bimt, path[-1].state)
+    severed = tuple(pair for one in path for pair in one.severed)
+    return Elimination(path, budget.loss, len(task.training.inputs), task.of, severed, ended, notes)
 
 
 def _stages(few_neurons: bool, whole_neurons: bool) -> tuple[Callable[[Search], None], ...]:
@@ -213,23 +237,13 @@ def _shuffled(n: int) -> Tensor:
     return torch.randperm(n, generator=torch.Generator().manual_seed(0))
 
 
-def _live(bimt: BIMT) -> int:
-    """How many weights and biases are not zero.
-
-    Raises:
-        InputError: for more than curvature can be computed of.
-    """
-    live = int(sum((p != 0).sum() for p in bimt.parameters.values()))
-    if live > MOST_WEIGHTS:
-        raise InputError(
-            f"eliminate takes models of up to {MOST_WEIGHTS:,} weights that are not zero, found {live:,}: train with a "
-            "penalty, or set the smallest to zero (analysis/prune.py) before"
-        )
-    return live
-
-
 def _objective(bimt: BIMT, examples: Examples, loss: Loss) -> Objective:
     """What is fitted, tried on two examples."""
+    dtype = next(bimt.model.parameters()).dtype
     with torch.no_grad():
-        inputs, targets = (part[:2] for part in examples)
-        return objective_of(loss, double(bimt).model(inputs), targets)
+        inputs, targets = (part[:2].to(dtype if part.is_floating_point() else part.dtype) for part in examples)
+        device = next(bimt.model.parameters()).device
+        outputs = bimt.model(inputs.to(device))
+        if not isinstance(outputs, Tensor):
+            raise InputError(f"eliminate takes models that give a tensor, found {type(outputs).__name__}")
+        return objective_of(loss, outputs, targets.to(device))

@@ -21,7 +21,7 @@ from bimt_tf.config.methods import METHODS
 from bimt_tf.config.settings import Config
 from bimt_tf.training.adam import adam_step_
 from bimt_tf.training.phase import After
-from bimt_tf.training.schedule import finish_step, lr_at
+from bimt_tf.training.schedule import finish_step, fresh_steps, lr_at
 from bimt_tf.training.state import State
 
 __all__ = ["Magnitude", "prunings", "rewind_step"]
@@ -57,7 +57,10 @@ class Magnitude:
     def run(self, state: State, after: After) -> bool:
         """Adam's steps, with prunings and rewindings among them."""
         config, ends, early = state.config, prunings(state.config), rewind_step(state.config)
+        fresh = fresh_steps(config)
         for step in range(state.step, self.span(config).stop):
+            if step in fresh:
+                state.forget_moments()
             if step == early:
                 state.early = state.flat.vector.detach().clone()
             loss = adam_step_(state, 0.0, lr_at(config, step))
@@ -78,4 +81,4 @@ def prune_(state: State, density: float) -> None:
     kept[sizes.topk(count).indices] = 1.0
     state.kept = kept
     weights.copy_(state.early * kept)
-    state.optimizer.state.clear()
+    state.forget_moments()

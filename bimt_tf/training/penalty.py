@@ -19,11 +19,11 @@ from bimt_tf.adapters.norms import norms
 from bimt_tf.bimt import BIMT
 from bimt_tf.config.methods import METHODS
 from bimt_tf.config.settings import Config
-from bimt_tf.core import cost
-from bimt_tf.core.cost import Charged
 from bimt_tf.training.effective_norms import EffectiveWeights
 from bimt_tf.training.flat import FlatParameters
-from bimt_tf.training.schedule import bias_step
+from bimt_tf.training.schedule import bias_step, final_width, width_at
+from bimt_tf.training.threshold import OnVector
+from bimt_tf.training.whole_step import PenaltyKind
 
 __all__ = ["EffectivePenalty", "Penalty", "penalty_of"]
 
@@ -34,21 +34,25 @@ class Penalty:
     Args:
         bimt: the model with its wiring and layout; the penalty reads both and changes neither.
         flat: the model's trained parameters as one vector, which the penalty acts on.
-        config: says whether lengths count, when biases begin to pay, and how the penalty acts.
+        config: says whether lengths count, when biases begin to pay, and how the penalty acts (``kind``).
     """
 
     def __init__(self, bimt: BIMT, flat: FlatParameters, config: Config) -> None:
         self._bimt, self._flat = bimt, flat
-        self._width = None if METHODS[config.method].local else 0.0
-        self._proximal = config.training.penalty == "proximal"
+        self._config = config
+        self.kind: PenaltyKind = "proximal" if config.training.penalty == "proximal" else "gradient"
+        if not METHODS[config.method].penalised:
+            self.kind = "none"
         self._biases_pay_from = bias_step(config)
         self._biases = {a.parameter for a in bimt.wiring.attachments if a.is_bias}
         self._lengths = torch.zeros_like(flat.vector.detach())
-        self._charged: list[Charged] = []
+        self._acts = OnVector(flat.vector)
+        self._due = self._lengths  # what the entries pay in the step that is being taken
 
     def follow(self, step: int) -> None:
-        """Take the lengths of the present layout, biases left out before the step from which they pay."""
-        lengths = self._bimt.coefficients(self._width)
+        """Take the lengths of the present layout and width, biases left out before the step from which they pay."""
+        width = width_at(self._config, step) if METHODS[self._config.method].local else 0.0
+        lengths = self._bimt.coefficients(None if width == final_width(self._config) else width)
         if step < self._biases_pay_from:
             lengths = {name: length for name, length in lengths.items() if name not in self._biases}
         self._lengths = self._flat.concatenate(lengths)
@@ -59,14 +63,17 @@ class Penalty:
 
     def before_step_(self, lam: float) -> None:
         """What is to be done when the optimizer has its gradient: add the penalty's, if it acts by that."""
-        self._charged = [(self._flat.vector, self._owed())]
-        if not self._proximal:
-            cost.add_gradient_(self._charged, lam)
+        self._due = self.owed()
+        if self.kind == "gradient":
+            self._acts.add_gradient_(self._due, lam)
 
     def after_step_(self, lam: float, optimizer: torch.optim.Optimizer) -> None:
         """What is to be done after the optimizer's step: the proximal step, if the penalty acts by that."""
-        if self._proximal:
-            cost.shrink_(self._charged, lam, optimizer)
+        if self.kind == "proximal":
+            self._acts.shrink_(self._due, lam, optimizer)
+
+    def settle_(self) -> None:
+        """What is to be done when a step is over, however the penalty acted in it: nothing."""
 
     def sizes(self) -> Float[Tensor, " entries"]:
         """What pays of each entry, per unit of its length."""
@@ -80,8 +87,8 @@ class Penalty:
         """The cost of the present weights."""
         return float((self._lengths * self.sizes()).sum())
 
-    def _owed(self) -> Float[Tensor, " entries"]:
-        """The derivative of the cost by each |entry|."""
+    def owed(self) -> Float[Tensor, " entries"]:
+        """The derivative of the cost by each |entry|; the same tensor as long as it has the same values."""
         return self._lengths
 
 
@@ -95,9 +102,8 @@ class EffectivePenalty(Penalty):
         super().__init__(bimt, flat, config)
         self._effective = EffectiveWeights(flat, bimt.wiring, norms(bimt.model, bimt.wiring))
 
-    def after_step_(self, lam: float, optimizer: torch.optim.Optimizer) -> None:
-        """The proximal step, if the penalty acts by that; then the residual stream gets its scale back."""
-        super().after_step_(lam, optimizer)
+    def settle_(self) -> None:
+        """The residual stream gets its scale back."""
         self._effective.pin_()
 
     def sizes(self) -> Float[Tensor, " entries"]:
@@ -109,7 +115,7 @@ class EffectivePenalty(Penalty):
         effective = self._flat.vector.detach() * self._effective.gains()
         return dict(zip(self._flat.named, self._flat.split(effective), strict=True))
 
-    def _owed(self) -> Float[Tensor, " entries"]:
+    def owed(self) -> Float[Tensor, " entries"]:
         return self._effective.charge(self._lengths)
 
 

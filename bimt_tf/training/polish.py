@@ -46,7 +46,7 @@ class Polish:
             cut_(state)
 
     def run(self, state: State, after: After) -> bool:
-        """One search; a step is an iteration of it."""
+        """One search, of which a step is an iteration; then one for the layout."""
         vector, training = state.flat.vector, state.config.training
         free = torch.ones_like(vector) if state.kept is None else state.kept
 
@@ -56,7 +56,10 @@ class Polish:
             return loss.item(), gradient
 
         iterations = len(self.span(state.config))
-        return minimise_(vector, free, loss_and_gradient, training.polish_pull, iterations, after)
+        if not minimise_(vector, free, loss_and_gradient, training.polish_pull, iterations, after):
+            return False
+        state.swap_last()
+        return True
 
 
 def minimise_(

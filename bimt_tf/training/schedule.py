@@ -1,13 +1,24 @@
-"""What changes over a run: lambda, the learning rate, and where the finish phase and the polish begin."""
+"""What changes over a run: lambda, rates, decay, width and swaps, and where the finish phase and the polish begin.
+
+The schedules of a config (config/schedules.py) are over the steps before the finish phase. All follow from the step
+alone, so that a resumed run has the values of one that was never stopped.
+"""
 
 from __future__ import annotations
 
 import math
 
 from bimt_tf.config.methods import METHODS
+from bimt_tf.config.schedules import curve
 from bimt_tf.config.settings import Config
 
-__all__ = ["bias_step", "finish_step", "lam_at", "lr_at", "polish_step"]
+__all__ = [
+    "bias_step", "decay_at", "final_width", "finish_step", "fresh_steps", "lam_at", "lr_at", "polish_step",
+    "swap_steps", "width_at",
+]  # fmt: skip
+
+WIDTHS = 300
+"""How many widths a run goes through where points are joined: a new width costs as much as some steps."""
 
 
 def polish_step(config: Config) -> int:
@@ -26,19 +37,53 @@ def bias_step(config: Config) -> int:
     return round(finish_step(config) * config.training.bias_free)
 
 
+def fresh_steps(config: Config) -> frozenset[int]:
+    """The steps (0-based) before which Adam's running means begin anew."""
+    return frozenset(round(finish_step(config) * share) for share in config.training.fresh_moments)
+
+
 def lam_at(config: Config, step: int) -> float:
-    """Lambda at a step: piecewise constant before the finish phase, 0 in it and without a penalty."""
+    """Lambda at a step: its schedule before the finish phase, finish_lam in it; 0 after it and without a penalty."""
     pressed = finish_step(config)
-    if step >= pressed or not METHODS[config.method].penalised:
+    if not METHODS[config.method].penalised or step >= polish_step(config):
         return 0.0
-    return [lam for start, lam in config.training.lam if step >= start * pressed][-1]
+    return curve(config.training.lam).at(step, pressed) if step < pressed else config.training.finish_lam
 
 
 def lr_at(config: Config, step: int) -> float:
-    """The learning rate at a step: constant, in the finish phase a half cosine from finish_lr to 0, and 0 after it."""
+    """The learning rate at a step: its schedule, in the finish phase a half cosine from finish_lr to 0, 0 after it."""
     begin, end = finish_step(config), polish_step(config)
     if step >= end:
         return 0.0
     if step < begin:
-        return config.training.lr
+        return curve(config.training.lr).at(step, begin)
     return config.training.finish_lr * 0.5 * (1 + math.cos(math.pi * (step - begin) / (end - begin)))
+
+
+def decay_at(config: Config, step: int) -> float:
+    """AdamW's decay at a step: its schedule, which ends with what holds in the finish phase."""
+    return curve(config.training.weight_decay).at(step, finish_step(config))
+
+
+def width_at(config: Config, step: int) -> float:
+    """The width A at a step: its schedule, which ends with the width of the finished run.
+
+    Where points are joined by lines it goes in WIDTHS equal times, and holds in between.
+    """
+    width, pressed = curve(config.geometry.width), finish_step(config)
+    if width.join == "steps" or step >= pressed:
+        return width.at(step, pressed)
+    return width.between(step * WIDTHS // pressed / WIDTHS)
+
+
+def final_width(config: Config) -> float:
+    """The width A of the finished run, by which neurons are placed."""
+    return curve(config.geometry.width).last
+
+
+def swap_steps(config: Config) -> frozenset[int]:
+    """After how many steps neurons move in the pressed phase; from a swap to the next is the period at its step."""
+    period, pressed, found, step = curve(config.training.swap_every), finish_step(config), set[int](), 0
+    while METHODS[config.method].swaps and (step := step + max(1, round(period.at(step, pressed)))) <= pressed:
+        found.add(step)
+    return frozenset(found)

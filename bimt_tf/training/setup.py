@@ -22,6 +22,7 @@ from bimt_tf.training.device import data_on, dtype_of, find_device, model_on
 from bimt_tf.training.flat import FlatParameters
 from bimt_tf.training.memory import require_memory_for_data, require_memory_for_model
 from bimt_tf.training.penalty import penalty_of
+from bimt_tf.training.schedule import decay_at, final_width, lr_at
 from bimt_tf.training.state import State
 from bimt_tf.training.trainer import Trainer
 
@@ -67,9 +68,9 @@ def set_up(
 
 
 def bimt_of(model: nn.Module, config: Config) -> BIMT:
-    """The BIMT of a model that ``wire`` knows, as the config places and charges it."""
+    """The BIMT of a model that ``wire`` knows, as the config places and charges it at the end of the run."""
     where, training = config.geometry, config.training
-    geometry = Geometry(where.width, where.layer_gap, where.norm, cast(Mapping[str, Shape], where.shapes))
+    geometry = Geometry(final_width(config), where.layer_gap, where.norm, cast(Mapping[str, Shape], where.shapes))
     wiring = wire(model, training.fixed).distance_free(where.distance_free)
     return BIMT(model, geometry, wiring, training.reduction)
 
@@ -109,7 +110,9 @@ def state_of(config: Config, bimt: BIMT, batches: Batches, loss: Callable[[Tenso
         bimt=bimt,
         flat=flat,
         penalty=penalty_of(bimt, flat, config),
-        optimizer=torch.optim.AdamW([flat.vector], lr=training.lr, weight_decay=training.weight_decay, fused=True),
+        optimizer=torch.optim.AdamW(
+            [flat.vector], lr_at(config, 0), training.betas, weight_decay=decay_at(config, 0), fused=True
+        ),
         batches=batches,
         loss=loss,
     )

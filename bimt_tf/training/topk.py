@@ -22,7 +22,7 @@ from bimt_tf.config.settings import Config
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.training.adam import adam_step_
 from bimt_tf.training.phase import After
-from bimt_tf.training.schedule import finish_step, lr_at
+from bimt_tf.training.schedule import finish_step, fresh_steps, lr_at
 from bimt_tf.training.state import State
 
 __all__ = ["TopK", "shares"]
@@ -51,7 +51,10 @@ class TopK:
         """Adam's steps, all but the largest weights set to zero after each; the last one freezes the zeros."""
         config, end = state.config, self.span(state.config).stop
         tensors, falls = _tensors(state), max(round(config.training.anneal * end), 1)
+        fresh = fresh_steps(config)
         for step in range(state.step, end):
+            if step in fresh:
+                state.forget_moments()
             loss = adam_step_(state, 0.0, lr_at(config, step))
             keep_largest_(state, tensors, min((step + 1) / falls, 1.0))
             if step + 1 == end:

@@ -176,7 +176,7 @@ def test_probe_prints_tables_and_json(finished, capsys):
         (["train", "in-context", "--swap-every", "0"], "swap_every must be above 0"),
         (["train", "in-context", "--lam", "-1"], "at least 0"),
         (["train", "in-context", "--lam", "nan"], "finite"),
-        (["train", "in-context", "--lam", "0:1,,0.5:2"], "START:LAMBDA pairs"),
+        (["train", "in-context", "--lam", "0:1,,0.5:2"], "START:VALUE pairs"),
         (["train", "in-context", "--width", "nan"], "width must be finite"),
         (["train", "in-context", "--width", "-2"], "width must be at least 0"),
         (["train", "in-context", "--n-heads", "0"], "n_heads must be a whole number"),

@@ -70,7 +70,7 @@ def test_every_field_has_its_sentence():
         ("training", "lam", -0.1, "must be at least 0"),
         ("training", "lam", math.nan, "must be finite"),
         ("training", "lam", [[0.5, 0.1]], "lam must start at 0"),
-        ("training", "lam", "a:b", "START:LAMBDA"),
+        ("training", "lam", "a:b", "START:VALUE"),
         ("training", "lr", math.inf, "lr must be finite"),
         ("training", "finish", 1.0, "finish must be"),
         ("training", "bias_free", -0.5, "bias_free must be"),

@@ -2,7 +2,7 @@ from typing import Literal
 
 import pytest
 
-from bimt_tf.config.settings import Schedule
+from bimt_tf.config.schedules import Schedule
 from bimt_tf.config.values import checked, read_word, spelled
 from bimt_tf.errors import InputError
 
@@ -42,8 +42,8 @@ def test_words_are_read_and_spelled_back(kind, word, value):
         (dict[str, str], "output=", "NAME=VALUE"),
         (dict[str, str], "a=b,,c=d", "empty item"),
         (dict[str, str], "a=b,a=c", "names 'a' twice"),
-        (Schedule, "0:1,,0.5:2", "START:LAMBDA pairs"),
-        (Schedule, "0:1:2", "START:LAMBDA pairs"),
+        (Schedule, "0:1,,0.5:2", "START:VALUE pairs"),
+        (Schedule, "0:1:2", "START:VALUE pairs"),
         (Literal["grid", "ring"], "rng", "did you mean 'ring'"),
         (Literal["grid", "ring"] | None, "rng", "did you mean 'ring'"),
     ],

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from bimt_tf.core.linear_assignment import WIDE, assign, lower_bound
+from bimt_tf.core.linear_assignment import WIDE, Prices, assign, lower_bound
 
 KINDS = ("dense", "heavy tails", "dead rows", "ties", "one strong row", "constant", "tiny", "sparse", "nearly dead")
 
@@ -44,6 +44,24 @@ def test_the_assignment_at_prices_is_exact(kind, n):
     assert sorted(columns) == list(range(n))
     rows, best = linear_sum_assignment(cost)
     assert cost[rows, columns].sum() == pytest.approx(cost[rows, best].sum(), rel=1e-13)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n", [8, 16, 40, 128, WIDE])
+def test_at_the_prices_of_another_problem_it_is_exact_too(kind, n):
+    prices, cost = Prices(), table(kind, n)
+    for other in (cost, cost[::-1], cost[:, ::-1], np.roll(cost, n // 3, axis=1)):
+        columns = assign(other, prices)
+        assert sorted(columns) == list(range(n))
+        rows, best = linear_sum_assignment(other)
+        assert other[rows, columns].sum() == pytest.approx(other[rows, best].sum(), rel=1e-13)
+
+
+@pytest.mark.parametrize(("n", "kept"), [(8, False), (16, True), (128, True), (WIDE, False)])
+def test_prices_are_kept_where_they_serve(n, kept):
+    prices = Prices()
+    assign(table("dense", n), prices)
+    assert (prices.found is not None) is kept
 
 
 @pytest.mark.parametrize("kind", ["dense", "sparse", "dead rows"])

@@ -263,13 +263,25 @@ def test_curves():
     assert png(figure)
 
 
-def test_curves_of_a_schedule_get_an_axis():
-    changed = [{**record, "lam": 0.1 * math.sin(i / 16)} for i, record in enumerate(records())]
-    changed[0]["lam"] = 0.0
-    figure = curves_figure(changed)
-    assert len(figure.axes) == 4
-    assert figure.axes[3].get_yscale() == "log"
+def test_curves_draw_the_schedules_that_vary_under_the_losses():
+    changed = [
+        {**record, "lam": 0.1 * math.sin(i / 16), "lr": 0.04 * 0.9**i} for i, record in enumerate(records())
+    ]  # fmt: skip
+    figure = curves_figure(changed, widths=[min(8.0, i / 4) for i in range(50)])
+    labels = [axes.get_ylabel() for axes in figure.axes]
+    assert labels == ["loss", "learning rate", "λ", "width A", "connection cost", "active weights"]
+    _, rate, lam, width, _, _ = figure.axes
+    assert rate.get_yscale() == lam.get_yscale() == "log" and width.get_yscale() == "linear"
+    assert np.asarray(width.lines[0].get_ydata()).max() == 8 and not texts(figure).count("λ = 0")
     assert png(figure)
+
+
+def test_curves_of_constant_schedules_have_no_panels_of_them():
+    assert len(curves_figure(records(), widths=[2.0] * 50).axes) == 3
+    stepwise = curves_figure([{**record, "lr": 1e-3 if i < 25 else 1e-4} for i, record in enumerate(records())])
+    assert [axes.get_ylabel() for axes in stepwise.axes][1] == "learning rate" and len(stepwise.axes) == 4
+    with pytest.raises(InputError, match="one for each of the 50 records, found 3"):
+        curves_figure(records(), widths=[1.0] * 3)
 
 
 def test_curves_with_gaps():

@@ -48,7 +48,7 @@ def test_every_method_has_four_settings_and_equal_terms(where, tmp_path):
             assert config.method == method and config.training.steps == where.steps
             assert config.elimination.max_loss == where.budget and config.elimination.loss_factor is None
             assert config.training.validation_share == where.validation_share
-            assert config.training.eliminate == (method != "vanilla" or where.vanilla_eliminated)
+            assert config.training.eliminate
             assert config.data == found[0].data and config.geometry == found[0].geometry
 
 

@@ -180,12 +180,6 @@ def test_a_model_that_compact_does_not_know():
     assert loss_of(bimt, data) == pytest.approx(e.path[-1].loss) and e.path[-1].weights < 20
 
 
-def test_more_weights_than_curvature_can_be_computed_of():
-    bimt = BIMT(MLP([60, 100, 2], dtype=F64))
-    with pytest.raises(InputError, match="up to 6,000 weights that are not zero, found 6,302"):
-        eliminate(bimt, (numbers(4, 60), numbers(4, 2)), max_loss=1.0)
-
-
 @pytest.mark.parametrize(
     ("change", "said"),
     [

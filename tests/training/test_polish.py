@@ -83,7 +83,7 @@ def test_a_loss_that_is_no_number_anywhere_else_leaves_the_weights():
     assert torch.equal(vector, start)
 
 
-def test_the_polish_lowers_the_training_loss_and_keeps_zeros_and_places():
+def test_the_polish_lowers_the_training_loss_keeps_zeros_and_ends_with_a_search_for_the_layout():
     trainer, records, saved, ended = run(small())
     assert ended and trainer.step == 100
     adam, end = saved[-2], saved[-1]
@@ -96,7 +96,9 @@ def test_the_polish_lowers_the_training_loss_and_keeps_zeros_and_places():
         assert bool((end.model[name][before == 0] == 0).all())
         zeros += int((before == 0).sum())
     assert zeros > 100
-    assert all(torch.equal(adam.layout[name], slots) for name, slots in end.layout.items())
+    last = trainer.bimt.placement().cost({name: slots.numpy() for name, slots in trainer.bimt.layout.slots.items()})
+    slots = {name.removeprefix("slots."): slots.numpy() for name, slots in adam.layout.items()}
+    assert last < trainer.bimt.placement().cost(slots)
 
 
 def test_without_a_polish_adam_goes_as_before():

@@ -239,10 +239,11 @@ def test_a_batchs_gradient_says_how_it_is_computed(monkeypatch):
     model = torch.nn.Linear(2, 1)
     example = (torch.ones(3, 2), torch.ones(3, 1))
     loss = torch.nn.functional.mse_loss
-    assert "do not earn" in batch_gradient(model, loss, "auto", 100, example).note
+    also = {"flat": FlatParameters(model), "penalty": "none"}
+    assert "do not earn" in batch_gradient(model, loss, "auto", 100, example, **also).note
     monkeypatch.setattr("shutil.which", lambda name: None)
-    found = batch_gradient(model, loss, "yes", 100, example)
-    assert not found.compiled and "C++ compiler" in found.note
+    found = batch_gradient(model, loss, "yes", 100, example, **also)
+    assert found.whole is None and "C++ compiler" in found.note
 
 
 def test_run_directory_refuses_and_overwrites(tmp_path):

@@ -1,0 +1,107 @@
+"""Elimination from networks that exact curvature cannot take, as ``eliminate`` calls it (large_search.py)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+from bimt_tf.bimt import BIMT
+from bimt_tf.errors import InputError
+from bimt_tf.training.elimination.budget import Budget
+from bimt_tf.training.elimination.large_search import LARGE, LargeSearch
+from bimt_tf.training.elimination.live_network import Examples
+from bimt_tf.training.elimination.objective import Objective
+from bimt_tf.training.elimination.rounds import Round
+
+__all__ = ["Large", "Task", "live_weights", "remove_from_large", "require_finite_loss"]
+
+
+class Large(NamedTuple):
+    """What was done by minibatches: its rounds, the budget as it was asked for, and the weights that are not zero."""
+
+    path: tuple[Round, ...]
+    budget: Budget
+    live: int
+
+
+class Task(NamedTuple):
+    """What an elimination fits: ``given`` examples, ``training``, those of them that the loss is the mean of, and
+    ``held``, which only validate; of how many that the user gave (``of``), and what should be said about it.
+    """
+
+    given: Examples
+    training: Examples
+    held: Examples | None
+    objective: Objective
+    of: int
+    notes: tuple[str, ...]
+
+
+def remove_from_large(
+    bimt: BIMT,
+    task: Task,
+    budget_for: Callable[[Round], Budget],
+    down_to: int | None,
+    on_round: Callable[[Round], None],
+    stop: Callable[[], bool],
+    path: Sequence[Round],
+) -> Large:
+    """Take weights out of a copy of ``bimt.model`` by minibatches.
+
+    Args:
+        bimt: the user's model.
+        task: what is fitted; minibatches are drawn from all that is given.
+        budget_for: the budget, from the network as it was given.
+        down_to: end at so many live weights, for the exact form to go on, which refits far better: so a loss above the
+            budget is no hindrance as long as it is not above that of the model as given. None: no other form goes on.
+        on_round: called with each round that is kept.
+        stop: asked between two steps.
+        path: rounds to go on from, or none; those behind the last of this kind are the exact form's.
+
+    Raises:
+        InputError: for a budget that cannot be, or a loss that is not finite.
+    """
+    rounds = [one for one in path if one.standing.stage == LARGE]
+    given, training = _like(bimt, task.given), _like(bimt, task.training)
+    held = None if task.held is None else _like(bimt, task.held)
+    search = LargeSearch(bimt, task.objective, given, training, held, on_round, stop, rounds)
+    first = search.path[0]
+    require_finite_loss(first)
+    budget = budget_for(first)
+    if budget.neurons and down_to is None:
+        raise InputError(
+            "neurons= needs a model in plain torch, whose curvature is exact: give max_loss or weights for this one"
+        )
+    search.budget = budget
+    if down_to is not None:
+        loss = first.loss if budget.neurons else max(budget.loss, first.loss)
+        search.budget = budget._replace(loss=loss, neurons=0)
+    if len(rounds) == len(path):
+        search.refit()
+        search.remove_weights(down_to or 0)
+    return Large(tuple(search.path), budget, search.live)
+
+
+def require_finite_loss(first: Round) -> None:
+    """Raise InputError for a loss of the network as given that is no number."""
+    if not math.isfinite(first.loss):
+        raise InputError(f"the loss of the model as it is must be finite, found {first.loss}")
+
+
+def live_weights(bimt: BIMT) -> int:
+    """How many of a model's numbers are not zero: weights, biases and tables."""
+    held = bimt.parameters
+    return sum(int(held[wired.parameter].count_nonzero()) for wired in bimt.wiring.wired)
+
+
+def _like(bimt: BIMT, examples: Examples) -> Examples:
+    """Examples on the model's device, numbers in its dtype."""
+    like = next(bimt.model.parameters())
+
+    def to(part: Tensor) -> Tensor:
+        return part.to(like.device, like.dtype if part.is_floating_point() else part.dtype)
+
+    return Examples(*map(to, examples))
