@@ -13,16 +13,19 @@ from bimt_tf.config.methods import METHODS
 
 __all__ = ["reproduce"]
 
+TABLES = ("table1", "table2", "figA1")
+"""Targets of which a quick trial has two seeds; the others have few anyway."""
+
 _ON = Parameter(negative=())
 
 
 def reproduce(
-    target: Annotated[str, Parameter(help="what to make: a table or figure of the paper")],
+    target: Annotated[str, Parameter(help="what to make: a table or figure of the paper, or our frontier")],
     /,
     *,
-    seeds: Annotated[str, Parameter(help="e.g. 0-4 or 0,2,5 [0-4; of fig2: 0]")] = "",
-    tasks: Annotated[str, Parameter(help="rows, e.g. symbolic-a,s4 [of the tables: all; of figA1: symbolic-a]")] = "",
-    methods: Annotated[str, Parameter(help=f"some of {', '.join(METHODS)} [all]")] = "",
+    seeds: Annotated[str, Parameter(help="e.g. 0-4 or 0,2,5 [0-4; of fig2: 0; of frontier-search: 100-101]")] = "",
+    tasks: Annotated[str, Parameter(help="rows, e.g. symbolic-a,s4 [all; of figA1: symbolic-a]")] = "",
+    methods: Annotated[str, Parameter(help=f"some of {', '.join(METHODS)} [all of the target]")] = "",
     quick: Annotated[bool, _ON, Parameter(help="a twentieth of the steps, seeds 0 and 1: a trial, kept apart")] = False,
     no_train: Annotated[bool, _ON, Parameter(help="run nothing: write what the finished runs give")] = False,
     workers: Annotated[int, Parameter(help="runs at once; 0 for one a core", allow_leading_hyphen=True)] = 0,
@@ -30,7 +33,9 @@ def reproduce(
     docs: Annotated[Path | None, Parameter(help="where tables and figures go [docs/results]")] = None,
     json: AsJson = False,
 ) -> None:
-    """Make TARGET (table1, table2, fig2 or figA1 of the paper), running what is missing on all cores.
+    """Make TARGET, running what is missing on all cores.
+
+    table1, table2, fig2 and figA1 are the paper's; frontier compares methods, with settings that frontier-search chose.
 
     Interrupted or killed, the same command goes on; a finished run is not made again, and all targets share the runs.
     """
@@ -40,7 +45,7 @@ def reproduce(
     from bimt_tf.paper.reproduce import reproduce as make
     from bimt_tf.sweeps.axes import parse_seeds
 
-    numbers = parse_seeds(seeds) if seeds else (0, 1) if quick and target != "fig2" else ()
+    numbers = parse_seeds(seeds) if seeds else (0, 1) if quick and target in TABLES else ()
     rows, chosen = list(words_of(tasks, "--tasks")), list(words_of(methods, "--methods"))
     wanted = plan(target, rows, chosen, numbers, quick)
     out = out or Path("runs") / ("reproduce-quick" if quick else "reproduce")

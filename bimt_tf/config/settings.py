@@ -111,6 +111,14 @@ class TrainingConfig:
     """steps between lines of metrics.jsonl"""
     checkpoint_every: int = field(default=2_000, metadata=_RUNNING)
     """steps between checkpoints"""
+    density: float = field(default=0.05, metadata=_PENALTY)
+    """share of the weights that methods magnitude and topk leave"""
+    rounds: int = field(default=5, metadata=_PENALTY)
+    """how many times method magnitude prunes and rewinds, in equal parts of the steps before the finish"""
+    rewind: float = field(default=0.1, metadata=_PENALTY)
+    """share of the first such part after which the weights stand that method magnitude goes back to"""
+    anneal: float = field(default=0.5, metadata=_PENALTY)
+    """share of the steps before the finish during which method topk goes from all weights to density"""
 
     def __post_init__(self) -> None:
         for name in (
@@ -118,15 +126,20 @@ class TrainingConfig:
             "finish_lr",
             "swap_starts",
             "top_k",
+            "rounds",
+            "density",
+            "anneal",
             "threads",
             "log_every",
             "checkpoint_every",
         ):
             require_positive(name, getattr(self, name))
         require_at_most("threads", self.threads, MOST_THREADS)
+        for name in ("density", "anneal"):
+            require_at_most(name, getattr(self, name), 1)
         for name in ("batch_size", "finish_lam", "cut", "active", "polish_pull"):
             require_non_negative(name, getattr(self, name))
-        for name in ("finish", "polish", "bias_free", "validation_share"):
+        for name in ("finish", "polish", "bias_free", "validation_share", "rewind"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 0 and below 1, found {getattr(self, name)!r}")
         for name in ("betas", "fresh_moments"):
@@ -181,7 +194,7 @@ class Config:
     preset: str
     """the settings this config started from"""
     method: str
-    """row of the paper's comparison"""
+    """how the network is made sparse: a row of the paper's comparison, or one of the other two"""
     seed: int
     """of the weights, the data and the batches"""
     data: Any

@@ -28,8 +28,13 @@ PALE = "#C9D0D8"
 INK_OUTLINE = "white"
 BANDS = ("#EEF1F4", "#E1E6EB")
 SEQUENTIAL = "viridis"
-METHOD_COLOURS = {"vanilla": MUTED, "l1": "#E69F00", "l1-local": "#CC79A7", "l1-swap": "#56B4E9", "bimt": POSITIVE}
-METHOD_MARKERS = {"vanilla": "X", "l1": "s", "l1-local": "^", "l1-swap": "v", "bimt": "o"}
+METHOD_COLOURS = {
+    "vanilla": MUTED, "l1": "#E69F00", "l1-local": "#CC79A7", "l1-swap": "#56B4E9", "bimt": POSITIVE,
+    "magnitude": NEGATIVE, "topk": ACCENT,
+}  # fmt: skip
+METHOD_MARKERS = {
+    "vanilla": "X", "l1": "s", "l1-local": "^", "l1-swap": "v", "bimt": "o", "magnitude": "D", "topk": "P",
+}  # fmt: skip
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bimt_tf.paper.tables_of_the_paper import Row
-from bimt_tf.pool.job import Outcome
+from bimt_tf.pool.job import Job, Outcome
 
 if TYPE_CHECKING:
     from bimt_tf.runs.finished_run import FinishedRun
@@ -26,11 +26,12 @@ PRODUCTS = Row("products", "products", "products", "loss", {}, {}, counted=False
 
 
 class RunKey(NamedTuple):
-    """Which run: the name of its row, its method and its seed."""
+    """Which run: the name of its row, its method and its seed, and its setting where an exhibit has several."""
 
     row: str
     method: str
     seed: int
+    setting: str = ""
 
 
 class Plan(NamedTuple):
@@ -54,10 +55,11 @@ class Plan(NamedTuple):
 
 
 class EndedRuns(NamedTuple):
-    """The runs of a plan that have ended; a run that failed or is not made yet is not among them."""
+    """The runs of a plan that have ended, of ``wanted`` ones; what failed or is not made yet is not among them."""
 
     plan: Plan
     ended: Mapping[RunKey, Outcome]
+    wanted: int
 
     def has(self, row: str, method: str, seed: int) -> bool:
         """Whether this run has ended."""
@@ -96,6 +98,8 @@ class Exhibit(NamedTuple):
         methods: those it is made of unless others are asked for.
         usual_seeds: those it is made of unless others are asked for.
         make: writes its files into a folder that is there.
+        jobs: the runs it is made of, from a plan, the folder for runs and that for files; those that the tables share
+            unless given.
     """
 
     name: str
@@ -104,3 +108,4 @@ class Exhibit(NamedTuple):
     methods: tuple[str, ...]
     usual_seeds: tuple[int, ...]
     make: Callable[[EndedRuns, Path], Made]
+    jobs: Callable[[Plan, Path, Path], dict[RunKey, Job]] | None = None

@@ -55,8 +55,14 @@ def plan(
     )
 
 
-def jobs_of(wanted: Plan, out: Path) -> dict[RunKey, Job]:
-    """The runs of a plan, each in OUT/ROW/METHOD-seedN, whatever exhibit it is for: all exhibits share them."""
+def jobs_of(wanted: Plan, out: Path, docs: Path) -> dict[RunKey, Job]:
+    """The runs of a plan: those of the exhibit's own, or each in OUT/ROW/METHOD-seedN, which all others share.
+
+    Raises:
+        InputError: for an exhibit that needs files in ``docs`` which are not there.
+    """
+    if wanted.exhibit.jobs is not None:
+        return wanted.exhibit.jobs(wanted, out, docs)
     rows = {row.name: row for row in wanted.rows}
     return {
         key: Job(

@@ -54,7 +54,7 @@ def reproduce(
         InputError: for a directory that cannot be used, or runs of other settings in it.
         PoolInterrupted: on SIGINT or SIGTERM; the same call goes on.
     """
-    jobs = jobs_of(wanted, out)
+    jobs = jobs_of(wanted, out, docs)
     if train:
         outcomes = run_jobs(list(jobs.values()), workers=workers, draw=False, watcher=watcher)
     else:
@@ -64,5 +64,5 @@ def reproduce(
     ended = {key: one for key, one in zip(jobs, outcomes, strict=True) if one.summary is not None}
     make_folder(docs)
     stage("measuring and drawing")
-    made = wanted.exhibit.make(EndedRuns(wanted, ended), docs)
+    made = wanted.exhibit.make(EndedRuns(wanted, ended, len(jobs)), docs)
     return Report(list(made.files), made.line, [one for one in outcomes if one.error is not None])

@@ -32,12 +32,12 @@ class TextTable(NamedTuple):
         return text.getvalue()
 
 
-def heading(runs: EndedRuns) -> str:
-    """How the numbers below were made: command, seeds, whether it is a trial, and how many runs have ended."""
+def heading(runs: EndedRuns, means: str = "mean ± standard deviation") -> str:
+    """How the numbers below were made: command, seeds, what stands for them, whether it is a trial, what has ended."""
     plan = runs.plan
-    text = f"bimt reproduce {plan.exhibit.name}: seeds {plan.seeds_spelled}; mean ± standard deviation"
+    text = f"bimt reproduce {plan.exhibit.name}: seeds {plan.seeds_spelled}; {means}"
     text += f"; QUICK, 1/{QUICK} of the steps: a trial, no result" if plan.quick else ""
-    done, of_runs = len(runs.ended), len(plan.keys)
+    done, of_runs = len(runs.ended), runs.wanted
     return text + (f"; {done} of {of_runs} runs, the others have not ended" if done < of_runs else "")
 
 

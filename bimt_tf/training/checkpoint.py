@@ -14,7 +14,8 @@ __all__ = ["Checkpoint", "restore_", "take"]
 
 class Checkpoint(NamedTuple):
     """The state after ``step`` steps. ``moments`` are Adam's, by parameter; ``kept`` is 1 where a weight is free
-    in the finish phase and 0 where it is frozen at zero, by parameter; empty before that phase.
+    in the finish phase and 0 where it is frozen at zero, by parameter; empty before that phase. ``early`` are the
+    weights that magnitude pruning goes back to, by parameter; empty for other methods and before they are there.
     """
 
     step: int
@@ -26,6 +27,7 @@ class Checkpoint(NamedTuple):
     updates: float
     generator: Tensor
     kept: dict[str, Tensor]
+    early: dict[str, Tensor] = {}
 
 
 def take(state: State, seconds: float) -> Checkpoint:
@@ -49,6 +51,7 @@ def take(state: State, seconds: float) -> Checkpoint:
         updates=float(adam["step"]),
         generator=state.batches.state(),
         kept={} if state.kept is None else by_name(state.kept),
+        early={} if state.early is None else by_name(state.early),
     )
 
 
@@ -67,3 +70,5 @@ def restore_(state: State, checkpoint: Checkpoint) -> None:
     state.optimizer.state[vector] = {"step": torch.tensor(checkpoint.updates, dtype=torch.float32), **moments}
     if checkpoint.kept:
         state.kept = state.flat.concatenate(checkpoint.kept).to(vector)
+    if checkpoint.early:
+        state.early = state.flat.concatenate(checkpoint.early).to(vector)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from bimt_tf.config.settings import Config
 from bimt_tf.training.finish import Finish
+from bimt_tf.training.magnitude import Magnitude
 from bimt_tf.training.phase import Phase
 from bimt_tf.training.polish import Polish
 from bimt_tf.training.pressed import Pressed
+from bimt_tf.training.topk import TopK
 
 __all__ = ["PHASES", "milestones"]
 
-PHASES: tuple[Phase, ...] = (Pressed(), Finish(), Polish())
+PHASES: tuple[Phase, ...] = (Pressed(), Magnitude(), TopK(), Finish(), Polish())
 
 
 def milestones(config: Config) -> frozenset[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bimt_tf.config.methods import METHODS
 from bimt_tf.config.settings import Config
 from bimt_tf.training.adam import adam_step_
 from bimt_tf.training.phase import After
@@ -25,8 +26,8 @@ class Pressed:
     resumable = True
 
     def span(self, config: Config) -> range:
-        """The steps before the finish phase."""
-        return range(finish_step(config))
+        """The steps before the finish phase; none for a method that has a phase of its own."""
+        return range(finish_step(config) if METHODS[config.method].leaves is None else 0)
 
     def enter(self, state: State) -> None:
         """Nothing: training begins with the weights and the layout that the state has."""

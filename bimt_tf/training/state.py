@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor, nn
 
 from bimt_tf.bimt import BIMT
@@ -25,7 +26,8 @@ class State:
     """Model, layout, optimizer, batches and step of a run.
 
     ``loss`` takes outputs and targets to a scalar; ``kept`` [entries] is 1 where a weight is free and 0 where it is
-    frozen at zero, None while nothing is frozen; ``compiled`` is whether the loss is compiled, None before it is tried;
+    frozen at zero, None while nothing is frozen; ``early`` [entries] are the weights that magnitude pruning goes
+    back to, None until it has them; ``compiled`` is whether the loss is compiled, None before it is tried;
     ``batch_loss`` (inputs, targets) gives the loss of a batch, and ``whole`` takes a step if it is compiled; both are
     there once :meth:`prepare` was called.
     """
@@ -40,6 +42,7 @@ class State:
     loss: LossFn
     step: int = 0
     kept: Tensor | None = None
+    early: Tensor | None = None
     compiled: bool | None = None
     batch_loss: LossFn = field(init=False)
     whole: WholeStep | None = field(init=False)
@@ -62,6 +65,13 @@ class State:
         """The loss on all training examples, with a graph behind it."""
         inputs, targets, _ = self.batches.examples
         return self.loss(self.model(inputs), targets)
+
+    def is_weight(self) -> Bool[Tensor, " entries"]:
+        """Which entries of the vector are weights of connections: biases, norms and tables are not."""
+        named = self.flat.named
+        ones = {c.parameter: torch.ones_like(named[c.parameter]) for c in self.bimt.wiring.connections
+                if c.parameter in named}  # fmt: skip
+        return self.flat.concatenate(ones) > 0
 
     def gradient_(self, loss: Tensor) -> Tensor:
         """Write the gradient of a loss into that of the vector of parameters, and give it [entries]."""

@@ -28,7 +28,7 @@ def ended(name, rows, methods, found):
         for (row, method), summaries in found.items()
         for seed, summary in enumerate(summaries)
     }
-    return EndedRuns(plan(name, rows, methods, [0, 1]), runs)
+    return EndedRuns(plan(name, rows, methods, [0, 1]), runs, len(plan(name, rows, methods, [0, 1]).keys))
 
 
 COUNTED = [each for each in ROWS if each.counted]
