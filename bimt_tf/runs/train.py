@@ -94,8 +94,7 @@ def train(
 ) -> TrainedModel:
     """Train a model of your own with BIMT; the loop is that of ``bimt train``.
 
-    The model is trained in place, as by an optimizer: parameters that require no gradient stay, hooks and training mode
-    too. Held-out examples are measured in evaluation mode.
+    The model is trained in place: parameters that require no gradient stay, hooks and training mode too.
 
     Args:
         model: a module that :func:`bimt_tf.wire` knows, or a BIMT, which has a wiring and a geometry of its own.
@@ -106,7 +105,7 @@ def train(
         test_share: without ``test``, the share of ``data`` held out, drawn by ``seed``; a DataLoader needs ``test``.
         out: a run directory to write, which ``load_run(out, model=...)`` opens; in memory unless given.
         overwrite: whether a run that is in ``out`` is replaced.
-        method: "bimt", "l1-swap", "l1-local", "l1" or "vanilla".
+        method: "bimt", "l1-swap", "l1-local", "l1", "vanilla", "magnitude" or "topk".
         seed: of batches and of what is held out; the weights are as the model has them.
         metrics: from outputs and targets of the held-out examples to more numbers by name.
         progress: whether a bar is shown, on a terminal or in a notebook.

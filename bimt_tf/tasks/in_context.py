@@ -181,7 +181,11 @@ _NOTEBOOK: _Preset = {
         "top_k": 20,
     },
 }
-_BEST: _Preset = {"data": {"read": "last"}}
+_BEST: _Preset = {
+    "data": {"read": "last"},
+    "training": {"steps": 7_000, "finish": 0.15, "eliminate": True},
+    "elimination": {"max_loss": 2e-6, "fit_examples": 1_000},
+}
 _SINGULAR = {"x_low": -1.0, "x_high": 1.0, "w_low": 1.0, "w_high": 3.0}
 
 
