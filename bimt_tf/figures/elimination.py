@@ -46,15 +46,17 @@ def elimination_figure(
             values = np.array([row.get(key) if row.get(key) is not None else np.nan for row in rows], dtype=float)
             if not np.isnan(values).all():
                 top.plot(left, values, color=colour, marker=marker, ms=2.8, lw=1.1, label=label)
+                top.plot(left[:1], values[:1], color=colour, marker=marker, ms=4.5, mfc="white", ls="", zorder=4)
         if max_loss is not None and np.isfinite(max_loss):
             top.axhline(max_loss, color=NEGATIVE, lw=0.8, ls=(0, (4, 3)))
             top.annotate("budget", (1, max_loss), xycoords=("axes fraction", "data"), ha="right", va="bottom",
                          fontsize=6.5, color=NEGATIVE)  # fmt: skip
         top.set(yscale="log", ylabel="loss")
         top.set_title(title or "")
-        top.legend(loc="best")
+        top.legend(loc="best", title="open: as trained", title_fontsize=6.5)
         q = np.array([row.get("modularity_shared") or np.nan for row in rows], dtype=float)
         bottom.plot(left, q, color=INK, marker="o", ms=2.8, lw=1.1)
+        bottom.plot(left[:1], q[:1], color=INK, marker="o", ms=4.5, mfc="white", ls="", zorder=4)
         bottom.set(xscale="log", xlabel="active weights left", ylabel="modularity Q")
         bottom.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         bottom.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))

@@ -268,7 +268,8 @@ class FinishedRun(Trained):
             ("steps", f"{config.training.steps:,}"),
             ("state", self.state),
         ]
-        loss = summary.get("test_loss", self.metrics[-1].get("test_loss") if self.metrics else None)
+        logged = self.metrics[-1] if self.metrics and not self.eliminated else {}
+        loss = summary.get("test_loss", logged.get("test_loss"))
         if isinstance(loss, (int, float)):
             told.append(("test loss", f"{loss:.3g}"))
         told.append(("active weights", f"{summary.get('active_weights', self.active_weights):,}"))

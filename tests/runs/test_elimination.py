@@ -195,6 +195,7 @@ def test_a_new_result_in_memory_leaves_the_run(trained):
     assert found.outcome.path[-1].weights == found.active_weights == found.elimination[-1]["weights"]
     assert found.modularity() > 0 and found.figure("network") and found.figure("elimination")
     assert found.evaluate("train")["loss"] == pytest.approx(found.elimination[-1]["loss"], rel=0.5)  # of four fifths
+    assert "test loss" not in repr(found) and "eliminated in memory" in repr(found)
     assert not (trained / "elimination").exists()
     with pytest.raises(InputError, match="give one budget of an elimination, found max_loss and weights"):
         run.eliminate(max_loss=1.0, weights=3)
