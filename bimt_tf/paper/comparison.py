@@ -50,7 +50,7 @@ def mean_and_spread(values: Sequence[float]) -> Published:
 
 def compare_row(row: Row, runs: Summaries) -> RowComparison:
     """Compare our BIMT runs of a row with the paper's."""
-    ours, q = measured(row, runs, row.compared), mean_and_spread([run["modularity_shared"] for run in runs])
+    ours, q = measured(row, runs, "test"), mean_and_spread([run["modularity_shared"] for run in runs])
     return RowComparison(
         row,
         ours,
@@ -71,7 +71,7 @@ def comparison_table(found: Sequence[RowComparison]) -> TextTable:
             [
                 row.label,
                 spell_measured(row, row.paper["bimt"]),
-                spell_measured(row, one.ours) + (" (training)" if row.compared == "train" else ""),
+                spell_measured(row, one.ours),
                 _yes(one.as_good),
                 spell_q(row.paper_q["bimt"]),
                 spell_q(one.ours_q),

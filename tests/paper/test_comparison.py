@@ -123,4 +123,4 @@ def test_accuracies_are_compared_to_the_digits_that_the_paper_prints():
     ]
     assert digits == [False, True]
     s4 = compare_row(row("s4"), runs(test_accuracy=(0, 0), train_accuracy=(1, 1)))
-    assert s4.as_good and "(training)" in comparison_table([s4]).rows[0][2]
+    assert not s4.as_good and comparison_table([s4]).rows[0][2] == "0.00 ± 0.00 %"
