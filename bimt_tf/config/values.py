@@ -110,6 +110,9 @@ def _validated(kind: Any, value: Any, where: str, *, strict: bool) -> Any:
         first = error.errors(include_url=False)[0]
         if first["type"] == "literal_error":
             raise unknown(where, str(first["input"]), _choices(kind)) from None
+        if first["type"] in ("missing", "too_long"):
+            much = "few" if first["type"] == "missing" else "many"
+            raise InputError(f"{where} has too {much} items, found {_short(first['input'])}") from None
         expected = first["msg"].removeprefix("Input should be ").split(", ")[0]
         raise InputError(f"{where} must be {expected}, found {_short(first['input'])}") from None
     for number in _numbers(found):

@@ -1,7 +1,8 @@
 """What changes over a run: lambda, rates, decay, width and swaps, and where the finish phase and the polish begin.
 
 The schedules of a config (config/schedules.py) are over the steps before the finish phase. All follow from the step
-alone, so that a resumed run has the values of one that was never stopped.
+alone, so that a resumed run has the values of one that was never stopped. They are asked at each step, so a plain
+number is given as it is: to look up a schedule takes a microsecond or two, of a step of some hundred.
 """
 
 from __future__ import annotations
@@ -56,13 +57,15 @@ def lr_at(config: Config, step: int) -> float:
     if step >= end:
         return 0.0
     if step < begin:
-        return curve(config.training.lr).at(step, begin)
+        lr = config.training.lr
+        return lr if isinstance(lr, (int, float)) else curve(lr).at(step, begin)
     return config.training.finish_lr * 0.5 * (1 + math.cos(math.pi * (step - begin) / (end - begin)))
 
 
 def decay_at(config: Config, step: int) -> float:
     """AdamW's decay at a step: its schedule, which ends with what holds in the finish phase."""
-    return curve(config.training.weight_decay).at(step, finish_step(config))
+    decay = config.training.weight_decay
+    return decay if isinstance(decay, (int, float)) else curve(decay).at(step, finish_step(config))
 
 
 def width_at(config: Config, step: int) -> float:
@@ -70,6 +73,8 @@ def width_at(config: Config, step: int) -> float:
 
     Where points are joined by lines it goes in WIDTHS equal times, and holds in between.
     """
+    if isinstance(config.geometry.width, (int, float)):
+        return config.geometry.width
     width, pressed = curve(config.geometry.width), finish_step(config)
     if width.join == "steps" or step >= pressed:
         return width.at(step, pressed)

@@ -59,6 +59,36 @@ def test_a_run_resumed_anywhere_in_its_schedules_ends_bit_for_bit_the_same(confi
     assert whole.bimt.geometry.width == 4.0 or config.geometry.width == "0:1,0.5:3"
 
 
+@pytest.mark.parametrize(
+    ("method", "penalty"), [("bimt", "proximal"), ("bimt", "subgradient"), ("l1-swap", "proximal")]
+)
+def test_effective_weights_resume_in_their_schedules_too(method, penalty):
+    """Behind norms the penalty holds a scale of its own, and a swap under a changing width sees effective weights."""
+    overrides = {
+        "data": {"modulus": 7},
+        "model": {"d_model": 8, "n_heads": 2, "normalization": "rms"},
+        "geometry": {"width": "linear:0:0,0.2:0,0.6:4"},
+        "training": {**VARIED, "steps": 24, "batch_size": 8, "norms": "effective", "penalty": penalty},
+    }
+    config = make("modular-addition-transformer", method=method, overrides=overrides)
+    _, _, saved = run(config)
+    for checkpoint in [one for one in saved if one.step in (4, 5, 9, 17, 18, 20)]:
+        last = run(config, checkpoint)[0].checkpoint()
+        assert same(saved[-1].model, last.model) and same(saved[-1].layout, last.layout), checkpoint.step
+
+
+@pytest.mark.parametrize("last", [45, 60])
+def test_a_stop_at_a_phases_last_step_changes_nothing(last):
+    """What a phase ends with, its search for the layout among it, is not skipped by a stop in that step."""
+    config = varied()
+    whole = run(config)[2][-1]
+    trainer, saved = set_up(config), []
+    trainer.run(on_checkpoint=saved.append, stop=lambda: trainer.step == last)
+    assert saved[-1].step == last
+    found = saved[-1] if last == 60 else run(config, saved[-1])[2][-1]
+    assert same(whole.model, found.model) and same(whole.layout, found.layout)
+
+
 def by_hand(config):
     """The run of a full batch under the gradient of the cost, in plain torch: a slow reference without a finish."""
     trainer = set_up(config)
