@@ -18,7 +18,7 @@ def ablate(
     *,
     hook: Hook = None,
     neurons: Annotated[str, Parameter(help="numbers to knock out together, e.g. 3,17 [each in turn]")] = "",
-    at: At = "end",
+    at: At = "shown",
     device: Device = "cpu",
     json: AsJson = False,
 ) -> None:

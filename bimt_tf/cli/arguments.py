@@ -50,7 +50,7 @@ AsJson = Annotated[
 ]
 At = Annotated[
     str,
-    Parameter(help="point of the run's elimination: end, trained, or a number: that of at most so many weights"),
+    Parameter(help="point of the run's elimination: shown, end, trained, or a number: that of at most so many weights"),
 ]
 Device = Annotated[str, Parameter(help="where to compute: cpu, cuda, cuda:1, mps")]
 Hook = Annotated[str | None, Parameter(help="where to look, a hook's name [what the task's own probe looks at]")]

@@ -21,7 +21,7 @@ def export(
         Literal["shared", "unrolled"], Parameter(help="residual stream: once, or at each depth")
     ] = "shared",
     out: Annotated[Path | None, Parameter(help="file to write [DIRECTORY/graph.FORMAT]")] = None,
-    at: At = "end",
+    at: At = "shown",
     device: Device = "cpu",
     json: AsJson = False,
 ) -> None:

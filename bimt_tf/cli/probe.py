@@ -20,7 +20,7 @@ def probe(
     position: Annotated[
         int | None, Parameter(help="token, from 0; negative from the end [every token]", allow_leading_hyphen=True)
     ] = None,
-    at: At = "end",
+    at: At = "shown",
     device: Device = "cpu",
     json: AsJson = False,
 ) -> None:

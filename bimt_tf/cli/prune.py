@@ -7,7 +7,7 @@ from bimt_tf.cli.arguments import AsJson, At, Device, Directory, at_of
 __all__ = ["prune"]
 
 
-def prune(directory: Directory, /, *, at: At = "end", device: Device = "cpu", json: AsJson = False) -> None:
+def prune(directory: Directory, /, *, at: At = "shown", device: Device = "cpu", json: AsJson = False) -> None:
     """Weights left against test loss as small weights of the network in DIRECTORY are cut (nothing is written)."""
     from bimt_tf.cli.console.reports import print_json, print_pruning
     from bimt_tf.runs.load import load_run

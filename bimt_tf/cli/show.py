@@ -7,7 +7,7 @@ from bimt_tf.cli.arguments import AsJson, At, Directory, at_of
 __all__ = ["show"]
 
 
-def show(directory: Directory, /, *, at: At = "end", json: AsJson = False) -> None:
+def show(directory: Directory, /, *, at: At = "shown", json: AsJson = False) -> None:
     """Show the run in DIRECTORY: its state, the main settings, and the numbers of its summary.json."""
     from bimt_tf.cli.console.reports import print_json, print_run
     from bimt_tf.runs.directory import RunDirectory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -24,7 +24,11 @@ from bimt_tf.training.elimination.budget import LOSS_FACTOR
 from bimt_tf.training.elimination.rounds import Round, put_
 from bimt_tf.training.elimination.task_loss import task_loss
 
-__all__ = ["budget_in_words", "eliminate_in_memory", "eliminate_into", "eliminate_trained", "place"]
+__all__ = ["budget_in_words", "copied", "eliminate_in_memory", "eliminate_into", "eliminate_trained", "place"]
+
+
+NEAR = 2
+"""The point that is shown has at most so many times the weights of the end."""
 
 
 def eliminate_trained(
@@ -73,7 +77,7 @@ def eliminate_into(
     on_row: Callable[[Mapping[str, Any]], None],
     stop: Callable[[], bool],
 ) -> bool:
-    """Eliminate into files, going on with what is there; ``trained`` is left at the last point, its neurons in place.
+    """Eliminate into files, going on with what is there; ``trained`` is left at the point that is shown.
 
     Args:
         files: where; begun already, with ``settings``.
@@ -90,10 +94,11 @@ def eliminate_into(
     """
     before = files.rounds()
     if files.ended:
-        put_(trained.bimt, before[-1].state)
-        trained.bimt.load_state_dict(files.point(len(before) - 1).layout)
+        point = files.point(files.number_of("shown") or 0)
+        put_(trained.bimt, point.weights)
+        trained.bimt.load_state_dict(point.layout)
         return True
-    scratch = _copy(trained)
+    scratch = copied(trained)
     if before:
         scratch.bimt.load_state_dict(files.point(len(before) - 1).layout)
     numbers = itertools.count(len(before))
@@ -108,13 +113,32 @@ def eliminate_into(
     done = eliminate_trained(trained, settings, path=before, on_round=on_round, stop=stop)
     if not done.ended:
         return False
-    put_(scratch.bimt, done.path[-1].state)
+    shown = _shown(files.rows(), settings, done.max_loss)
+    point = files.point(shown)
+    put_(scratch.bimt, point.weights)
+    scratch.bimt.load_state_dict(point.layout)
     place(scratch, trained.config.training.swap_starts)
-    files.add(len(done.path) - 1, done.path[-1], _measured(scratch), scratch.bimt.layout.slots)
-    files.end(_told(done))
-    put_(trained.bimt, done.path[-1].state)
+    one = done.path[shown]._replace(state=point.weights)
+    files.add(shown, one, _measured(scratch), scratch.bimt.layout.slots, keep_later=True)
+    files.end(_told(done) | {"shown": shown})
+    put_(trained.bimt, point.weights)
     trained.bimt.load_state_dict(scratch.bimt.state_dict())
     return True
+
+
+def _shown(rows: Sequence[Mapping[str, Any]], settings: EliminationConfig, largest_loss: float) -> int:
+    """The round that is shown unless another is asked for: the end, where a number or few neurons were asked for.
+
+    Else the most modular of those within the budget that have at most :data:`NEAR` times the end's weights: the last
+    weights to go often join what was apart.
+    """
+    end = len(rows) - 1
+    if settings.weights is not None or settings.neurons is not None or settings.whole_neurons != "no":
+        return end
+    most = NEAR * rows[end]["weights"]
+    near = [row for row in rows if row["weights"] <= most and (row["loss"] <= largest_loss or row["round"] == end)]
+    found = [row for row in near if row["modularity_shared"] is not None]
+    return max(found, key=lambda row: (row["modularity_shared"], row["round"]))["round"] if found else end
 
 
 def budget_in_words(settings: EliminationConfig) -> str:
@@ -128,7 +152,7 @@ def budget_in_words(settings: EliminationConfig) -> str:
     return f"up to {settings.loss_factor or LOSS_FACTOR:g} times the training loss"
 
 
-def _copy(trained: Trained) -> Trained:
+def copied(trained: Trained) -> Trained:
     """The same network with a model of its own, what is not zero counting as active."""
     old = trained.bimt
     model = copy.deepcopy(trained.model)
@@ -146,12 +170,16 @@ def place(trained: Trained, starts: int) -> None:
 
 def _measured(trained: Trained) -> dict[str, Any]:
     """What a round's line says beside what the search knows; measured on the held-out examples."""
-    few = trained.nonzero_weights <= MOST_EDGES
     return {
         **{f"test_{name}": value for name, value in trained.evaluate("test").items()},
-        "modularity_shared": modularity(connection_graph(trained.bimt, residual="shared")) if few else None,
+        "modularity_shared": _modularity(trained),
         "wiring_length": wiring_length(trained.bimt).mean,
     }
+
+
+def _modularity(trained: Trained) -> float | None:
+    few = trained.nonzero_weights <= MOST_EDGES
+    return modularity(connection_graph(trained.bimt, residual="shared")) if few else None
 
 
 def _told(done: Elimination) -> dict[str, Any]:
@@ -161,9 +189,29 @@ def _told(done: Elimination) -> dict[str, Any]:
     return told | {name: value for name, value in (found | {"notes": done.notes}).items() if value}
 
 
-def eliminate_in_memory(trained: Trained, settings: EliminationConfig) -> tuple[Trained, Elimination]:
-    """A copy of a trained network that was eliminated, its neurons placed; ``trained`` is left as it is."""
-    scratch = _copy(trained)
-    done = eliminate_trained(scratch, settings)
-    place(scratch, trained.config.training.swap_starts)
-    return scratch, done
+def eliminate_in_memory(
+    trained: Trained, settings: EliminationConfig, on_round: Callable[[Round], None] = lambda one: None
+) -> tuple[Elimination, int]:
+    """Eliminate a network in place, without files; gives the outcome and the round that the network then is of.
+
+    Args:
+        trained: the network; it is left at the point that is shown, neurons placed.
+        settings: how far to go.
+        on_round: called with each round that is kept.
+    """
+    scratch, rows = copied(trained), list[dict[str, Any]]()
+
+    def measure(one: Round) -> None:
+        put_(scratch.bimt, one.state)
+        q = _modularity(scratch) if one.state else None
+        rows.append({"round": len(rows), "weights": one.weights, "loss": one.loss, "modularity_shared": q})
+        on_round(one)
+
+    done = eliminate_trained(trained, settings, on_round=measure)
+    shown = _shown(rows, settings, done.max_loss)
+    if not done.path[shown].state:  # of large networks the last round alone is kept
+        shown = len(done.path) - 1
+    put_(trained.bimt, done.path[shown].state)
+    place(trained, trained.config.training.swap_starts)
+    trained.eliminated = True
+    return done, shown

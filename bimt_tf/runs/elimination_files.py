@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["At", "EliminationFiles", "Point", "rows_of"]
 
-At: TypeAlias = int | Literal["end", "trained"]
-"""Which point of an elimination: its end, the trained network, or the point of at most so many active weights."""
+At: TypeAlias = int | Literal["shown", "end", "trained"]
+"""Which point of an elimination: the one that is shown, its end, the trained network, or that of at most so many active
+weights.
+"""
 
 SETTINGS, ROUNDS, RESULT = "settings.json", "rounds.jsonl", "result.json"
 OF_A_ROUND = ("what", "weights", "biases", "neurons", "loss", "validation_loss", "severed", "seconds", "standing")
@@ -161,14 +163,23 @@ class EliminationFiles:
             raise CannotWrite(f"cannot write {self.path}: {error.strerror}") from error
         self._write(SETTINGS, asdict(settings))
 
-    def add(self, number: int, one: Round, measured: Mapping[str, Any], slots: Mapping[str, Tensor]) -> dict[str, Any]:
+    def add(
+        self,
+        number: int,
+        one: Round,
+        measured: Mapping[str, Any],
+        slots: Mapping[str, Tensor],
+        *,
+        keep_later: bool = False,
+    ) -> dict[str, Any]:
         """Write a round, and give its line.
 
         Args:
-            number: of the round; one that is there, and all behind it, are replaced.
+            number: of the round; one that is there is replaced, and all behind it are forgotten.
             one: the round.
             measured: what else its line says.
             slots: population -> each neuron's slot.
+            keep_later: whether rounds behind it stay.
 
         Raises:
             CannotWrite: on a full disk or a missing permission.
@@ -184,7 +195,8 @@ class EliminationFiles:
         write_atomically(self.file(number), save(tensors))
         row = {"round": number, **{name: getattr(one, name) for name in OF_A_ROUND}, **measured}
         row["standing"] = one.standing._asdict()
-        rows = [*self.rows()[:number], row]
+        there = self.rows()
+        rows = [*there[:number], row, *(there[number + 1 :] if keep_later else ())]
         write_atomically(self.path / ROUNDS, "".join(json.dumps(each) + "\n" for each in rows).encode())
         return row
 
@@ -200,10 +212,16 @@ class EliminationFiles:
         """
         if at == "trained":
             return None
-        if at == "end":
-            return len(self.rows()) - 1 if self.ended else None
+        if at in ("shown", "end"):
+            if not self.ended:
+                return None
+            last = len(self.rows()) - 1
+            shown = self.result.get("shown", last) if at == "shown" else last
+            if isinstance(shown, bool) or not isinstance(shown, int) or not 0 <= shown <= last:
+                raise InputError(f"{self.path / RESULT} is damaged: it shows round {shown!r} of {last}; {self._remedy}")
+            return shown
         if isinstance(at, bool) or not isinstance(at, int) or at < 0:
-            raise InputError(f"at must be 'end', 'trained' or a number of weights, found {at!r}")
+            raise InputError(f"at must be 'shown', 'end', 'trained' or a number of weights, found {at!r}")
         if not self.begun:
             raise InputError(f"{self.run} has no elimination: 'bimt eliminate {self.run}' makes one")
         rows = self.rows()

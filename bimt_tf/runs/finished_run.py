@@ -188,15 +188,17 @@ class FinishedRun(Trained):
         Raises:
             InputError: for two budgets, a value that cannot be, or a network that has no curvature to compute.
         """
-        from bimt_tf.runs.eliminate import eliminate_in_memory
+        from bimt_tf.runs.eliminate import copied, eliminate_in_memory
 
         settings = EliminationConfig(max_loss, loss_factor, weights, neurons, whole_neurons, fit_examples)
-        found, outcome = eliminate_in_memory(self, settings)
+        found = copied(self)
+        outcome, shown = eliminate_in_memory(found, settings)
         state = RunState("eliminated in memory", self.step)
         held_out, task = self._data if isinstance(self._data, Data) else None, self.task
         return FinishedRun(
-            self._directory, state, self.config, found.model, found.bimt, held_out=held_out, task=task, outcome=outcome
-        )
+            self._directory, state, self.config, found.model, found.bimt, held_out=held_out, task=task,
+            round_number=shown, outcome=outcome,
+        )  # fmt: skip
 
     def prune(self) -> list[PrunePoint]:
         """Weights left against held-out loss as small weights are cut (paper, Figure A1); the weights stay."""

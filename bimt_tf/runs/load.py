@@ -41,7 +41,7 @@ def load_run(
     path: str | Path,
     device: str = "cpu",
     *,
-    at: At = "end",
+    at: At = "shown",
     model: nn.Module | None = None,
     data: OwnData | None = None,
     loss: Callable[[Tensor, Tensor], Tensor] | None = None,
@@ -53,9 +53,10 @@ def load_run(
     Args:
         path: the run directory. A run that has not ended gives its last checkpoint; ``.state`` says so.
         device: where the model is put: "cpu", "cuda", "cuda:1", "mps".
-        at: which point of the run's elimination: "end", its last, which is the trained network where there was no
-            elimination or it has not ended; "trained", the network as it was trained; or a number, the point of at most
-            so many active weights (of those the one with most; of equals the one of least training loss).
+        at: which point of the run's elimination: "shown", the one that its summary and figures are of
+            (docs/elimination.md says which), which is the trained network where there was no elimination or it has not
+            ended; "end", its last; "trained", the network as it was trained; or a number, the point of at most so many
+            active weights (of those the one with most; of equals the one of least training loss).
         model: for a run of one's own model (``bimt_tf.train``), a model built as it was then; its weights are
             overwritten with the trained ones.
         data: for such a run, examples to measure on, as its held-out ones: (inputs, targets), or any other kind that

@@ -14,7 +14,7 @@ OF_A_POINT = ("modularity_shared", "wiring_length")
 
 
 def summary_at(directory: RunDirectory, number: int | None) -> dict[str, Any]:
-    """summary.json, which tells of the end; for another point those numbers that are known of it.
+    """summary.json, which tells of the point that is shown; for another point those numbers that are known of it.
 
     Args:
         directory: of the run.
@@ -26,9 +26,9 @@ def summary_at(directory: RunDirectory, number: int | None) -> dict[str, Any]:
     summary, files = directory.summary, directory.elimination
     if not files.ended:
         return summary
-    rows = files.rows()
-    if number == len(rows) - 1:
+    if number == files.number_of("shown"):
         return summary
+    rows = files.rows()
     heads = {name: summary[name] for name in HEADS if name in summary}
     return {**heads, **(summary.get("trained", {}) if number is None else numbers_of_row(rows[number]))}
 

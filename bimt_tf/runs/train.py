@@ -20,7 +20,7 @@ from bimt_tf.config.settings import Config, EliminationConfig, GeometryConfig, T
 from bimt_tf.config.values import checked
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.runs.directory import RunDirectory
-from bimt_tf.runs.eliminate import budget_in_words, eliminate_trained, place
+from bimt_tf.runs.eliminate import budget_in_words, eliminate_in_memory
 from bimt_tf.runs.elimination_files import rows_of
 from bimt_tf.runs.execute import run_trainer
 from bimt_tf.runs.own_data import OwnData, OwnExamples, examples_of, require_dtype
@@ -257,8 +257,7 @@ def _eliminated(trainer: Trainer, watcher: _Recording) -> list[dict[str, Any]]:
     settings = trainer.config.elimination
     watcher.eliminating(budget_in_words(settings))
     trained = Trained(trainer.config, trainer.model, trainer.bimt, data=trainer.data, task=trainer.task)
-    found = eliminate_trained(trained, settings, on_round=lambda one: watcher.round(one._asdict()))
-    place(trained, trainer.config.training.swap_starts)
+    found, _ = eliminate_in_memory(trained, settings, lambda one: watcher.round(one._asdict()))
     return rows_of(found.path)
 
 

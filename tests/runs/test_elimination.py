@@ -63,15 +63,20 @@ def states(path):
 def test_training_ends_in_the_elimination(eliminated):
     run = load_run(eliminated)
     summary, path = run.summary, run.elimination
-    assert run.state == "finished" and run.round_number == len(path) - 1 > 1
-    assert summary["active_weights"] == run.active_weights == path[-1]["weights"] < path[0]["weights"]
+    shown = path[run.round_number]
+    assert run.state == "finished" and 0 < run.round_number == summary["elimination"]["shown"] < len(path)
+    near = [row for row in path[1:] if row["weights"] <= 2 * path[-1]["weights"] and row["loss"] <= 0.02]
+    assert shown["modularity_shared"] == max(row["modularity_shared"] for row in near)
+    assert summary["active_weights"] == run.active_weights == shown["weights"] < path[0]["weights"]
     assert summary["trained"]["active_weights"] > summary["active_weights"]
-    assert summary["test_loss"] == pytest.approx(path[-1]["test_loss"], rel=1e-6)
-    assert path[-1]["loss"] <= BUDGET["max_loss"]
+    assert summary["test_loss"] == pytest.approx(shown["test_loss"], rel=1e-6)
+    assert (
+        path[-1]["loss"] <= BUDGET["max_loss"] and load_run(eliminated, at="end").active_weights == path[-1]["weights"]
+    )
     assert summary["elimination"]["max_loss"] == 0.02 and summary["elimination"]["rounds"] == len(path) - 1
     assert summary["elimination"]["seconds"] > 0
     assert run.evaluate()["loss"] == pytest.approx(summary["test_loss"], rel=1e-6)
-    assert run.modularity() == pytest.approx(path[-1]["modularity_shared"])
+    assert run.modularity() == pytest.approx(shown["modularity_shared"])
 
 
 def test_every_point_is_opened(eliminated):
@@ -99,7 +104,7 @@ def test_the_trained_network_stays(eliminated, trained):
 
 @pytest.mark.parametrize("wrong", ["trainde", -1, True, 2.5, None])
 def test_a_point_that_cannot_be_is_refused(eliminated, wrong):
-    with pytest.raises(InputError, match="at must be 'end', 'trained' or a number of weights"):
+    with pytest.raises(InputError, match="at must be 'shown', 'end', 'trained' or a number of weights"):
         load_run(eliminated, at=wrong)
 
 
@@ -119,6 +124,7 @@ def test_a_run_is_eliminated_afterwards_to_the_same_bits(trained, eliminated, tm
         eliminate_run(run, EliminationConfig(weights=20), draw=False)
     few = eliminate_run(run, EliminationConfig(weights=20), overwrite=True, draw=False)
     assert few["active_weights"] <= 20 == few["elimination"]["weights"]
+    assert load_run(run).round_number == len(load_run(run).elimination) - 1  # a number was asked for: the end
 
 
 class _Stopper(SilentWatcher):
@@ -192,9 +198,12 @@ def test_a_new_result_in_memory_leaves_the_run(trained):
     found = run.eliminate(max_loss=0.02)
     assert all(torch.equal(p, before[name]) for name, p in run.model.named_parameters())
     assert found.active_weights < run.active_weights and found.eliminated and not run.eliminated
-    assert found.outcome.path[-1].weights == found.active_weights == found.elimination[-1]["weights"]
+    assert found.outcome.path[found.round_number].weights == found.active_weights
+    assert [row["weights"] for row in found.elimination] == [one.weights for one in found.outcome.path]
     assert found.modularity() > 0 and found.figure("network") and found.figure("elimination")
-    assert found.evaluate("train")["loss"] == pytest.approx(found.elimination[-1]["loss"], rel=0.5)  # of four fifths
+    assert found.evaluate("train")["loss"] == pytest.approx(
+        found.elimination[found.round_number]["loss"], rel=0.5
+    )  # of four fifths
     assert "test loss" not in repr(found) and "eliminated in memory" in repr(found)
     assert not (trained / "elimination").exists()
     with pytest.raises(InputError, match="give one budget of an elimination, found max_loss and weights"):
@@ -240,7 +249,8 @@ def test_a_model_of_ones_own_is_eliminated_too(tmp_path):
     x = torch.rand(200, 2, generator=generator)
     settings = {"steps": 200, "batch_size": 0, "eliminate": True, "loss_factor": 1.2, "progress": False, "lam": 1e-3}
     in_memory = train(MLP([2, 8, 1], "silu", 0), (x, x[:, :1] * 2), **settings)
-    assert in_memory.elimination[-1]["weights"] == in_memory.active_weights < in_memory.total_weights
+    assert in_memory.active_weights in [row["weights"] for row in in_memory.elimination[1:]]
+    assert in_memory.active_weights < in_memory.total_weights
     on_disk = train(MLP([2, 8, 1], "silu", 0), (x, x[:, :1] * 2), out=tmp_path / "run", **settings)
     assert on_disk.active_weights == in_memory.active_weights
     for mine, theirs in zip(in_memory.model.parameters(), on_disk.model.parameters(), strict=True):
