@@ -24,13 +24,18 @@ LOSSES = (
 
 
 def elimination_figure(
-    rows: Sequence[Mapping[str, Any]], *, max_loss: float | None = None, title: str | None = None
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    max_loss: float | None = None,
+    shown: int | None = None,
+    title: str | None = None,
 ) -> Figure:
     """Draw each point of an elimination's path, from the trained network on the left to the fewest weights.
 
     Args:
         rows: one mapping a round, the trained network first, as ``FinishedRun.elimination`` gives them.
         max_loss: the budget, drawn as a line.
+        shown: the round that is shown of the run, whose weights are marked.
         title: over the figure.
 
     Raises:
@@ -61,6 +66,11 @@ def elimination_figure(
         bottom.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         bottom.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         bottom.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
+        if shown is not None and 0 <= shown < len(rows):
+            for axes in (top, bottom):
+                axes.axvline(left[shown], color=MUTED, lw=0.7, ls=(0, (1, 2)), zorder=1)
+            bottom.annotate(f"shown: {left[shown]:,}", (left[shown], 0.03), xycoords=("data", "axes fraction"),
+                            ha="right", fontsize=6.5, color=MUTED, xytext=(-3, 0), textcoords="offset points")  # fmt: skip
         if left.max() > left.min():
             bottom.set_xlim(1.08 * left.max(), 0.92 * left.min())
     return figure

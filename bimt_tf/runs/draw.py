@@ -63,7 +63,7 @@ def draw(
         local = METHODS[config.method].local
         return curves_figure(records, [width_at(config, r["step"] - 1) for r in records] if local else None)
     if name == "elimination":
-        return _elimination(trained, records)
+        return _elimination(trained, records, summary.get("elimination", {}))
     if name == "prediction":
         return _prediction(trained)
     if name == "confusion":
@@ -101,10 +101,11 @@ def _network(trained: Trained, summary: Mapping[str, Any]) -> Figure:
     return network_figure(graph, bimt.wiring, labels=task.labels(config.data), title=title)
 
 
-def _elimination(trained: Trained, rows: Sequence[Mapping[str, Any]]) -> Figure:
+def _elimination(trained: Trained, rows: Sequence[Mapping[str, Any]], outcome: Mapping[str, Any]) -> Figure:
     """The path that led from the trained network to this one."""
     config = trained.config
-    return elimination_figure(rows, title=f"{config.task} · {config.method} · seed {config.seed}: elimination")
+    title = f"{config.task} · {config.method} · seed {config.seed}: elimination"
+    return elimination_figure(rows, max_loss=outcome.get("largest_loss"), shown=outcome.get("shown"), title=title)
 
 
 def _reported(trained: Trained) -> tuple[torch.Tensor, torch.Tensor]:
