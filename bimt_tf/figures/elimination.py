@@ -69,8 +69,9 @@ def elimination_figure(
         if shown is not None and 0 <= shown < len(rows):
             for axes in (top, bottom):
                 axes.axvline(left[shown], color=MUTED, lw=0.7, ls=(0, (1, 2)), zorder=1)
-            bottom.annotate(f"shown: {left[shown]:,}", (left[shown], 0.03), xycoords=("data", "axes fraction"), ha="right",
-                            fontsize=6.5, color=MUTED, xytext=(-3, 0), textcoords="offset points")  # fmt: skip
+            where = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "xytext": (-3, 0)}
+            words = f"shown: {left[shown]:,}"
+            bottom.annotate(words, (left[shown], 0.03), ha="right", fontsize=6.5, color=MUTED, **where)
         if left.max() > left.min():
             bottom.set_xlim(1.08 * left.max(), 0.92 * left.min())
     return figure

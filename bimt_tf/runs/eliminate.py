@@ -61,7 +61,7 @@ def eliminate_trained(
         weights=settings.weights,
         neurons=settings.neurons,
         whole_neurons=settings.whole_neurons,
-        validation=None if data.validation is None else data.validation[:2],
+        validation=None if trained.validation is None else trained.validation[:2],
         examples=settings.fit_examples,
         on_round=on_round,
         stop=stop,
@@ -157,7 +157,15 @@ def copied(trained: Trained) -> Trained:
     old = trained.bimt
     model = copy.deepcopy(trained.model)
     bimt = BIMT(model, old.geometry, old.wiring, old.reduction, old.layout)
-    return Trained(trained.config, model, bimt, data=trained.data, task=trained.task, eliminated=True)
+    return Trained(
+        trained.config,
+        model,
+        bimt,
+        data=trained.data,
+        task=trained.task,
+        validation=trained.validation,
+        eliminated=True,
+    )
 
 
 def place(trained: Trained, starts: int) -> None:

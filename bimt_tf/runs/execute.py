@@ -211,7 +211,14 @@ def _go(run: RunDirectory, trainer: Trainer, loggers: Sequence[str], watcher: Wa
         if not ended:
             raise Interrupted(caught[0], f"stopped at step {trainer.step}; 'bimt resume {run.path}' goes on")
         run.save_result(trainer.weights(), trainer.bimt.layout.slots)
-        trained = Trained(trainer.config, trainer.model, trainer.bimt, data=trainer.data, task=trainer.task)
+        trained = Trained(
+            trainer.config,
+            trainer.model,
+            trainer.bimt,
+            data=trainer.data,
+            task=trainer.task,
+            validation=trainer.validation,
+        )
         require_no_signal(run, caught)
     with _failing_writes(run):
         return conclude(run, trained, trainer.seconds, watcher, draw)

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset, random_split
 
 from bimt_tf.errors import InputError
 from bimt_tf.tasks.base import Data, Split
-from bimt_tf.tasks.validation import with_validation
+from bimt_tf.tasks.validation import set_aside
 from bimt_tf.training.batches import Batches, Drawn
 from bimt_tf.training.device import data_on
 from bimt_tf.training.loader_batches import LoaderBatches, pair
@@ -36,6 +36,7 @@ class OwnExamples(NamedTuple):
     batch_size: int
     batches: Callable[[torch.device], Batches]
     all_at_hand: bool
+    validation: Data | None = None
 
 
 def examples_of(
@@ -89,11 +90,11 @@ def examples_of(
         split = Split(*(Data(inputs[part], targets[part], {}) for part in parts))
     else:
         split = Split(Data(inputs, targets, {}), _gathered(test))
-    split = with_validation(split, validation_share)
+    split, validation = set_aside(split, validation_share)
     count = len(split.train.inputs)
     size = min(USUAL_BATCH, count) if batch_size is None else batch_size
     require_batch(size, count)
-    return OwnExamples(split, size, lambda device: Drawn(data_on(split.train, device), size, seed), True)
+    return OwnExamples(split, size, lambda device: Drawn(data_on(split.train, device), size, seed), True, validation)
 
 
 def held_out_of(data: OwnData, dtype: str) -> Data:

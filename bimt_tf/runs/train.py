@@ -176,7 +176,7 @@ def _trainer(
     model = model_on(model, device)
     task = dataclasses.replace(OWN, given=model, examples=examples.split, loss_function=loss, more_metrics=metrics)
     bimt = bimt if bimt is not None else bimt_of(model, config)
-    return assemble(config, task, examples.split, bimt, examples.batches(device))
+    return assemble(config, task, examples.split, bimt, examples.batches(device), validation=examples.validation)
 
 
 def _config(
@@ -256,7 +256,7 @@ def _eliminated(trainer: Trainer, watcher: _Recording) -> list[dict[str, Any]]:
     """Eliminate what was trained in memory, and give the rounds."""
     settings = trainer.config.elimination
     watcher.eliminating(budget_in_words(settings))
-    trained = Trained(trainer.config, trainer.model, trainer.bimt, data=trainer.data, task=trainer.task)
+    trained = Trained.of(trainer)
     found, _ = eliminate_in_memory(trained, settings, lambda one: watcher.round(one._asdict()))
     return rows_of(found.path)
 

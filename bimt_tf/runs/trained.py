@@ -18,8 +18,9 @@ from bimt_tf.config.settings import Config
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.tasks.base import Data, Split, Task
 from bimt_tf.tasks.registry import task as find_task
-from bimt_tf.tasks.validation import with_validation
+from bimt_tf.tasks.validation import set_aside
 from bimt_tf.training.device import data_on, dtype_of
+from bimt_tf.training.trainer import Trainer
 
 __all__ = ["Examples", "Part", "Trained"]
 
@@ -46,6 +47,7 @@ class Trained:
         bimt: its BIMT, with the layout.
         data: its examples if they are at hand, or held-out ones alone; drawn anew (the same ones) unless given.
         task: what it learned, where ``config.task`` does not tell all of it (a loss that was given in Python).
+        validation: its validation examples, where ``data`` is given and it has some.
         eliminated: whether an elimination left these weights; each that is not zero is then needed, however small.
     """
 
@@ -57,11 +59,21 @@ class Trained:
         *,
         data: Split | Data | None = None,
         task: Task | None = None,
+        validation: Data | None = None,
         eliminated: bool = False,
     ) -> None:
+        self._validation = validation
         self.config, self.model, self.bimt, self.eliminated = config, model, bimt, eliminated
         self.task = find_task(config.task) if task is None else task
         self._data = data
+
+    @classmethod
+    def of(cls, trainer: Trainer) -> Trained:
+        """What a trainer has trained, its examples with it."""
+        return cls(
+            trainer.config, trainer.model, trainer.bimt, data=trainer.data, task=trainer.task,
+            validation=trainer.validation,
+        )  # fmt: skip
 
     @property
     def device(self) -> torch.device:
@@ -80,8 +92,14 @@ class Trained:
             raise InputError("the examples that were trained on are not at hand: held-out ones alone were given")
         if drawn is None:
             drawn = self.task.data(self.config.data, self.config.seed, dtype_of(self.config))
-            drawn = with_validation(drawn, self.config.training.validation_share)
-        return drawn.mapped(lambda part: data_on(part, self.device))
+            drawn, self._validation = set_aside(drawn, self.config.training.validation_share)
+        return Split(*(data_on(part, self.device) for part in drawn))
+
+    @property
+    def validation(self) -> Data | None:
+        """Examples that guard an elimination, split off the training ones before step 1; None if there are none."""
+        _ = self.data  # which draws both
+        return None if self._validation is None else data_on(self._validation, self.device)
 
     @cached_property
     def held_out(self) -> Data:

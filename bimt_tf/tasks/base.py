@@ -41,20 +41,10 @@ class Data(NamedTuple):
 
 
 class Split(NamedTuple):
-    """Training and held-out examples; both hold at least one.
-
-    ``validation``: examples split off the training ones, which neither training nor its results see; they guard an
-    elimination against memorising. None unless a run asks for them.
-    """
+    """Training and held-out examples; both hold at least one."""
 
     train: Data
     test: Data
-    validation: Data | None = None
-
-    def mapped(self, change: Callable[[Data], Data]) -> Split:
-        """The same with every part changed."""
-        validation = None if self.validation is None else change(self.validation)
-        return Split(change(self.train), change(self.test), validation)
 
 
 class Probe(NamedTuple):

@@ -91,7 +91,7 @@ class GroupTransformer(Classification):
             behind = torch.full((len(part.inputs), 1), equals)
             return part._replace(inputs=torch.cat([part.inputs, behind], dim=1))
 
-        return self.group.data(options, seed, dtype).mapped(read)
+        return Split(*map(read, self.group.data(options, seed, dtype)))
 
     def model(self, model: TokenTransformerOptions, options: Any, seed: int, dtype: torch.dtype) -> nn.Module:
         """The untrained transformer."""

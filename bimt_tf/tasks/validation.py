@@ -9,11 +9,11 @@ from __future__ import annotations
 from bimt_tf.errors import InputError
 from bimt_tf.tasks.base import Data, Split
 
-__all__ = ["with_validation"]
+__all__ = ["set_aside"]
 
 
-def with_validation(split: Split, share: float) -> Split:
-    """``split`` with the last ``share`` of its training examples as validation ones; as it is for 0.
+def set_aside(split: Split, share: float) -> tuple[Split, Data | None]:
+    """``split`` without the last ``share`` of its training examples, and these; as it is, and None, for 0.
 
     The rows of a task's examples are in a random order, so that the last are as good as any.
 
@@ -21,12 +21,13 @@ def with_validation(split: Split, share: float) -> Split:
         InputError: where no example would be left to train on, or none to validate with.
     """
     if not share:
-        return split
+        return split, None
     n = len(split.train.inputs)
     aside = round(n * share)
     if not 0 < aside < n:
         raise InputError(f"validation_share {share:g} of {n} training examples leaves no example on one side")
-    return Split(_rows(split.train, slice(None, n - aside)), split.test, _rows(split.train, slice(n - aside, None)))
+    left = split._replace(train=_rows(split.train, slice(None, n - aside)))
+    return left, _rows(split.train, slice(n - aside, None))
 
 
 def _rows(part: Data, rows: slice) -> Data:

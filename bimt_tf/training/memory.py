@@ -90,7 +90,7 @@ def data_bytes(config: Config, task: Task) -> float:
         _raise_overflow(error)
         return 0.0
     growth = math.prod((value / few[field]) ** GROWTH[field][0] for field, value in given.items())
-    return DATA_COPIES * sum(_bytes_of(part) for part in drawn if part is not None) * growth
+    return DATA_COPIES * sum(_bytes_of(part) for part in drawn) * growth
 
 
 def model_bytes(config: Config, task: Task, examples: Data) -> float:

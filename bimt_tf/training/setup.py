@@ -13,9 +13,9 @@ from bimt_tf.bimt import BIMT
 from bimt_tf.config.settings import Config
 from bimt_tf.core.geometry import Geometry, Shape
 from bimt_tf.errors import InputError
-from bimt_tf.tasks.base import Split, Task
+from bimt_tf.tasks.base import Data, Split, Task
 from bimt_tf.tasks.registry import task as find_task
-from bimt_tf.tasks.validation import with_validation
+from bimt_tf.tasks.validation import set_aside
 from bimt_tf.training.batches import Batches, Drawn
 from bimt_tf.training.checkpoint import Checkpoint, restore_
 from bimt_tf.training.device import data_on, dtype_of, find_device, model_on
@@ -59,12 +59,12 @@ def set_up(
     task = task if task is not None else find_task(config.task)
     device, dtype = find_device(training.device), dtype_of(config)
     require_memory_for_data(config, task)
-    data = with_validation(task.data(config.data, config.seed, dtype), training.validation_share)
+    data, validation = set_aside(task.data(config.data, config.seed, dtype), training.validation_share)
     require_batch(training.batch_size, len(data.train.inputs))
     require_memory_for_model(config, task, data)
     model = model_on(task.model(config.model, config.data, config.seed, dtype), device)
     batches = Drawn(data_on(data.train, device), training.batch_size, config.seed)
-    return assemble(config, task, data, bimt_of(model, config), batches, checkpoint, start)
+    return assemble(config, task, data, bimt_of(model, config), batches, checkpoint, start, validation)
 
 
 def bimt_of(model: nn.Module, config: Config) -> BIMT:
@@ -83,6 +83,7 @@ def assemble(
     batches: Batches,
     checkpoint: Checkpoint | None = None,
     start: Start | None = None,
+    validation: Data | None = None,
 ) -> Trainer:
     """The trainer of a BIMT that is there already; ``bimt.model`` is trained in place on its device.
 
@@ -98,7 +99,8 @@ def assemble(
         restore_(state, checkpoint)
     state.penalty.follow(state.step)
     held_out = data_on(data.test, flat.vector.device)
-    return Trainer(state, task, data, held_out, checkpoint.seconds if checkpoint is not None else 0.0)
+    seconds = checkpoint.seconds if checkpoint is not None else 0.0
+    return Trainer(state, task, data, held_out, seconds, validation)
 
 
 def state_of(config: Config, bimt: BIMT, batches: Batches, loss: Callable[[Tensor, Tensor], Tensor]) -> State:

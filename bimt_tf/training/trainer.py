@@ -47,10 +47,19 @@ class Trainer:
         data: training and held-out examples, on the CPU.
         held_out: the held-out examples on the model's device.
         seconds: seconds of training that lie behind it.
+        validation: examples that it does not train on, for an elimination; on the CPU.
     """
 
-    def __init__(self, state: State, task: Task, data: Split, held_out: Data, seconds: float = 0.0) -> None:
-        self.task, self.data, self.held_out, self.seconds = task, data, held_out, seconds
+    def __init__(
+        self,
+        state: State,
+        task: Task,
+        data: Split,
+        held_out: Data,
+        seconds: float = 0.0,
+        validation: Data | None = None,
+    ) -> None:
+        self.task, self.data, self.held_out, self.seconds, self.validation = task, data, held_out, seconds, validation
         self._state = state
         self._losses: list[float] = []
         self._first: float | None = None  # loss of the first batch, or of the first after a resume

@@ -228,16 +228,15 @@ def test_a_run_that_is_not_trained_is_refused(trained, tmp_path):
 
 
 def test_validation_examples_are_split_off_the_training_ones():
-    whole = bimt_tf.load_run  # the public name is the one that is tested above
-    assert whole is load_run
+    assert bimt_tf.load_run is load_run  # the public name is the one that is tested above
     wanted = config(eliminate=False)
     apart = dataclasses.replace(wanted, training=dataclasses.replace(wanted.training, validation_share=0.25))
     from bimt_tf.training.setup import set_up
 
-    all_of, some = set_up(wanted).data, set_up(apart).data
-    assert len(all_of.train.inputs) == len(some.train.inputs) + len(some.validation.inputs)
-    assert torch.equal(torch.cat([some.train.inputs, some.validation.inputs]), all_of.train.inputs)
-    assert torch.equal(some.test.inputs, all_of.test.inputs) and all_of.validation is None
+    whole, split = set_up(wanted), set_up(apart)
+    rest = split.validation.inputs
+    assert torch.equal(torch.cat([split.data.train.inputs, rest]), whole.data.train.inputs) and len(rest)
+    assert torch.equal(split.data.test.inputs, whole.data.test.inputs) and whole.validation is None
     with pytest.raises(InputError, match="leaves no example on one side"):
         set_up(dataclasses.replace(apart, training=dataclasses.replace(apart.training, validation_share=0.001)))
 
