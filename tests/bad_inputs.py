@@ -38,6 +38,8 @@ def kind_of(field: ConfigField) -> object:
     kind = {Varying: float, VaryingSteps: int}.get(field.kind, without_none(field.kind))
     if kind == Schedule:
         return "schedule"
+    if kind is bool:  # --name and --no-name take no word
+        return None
     if kind in (int, float):
         return kind
     shaped = {tuple[int, ...]: "sizes", tuple[str, ...]: "names"}

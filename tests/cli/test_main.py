@@ -19,6 +19,7 @@ from bimt_tf.runs.load import load_run
 
 TINY = ["--samples", "200", "--d-model", "8", "--n-layers", "1", "--n-heads", "2", "--batch-size", "16"]
 TINY += ["--log-every", "10", "--checkpoint-every", "10", "--swap-every", "7", "--lam", "0.3", "--lr", "0.01"]
+TINY += ["--no-eliminate", "--finish", "0.4"]
 
 
 def bimt(*arguments):

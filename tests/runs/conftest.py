@@ -15,7 +15,8 @@ def tiny(task="in-context", steps=40, seed=0, **training):
     data, model = {"samples": 200}, {"d_model": 8, "n_layers": 1, "n_heads": 2}
     if task != "in-context":
         model = {"hidden": [6, 5]}
-    training = {"steps": steps, "batch_size": 16, "log_every": 10, "checkpoint_every": 10, "compile": "no"} | training
+    usual = {"eliminate": False, "finish": 0.4, "log_every": 10, "checkpoint_every": 10, "compile": "no"}
+    training = {**usual, "steps": steps, "batch_size": 16, **training}
     return make(task, seed=seed, overrides={"data": data, "model": model, "training": training})
 
 

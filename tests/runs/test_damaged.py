@@ -25,7 +25,8 @@ def damage(path, how):
         path.write_bytes(b"")
         return path.name != "metrics.jsonl"
     if how == "truncated":
-        path.write_bytes(whole[: len(whole) // 2])
+        half = len(whole) // 2  # of a config a line in its midst has no value
+        path.write_bytes(whole[: whole.rfind(b"\n", 0, half) + 1 if path.suffix == ".yaml" else half])
         return path.name not in ("metrics.jsonl", "config.yaml")  # the preset says the rest of a config
     if how == "a directory":
         path.unlink()

@@ -216,9 +216,9 @@ def test_a_signal_while_measuring_leaves_the_trained_run_whole(
         return real(*_, **__)
 
     name = "measure" if when == "between" else when
-    real = getattr(execute, name)
+    real = getattr(conclude, name)
     with monkeypatch.context() as patched:
-        patched.setattr(execute, name, struck)
+        patched.setattr(conclude, name, struck)
         with pytest.raises(Interrupted, match="is trained, but not measured; 'bimt resume .*' measures") as caught:
             train_run(tiny_config(), path)
     assert caught.value.signum == signum
