@@ -57,6 +57,7 @@ def eliminate_trained(
         weights=settings.weights,
         neurons=settings.neurons,
         whole_neurons=settings.whole_neurons,
+        stay_near=settings.stay_near,
         validation=None if data.validation is None else data.validation[:2],
         examples=settings.fit_examples,
         on_round=on_round,
