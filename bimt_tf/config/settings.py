@@ -174,6 +174,8 @@ class EliminationConfig:
     whole_neurons: Literal["no", "first", "last"] = "no"
     """take out whole neurons too: first, before single weights and again after them, or last; fewer neurons share more,
     which lowers Q"""
+    stay_near: bool = False
+    """keep weights near what training left: refits end as soon as the budget allows; Q stays, fewer weights go"""
     fit_examples: int = 2_000
     """training examples that are fitted, drawn by a fixed seed; all if there are no more"""
 

@@ -51,16 +51,16 @@ def eliminate_trained(
     Raises:
         InputError: where ``bimt_tf.eliminate`` refuses the model or its loss.
     """
-    data = trained.data
     return eliminate(
         trained.bimt,
-        data.train[:2],
+        trained.data.train[:2],
         task_loss(trained.task, trained.config.data),
         max_loss=settings.max_loss,
         loss_factor=settings.loss_factor,
         weights=settings.weights,
         neurons=settings.neurons,
         whole_neurons=settings.whole_neurons,
+        stay_near=settings.stay_near,
         validation=None if trained.validation is None else trained.validation[:2],
         examples=settings.fit_examples,
         on_round=on_round,

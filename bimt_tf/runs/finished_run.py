@@ -171,6 +171,7 @@ class FinishedRun(Trained):
         weights: int | None = None,
         neurons: int | None = None,
         whole_neurons: Literal["no", "first", "last"] = "no",
+        stay_near: bool = False,
         fit_examples: int = 2_000,
     ) -> FinishedRun:
         """What an elimination makes of this network (docs/elimination.md), in memory: this run stays as it is.
@@ -183,6 +184,7 @@ class FinishedRun(Trained):
             weights: budget: down to so many active weights, whatever the loss.
             neurons: budget: down to so many hidden neurons, whatever the loss.
             whole_neurons: take out whole neurons too, "first" or "last".
+            stay_near: keep weights near what training left; Q stays, fewer weights go.
             fit_examples: training examples that are fitted, at most.
 
         Raises:
@@ -190,7 +192,7 @@ class FinishedRun(Trained):
         """
         from bimt_tf.runs.eliminate import copied, eliminate_in_memory
 
-        settings = EliminationConfig(max_loss, loss_factor, weights, neurons, whole_neurons, fit_examples)
+        settings = EliminationConfig(max_loss, loss_factor, weights, neurons, whole_neurons, stay_near, fit_examples)
         found = copied(self)
         outcome, shown = eliminate_in_memory(found, settings)
         state = RunState("eliminated in memory", self.step)

@@ -1,7 +1,8 @@
 """Formulas to be found by an MLP (paper, Section 3.1 and Figure 2): products, and the symbolic tasks (a), (b), (c).
 
 Inputs are uniform between -1 and 1; outputs are the formula's columns. There are 100 training and 100 test examples, as
-in the notebooks; they do not determine the function, and ``--samples 2000`` gives a tenth of the loss.
+in the notebooks; they do not determine the function, so that an elimination costs Q or held-out loss there, and
+``best`` has none. ``circuit`` has more examples, and one (docs/elimination.md).
 
 Where the paper and the notebooks are silent, these presets say: float64 as in the other notebooks; A = 2, y_star = 0.1,
 k = 30 in the text's; and Figure 2 trains as the symbolic tasks do.
@@ -105,8 +106,14 @@ _RISE_AND_FALL = ((0.0, 0.001), (0.25, 0.01), (0.75, 0.001))
 _MILD = ((0.0, 0.001), (0.25, 0.003))
 
 
-def _presets(hidden: tuple[int, ...], published: _Schedule, best: _Preset, notebook: bool = True) -> dict[str, _Preset]:
-    """The presets of a formula: its published schedule, and the settings of ours, with what all formulas share."""
+def _presets(
+    hidden: tuple[int, ...], published: _Schedule, best: _Preset, circuit: _Preset | None = None
+) -> dict[str, _Preset]:
+    """The presets of a formula: its published schedule, and the settings of ours, with what all formulas share.
+
+    ``circuit`` says how ``best`` differs where the examples determine the function and an elimination ends it; a
+    formula of the notebooks has one.
+    """
     model = {"hidden": hidden}
     training: dict[str, Any] = {"steps": 20_000, "batch_size": 0, "lr": 2e-3, "reduction": "sum"}
     plain: dict[str, Any] = {**training, "lam": published, **AS_PUBLISHED}
@@ -118,7 +125,12 @@ def _presets(hidden: tuple[int, ...], published: _Schedule, best: _Preset, noteb
         },
         "paper": {"model": model, "geometry": {"width": 2.0, "layer_gap": 0.1}, "training": plain},
     }
-    if notebook:
+    if circuit is not None:
+        presets["circuit"] = {
+            **presets["best"],
+            **circuit,
+            "training": {**presets["best"]["training"], "polish": 0.0, "eliminate": True, **circuit["training"]},
+        }
         presets["notebook"] = {
             "model": model,
             "geometry": {"width": 1.0, "layer_gap": 0.1},
@@ -141,11 +153,23 @@ _BEST_COMPOSED: _Preset = {
     "training": {"lam": ((0.0, 0.0001), (0.25, 0.00015)), "finish": 0.5, "polish_pull": 1e-6},
 }
 
+_CIRCUIT: _Preset = {"data": {"samples": 1_000}, "training": {"steps": 6_000}, "elimination": {"max_loss": 4e-4}}
+_CIRCUIT_SHARED: _Preset = {
+    "data": {"samples": 1_000},
+    "training": {"steps": 17_000},
+    "elimination": {"max_loss": 1e-5, "whole_neurons": "first"},
+}
+_CIRCUIT_COMPOSED: _Preset = {
+    "data": {"samples": 2_000},
+    "training": {"steps": 10_000},
+    "elimination": {"max_loss": 1e-5},
+}
+
 FORMULAS = (
     FormulaTask(
         "products",
         "x1 x4 + x2 x3 and x1 x4 - x2 x3 (paper, Figure 2)",
-        _presets((20, 20), _RISE_AND_FALL, _BEST_PRODUCTS, notebook=False),
+        _presets((20, 20), _RISE_AND_FALL, _BEST_PRODUCTS),
         inputs=4,
         outputs=("x1x4+x2x3", "x1x4−x2x3"),
         columns=_products,
@@ -153,7 +177,7 @@ FORMULAS = (
     FormulaTask(
         "symbolic-a",
         "independent formulas, x2^2 + sin(pi x4) and (x1 + x3)^3 (paper, Section 3.1)",
-        _presets((20, 20), _RISE_AND_FALL, _BEST),
+        _presets((20, 20), _RISE_AND_FALL, _BEST, _CIRCUIT),
         inputs=4,
         outputs=("x2²+sin πx4", "(x1+x3)³"),
         columns=_independent,
@@ -161,7 +185,7 @@ FORMULAS = (
     FormulaTask(
         "symbolic-b",
         "formulas that share features, x1^2, x1^2 + x2^2, x1^2 + x2^2 + x3^2 (paper, Section 3.1)",
-        _presets((20, 20), _RISE_AND_FALL, _BEST_SHARED),
+        _presets((20, 20), _RISE_AND_FALL, _BEST_SHARED, _CIRCUIT_SHARED),
         inputs=3,
         outputs=("x1²", "x1²+x2²", "x1²+x2²+x3²"),
         columns=_shared,
@@ -169,7 +193,7 @@ FORMULAS = (
     FormulaTask(
         "symbolic-c",
         "a formula of formulas, sqrt((x1 - x2)^2 + (x3 - x4)^2) (paper, Section 3.1)",
-        _presets((20, 20, 20, 20), _MILD, _BEST_COMPOSED),
+        _presets((20, 20, 20, 20), _MILD, _BEST_COMPOSED, _CIRCUIT_COMPOSED),
         inputs=4,
         outputs=("distance",),
         columns=_composed,

@@ -83,6 +83,7 @@ def eliminate(
     weights: int | None = None,
     neurons: int | None = None,
     whole_neurons: WholeNeurons = "no",
+    stay_near: bool = False,
     validation: Sequence[Tensor] | Literal[False] | None = None,
     examples: int = 2000,
     on_round: Callable[[Round], None] | None = None,
@@ -106,6 +107,8 @@ def eliminate(
             loss that is reached.
         whole_neurons: take out whole neurons too, "first", before single weights and again after them, or "last", after
             them alone; fewer neurons share more, which lowers Q. "first" ends with fewer neurons, "last" with higher Q.
+        stay_near: keep weights near what they were: refits end as soon as the loss is within the budget, and every
+            move costs; Q stays, fewer weights go. Not while weights go by minibatches.
         validation: inputs and targets that nothing is fitted to; a round that loses on them is taken back (with
             ``max_loss`` and ``loss_factor``). Unless given, a fifth of ``data`` where there are fewer than three times
             as many examples as live weights; False for none.
@@ -125,26 +128,28 @@ def eliminate(
     with few_threads(sum(c.numel for c in bimt.wiring.connections)):
         task = _prepared(bimt, data, loss, validation, examples)
         kept, stopped = on_round or (lambda _: None), stop or (lambda: False)
-        return _eliminate(bimt, task, limits, whole_neurons, kept, stopped, path)
+        return _eliminate(bimt, task, limits, (whole_neurons, stay_near), kept, stopped, path)
 
 
 def _eliminate(
     bimt: BIMT,
     task: Task,
     limits: tuple[float | None, float | None, int | None, int | None],
-    whole_neurons: WholeNeurons,
+    manner: tuple[WholeNeurons, bool],
     on_round: Callable[[Round], None],
     stop: Callable[[], bool],
     path: Sequence[Round],
 ) -> Elimination:
     """By minibatches where it must be, then exactly where that can be."""
+    whole_neurons, stay_near = manner
 
     def budget_for(first: Round) -> Budget:
         return budget_of(*limits, first.loss, first.validation_loss)
 
     exact = not bridge.matches(bimt.model)  # a bridge is not computed example by example
-    if not exact and whole_neurons != "no":
-        raise InputError("whole_neurons needs a model in plain torch, whose curvature is exact: leave it out here")
+    for name, asked in (("whole_neurons", whole_neurons != "no"), ("stay_near", stay_near)):
+        if asked and not exact:
+            raise InputError(f"{name} needs a model in plain torch, whose curvature is exact: leave it out here")
     budget, before = None, tuple[Round, ...]()
     if not exact or live_weights(bimt) > MOST_WEIGHTS:
         most = MOST_WEIGHTS if exact else None
@@ -153,7 +158,7 @@ def _eliminate(
             return _written(bimt, large.path, large.budget, task, not stop(), task.notes)
         budget, before = large.budget, large.path[:-1]
         path = (large.path[-1], *path[len(large.path) :])
-    search = Search(bimt, task.training, task.held, task.objective, on_round, stop, path)
+    search = Search(bimt, task.training, task.held, task.objective, on_round, stop, path, stay_near=stay_near)
     require_finite_loss(search.path[0])
     search.budget = budget or budget_for(search.path[0])
     for number, stage in enumerate(_stages(limits[-1] is not None, whole_neurons)):
@@ -203,9 +208,8 @@ def _stages(few_neurons: bool, whole_neurons: WholeNeurons) -> tuple[Callable[[S
 
 def _refit(search: Search) -> None:
     """Refit all live weights; of the budget only the validation loss matters yet, for the loss only falls."""
-    allowed, level = search.budget, search.level
+    allowed, goal = search.budget, goal_for(len(search.network().start), search)
     search.budget = allowed._replace(loss=float("inf"))
-    goal = goal_for(len(search.network().start), level)
     done = sum(one.what == "refit" for one in search.path)
     if not done:
         network = search.network()

@@ -15,6 +15,7 @@ import pytest
 import torch
 import yaml
 
+import bimt_tf.runs.conclude as conclude
 import bimt_tf.runs.execute as execute
 from bimt_tf.config.reading import make
 from bimt_tf.errors import InputError

@@ -223,3 +223,11 @@ def test_classification_counts_what_is_right():
 def test_bad_options_are_named(name, given, expected):
     with pytest.raises(InputError, match=expected):
         task(name).Options(**given)
+
+
+@pytest.mark.parametrize("name", ["symbolic-a", "symbolic-b", "symbolic-c"])
+def test_circuits_are_eliminated_on_more_examples_and_best_is_as_the_notebooks_data(name):
+    best, circuit = make(name, "best"), make(name, "circuit")
+    assert not best.training.eliminate and best.data.samples == 200
+    assert circuit.training.eliminate and circuit.elimination.max_loss and circuit.data.samples >= 1_000
+    assert circuit.training.polish == 0.0 and circuit.training.lam == best.training.lam

@@ -84,6 +84,20 @@ def test_whole_neurons_go():
     assert loss_of(bimt, data) == pytest.approx(e.path[-1].loss)
 
 
+def test_staying_near_keeps_weights_near():
+    data, moved = square(), {}
+    for stay_near in (False, True):
+        given, bimt = mlp(), mlp()
+        e = eliminate(bimt, data, max_loss=0.1, stay_near=stay_near)
+        assert e.path[-1].loss <= 0.1 and e.path[-1].weights < e.path[0].weights
+        moved[stay_near] = max(
+            float((p.detach() - given.parameters[n].detach())[p != 0].abs().amax())
+            for n, p in bimt.parameters.items()
+            if p.count_nonzero()
+        )
+    assert moved[True] < 0.5 * moved[False]
+
+
 def test_a_round_that_is_taken_back_leaves_the_same_bits():
     data = Examples(*square()[:2])
     search = Search(mlp(), data, None, Squares(lambda o, t: o - t), lambda _: None, lambda: False)
@@ -248,6 +262,7 @@ def stored(rounds):
         {"neurons": 2},
         {"max_loss": 1e-2, "whole_neurons": "first"},
         {"max_loss": 1e-2, "whole_neurons": "last"},
+        {"max_loss": 0.1, "stay_near": True},
     ],
 )
 def test_a_stopped_one_goes_on_to_the_same_bits(more):

@@ -28,6 +28,9 @@ LEVEL = 0.05
 PULL = 0.01
 """See :attr:`Search.level` and :attr:`Search.pull`."""
 
+NEAR_PULL = 10.0
+"""In the place of ``PULL`` where the search stays near: harder, the loss hardly falls; softer, Q does."""
+
 
 class Search:
     """``bimt``, a float64 model of the search's own, and ``path``, the rounds kept so far, the given network first.
@@ -40,6 +43,7 @@ class Search:
         on_round: called with each round that is kept.
         stop: asked between two steps; True ends the search where it is.
         path: rounds of a search that was stopped, to go on from the last.
+        stay_near: whether refits end as soon as the budget allows and hold weights hard (single_weights.py).
 
     ``stage`` and ``share`` say where the search stands (rounds.py); stages set them.
     """
@@ -53,10 +57,13 @@ class Search:
         on_round: Callable[[Round], None],
         stop: Callable[[], bool],
         path: Sequence[Round] = (),
+        *,
+        stay_near: bool = False,
     ) -> None:
         self.bimt, self._scratch = double(bimt), double(bimt)
         self.examples, self.validation, self.objective = examples, validation, objective
         self.on_round, self.stop, self.path = on_round, stop, list[Round](path)
+        self.stay_near = stay_near
         self.stage, self.share = 0, FIRST_SHARE
         self.notes = list[str]()
         self.budget = Budget(float("inf"), 0, float("inf"))
@@ -94,7 +101,8 @@ class Search:
     @property
     def pull(self) -> float:
         """How hard a refit holds weights: moving by as much as they were large at first costs a share of ``level``."""
-        return PULL * self.level / self._size if self._size else 0.0
+        pull = NEAR_PULL if self.stay_near else PULL
+        return pull * self.level / self._size if self._size else 0.0
 
     def network(self) -> LiveNetwork:
         """The present network, a function of its live weights."""

@@ -24,6 +24,8 @@ DAMPINGS = (1e-9, 1e-6, 1e-3)
 TOLERANCE = 5e-3
 ROOM, LITTLE_ROOM, MANY = 0.02, 0.2, 600
 """A refit ends at this share of the budget's loss, and of many weights, where a step takes long, at a larger one."""
+NEAR_ROOM = 0.9
+"""Of a search that stays near: low losses need a few large weights, which a low Q shows."""
 
 DOUBLED, SMALL_SHARE = 2.0, 0.05
 """Down to a number of weights: a larger share than the small one is halved where it doubles a loss above the level."""
@@ -70,9 +72,9 @@ def without(network: LiveNetwork, normal: Normal, count: int, lengths: Float[Ten
     return trials[min(range(len(trials)), key=lambda i: losses[i] if math.isfinite(losses[i]) else math.inf)]
 
 
-def goal_for(n: int, most: float) -> float:
-    """The loss at which a refit of ``n`` weights may end if ``most`` is allowed."""
-    return most * (LITTLE_ROOM if n > MANY else ROOM)
+def goal_for(n: int, search: Search) -> float:
+    """The loss at which a refit of ``n`` weights may end."""
+    return search.level * (NEAR_ROOM if search.stay_near else LITTLE_ROOM if n > MANY else ROOM)
 
 
 def _round(search: Search, network: LiveNetwork, normal: Normal, count: int, share: float) -> bool:
@@ -83,7 +85,7 @@ def _round(search: Search, network: LiveNetwork, normal: Normal, count: int, sha
 
 
 def _refit(search: Search, network: LiveNetwork, values: Tensor, share: float, most: float = math.inf) -> bool:
-    steps, goal = steps_for(len(values)), goal_for(len(values), search.level)
+    steps, goal = steps_for(len(values)), goal_for(len(values), search)
     return search.attempt(
         "weights", network, values, steps=steps, tolerance=TOLERANCE, goal=goal, most=most, share=share
     )
