@@ -35,9 +35,9 @@ class Finding(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A claim about the networks of one row of the tables."""
+    """A claim about the networks of one task."""
 
-    row: str
+    task: str
     text: str
     check: Callable[[Trained], Finding]
 

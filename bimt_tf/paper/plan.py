@@ -77,6 +77,6 @@ def _config(row: Row, method: str, seed: int, quick: bool) -> Config:
     if method != ELIMINATED:  # the others are shown as they were trained
         overrides.setdefault("training", {})["eliminate"] = False
     if quick:
-        steps = make(row.task).training.steps // QUICK
+        steps = make(row.task, row.preset).training.steps // QUICK
         overrides.setdefault("training", {}).update(steps=steps, compile="no")
-    return make(row.task, None, method, seed, overrides)
+    return make(row.task, row.preset, method, seed, overrides)

@@ -128,16 +128,13 @@ def _claims_table(runs: EndedRuns) -> TextTable:
     from bimt_tf.paper.claims import CLAIMS
 
     lines = []
-    for claim in CLAIMS:
-        findings = [
-            claim.check(runs.open(claim.row, "bimt", seed))
-            for seed in runs.seeds(claim.row, "bimt")
-        ]  # fmt: skip
+    for claim, row in [(claim, row) for claim in CLAIMS for row in runs.plan.rows if row.task == claim.task]:
+        findings = [claim.check(runs.open(row.name, "bimt", seed)) for seed in runs.seeds(row.name, "bimt")]
         if findings:
             count = sum(finding.holds for finding in findings)
             in_every_seed = "true" if count == len(findings) else "false"
             numbers = "; ".join(finding.numbers for finding in findings)
-            lines.append([claim.row, claim.text, in_every_seed, f"{count} of {len(findings)}", numbers])
+            lines.append([row.name, claim.text, in_every_seed, f"{count} of {len(findings)}", numbers])
     return TextTable(["task", "claim", "in every seed", "seeds", "by seed"], lines)
 
 

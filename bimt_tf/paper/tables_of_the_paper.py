@@ -25,7 +25,7 @@ class Row(NamedTuple):
     """One row of the tables: a task, the paper's numbers by method, and what our runs of it change.
 
     ``measured`` is the metric, on held-out examples; ``decimals`` are those the paper prints of a percentage, to which
-    ours is rounded before it is compared.
+    ours is rounded before it is compared. ``preset`` is what our runs start from; the task's first unless given.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Row(NamedTuple):
     paper_q: Mapping[str, Published]
     overrides: Mapping[str, Mapping[str, Any]] = {}
     counted: bool = True
+    preset: str | None = None
     decimals: int = 0
 
 
@@ -54,7 +55,10 @@ _A_Q, _B_Q, _C_Q = (
     _published(Published(0.151, 0.015), Published(0.456, 0.035), Published(0.543, 0.063)),
     _published(Published(0.145, 0.023), Published(0.328, 0.027), Published(0.392, 0.021)),
 )
-_MORE = {"data": {"samples": 2_000}}
+_FEW: dict[str, dict[str, Any]] = {
+    "data": {"samples": 1_000}, "training": {"steps": 6_000},
+    "elimination": {"max_loss": 1e-4, "whole_neurons": "first"},
+}  # fmt: skip
 
 ROWS = (
     Row(
@@ -84,9 +88,14 @@ ROWS = (
         "two-moon", "two moons", "two-moon", "accuracy", _ALL_RIGHT,
         _published(Published(0.291, 0.032), Published(0.289, 0.016), Published(0.338, 0.039)),
     ),
-    Row("symbolic-a-1000", "symbolic (a), 1,000 samples", "symbolic-a", "loss", _A, _A_Q, _MORE, counted=False),
-    Row("symbolic-b-1000", "symbolic (b), 1,000 samples", "symbolic-b", "loss", _B, _B_Q, _MORE, counted=False),
-    Row("symbolic-c-1000", "symbolic (c), 1,000 samples", "symbolic-c", "loss", _C, _C_Q, _MORE, counted=False),
+    Row("symbolic-a-circuit", "symbolic (a), preset circuit", "symbolic-a", "loss", _A, _A_Q, preset="circuit",
+        counted=False),
+    Row("symbolic-b-circuit", "symbolic (b), preset circuit", "symbolic-b", "loss", _B, _B_Q, preset="circuit",
+        counted=False),
+    Row("symbolic-c-circuit", "symbolic (c), preset circuit", "symbolic-c", "loss", _C, _C_Q, preset="circuit",
+        counted=False),
+    Row("symbolic-c-neurons", "symbolic (c), preset circuit, few neurons", "symbolic-c", "loss", _C, _C_Q, _FEW,
+        preset="circuit", counted=False),
 )  # fmt: skip
 """Slow tasks first, so that the last runs of a pool are short ones."""
 

@@ -157,7 +157,7 @@ _CIRCUIT: _Preset = {"data": {"samples": 1_000}, "training": {"steps": 6_000}, "
 _CIRCUIT_SHARED: _Preset = {
     "data": {"samples": 1_000},
     "training": {"steps": 17_000},
-    "elimination": {"max_loss": 1e-5, "whole_neurons": "first"},
+    "elimination": {"max_loss": 1e-5, "whole_neurons": "last"},
 }
 _CIRCUIT_COMPOSED: _Preset = {
     "data": {"samples": 2_000},

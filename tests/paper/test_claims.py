@@ -11,7 +11,7 @@ from bimt_tf.paper.claims import CLAIMS, module_knockouts, pruning_curve_left_of
 from bimt_tf.runs.trained import Trained
 from bimt_tf.training.setup import set_up
 
-CHECKS = {claim.row: claim.check for claim in CLAIMS}
+CHECKS = {claim.task: claim.check for claim in CLAIMS}
 
 
 def network(task, hidden, **data):

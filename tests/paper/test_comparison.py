@@ -48,7 +48,7 @@ def test_the_papers_rows_are_eight_tasks_with_configs_of_their_own():
     for each in ROWS:
         assert each.task in TASKS
         assert set(each.paper) == set(each.paper_q) == {"vanilla", "l1", "bimt"} <= set(METHODS)
-        make(each.task, overrides=each.overrides)
+        make(each.task, each.preset, overrides=each.overrides)
     with pytest.raises(InputError, match="did you mean 'symbolic-a'"):
         row("symbolic-aa")
 
@@ -57,8 +57,8 @@ def test_formulas_are_compared_at_the_papers_sizes():
     for name in ("symbolic-a", "symbolic-b", "symbolic-c"):
         data = make(name, overrides=row(name).overrides).data
         assert (data.samples, data.train_share) == (200, 0.5)
-        more = make(name, overrides=row(f"{name}-1000").overrides).data
-        assert (more.samples, more.train_share) == (2_000, 0.5) and not row(f"{name}-1000").counted
+        circuit = make(name, row(f"{name}-circuit").preset)
+        assert circuit.training.eliminate and not row(f"{name}-circuit").counted and row(name).counted
 
 
 def test_mean_and_spread():
