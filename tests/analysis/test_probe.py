@@ -285,7 +285,9 @@ def test_a_bridge():
     config = TransformerBridgeConfig(
         n_layers=1, d_model=8, n_heads=2, d_head=4, d_mlp=16, n_ctx=4, d_vocab=10, act_fn="gelu"
     )
-    model = TransformerBridge.boot_native(config)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # of some weights a neuron hardly varies
+        model = TransformerBridge.boot_native(config)
     tokens = torch.randint(2, (200, 3), generator=torch.Generator().manual_seed(0))
     target = tokens[:, 1].double()
     held, unheld = (
