@@ -153,7 +153,7 @@ _BEST_COMPOSED: _Preset = {
     "training": {"lam": ((0.0, 0.0001), (0.25, 0.00015)), "finish": 0.5, "polish_pull": 1e-6},
 }
 
-_CIRCUIT: _Preset = {"data": {"samples": 1_000}, "training": {"steps": 6_000}, "elimination": {"max_loss": 4e-4}}
+_CIRCUIT: _Preset = {"data": {"samples": 1_000}, "training": {}, "elimination": {"max_loss": 4e-4}}
 _CIRCUIT_SHARED: _Preset = {
     "data": {"samples": 1_000},
     "training": {"steps": 17_000},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Int64
 from torch import Tensor
@@ -18,6 +20,9 @@ __all__ = ["remove_neurons"]
 STEPS, TOLERANCE, ROOM = 150, 1e-3, 0.1
 DENSE = 2_000
 """A refit with all weights between the neurons is tried up to so many weights, for its time grows with their cube."""
+
+TRIED, POWERS = 8, 6
+"""Down to a number of neurons: the cheapest are tried, and so many powers of ten of the loss."""
 
 NO_NEURON = -1
 
@@ -39,10 +44,23 @@ def _round(search: Search) -> bool:
     inverse, owners = Dense(torch.cholesky_inverse(factor)), network.gather(_owners(search.bimt))
     wires = [(owners == owner).nonzero().squeeze(1) for owner in sorted(set(owners.tolist()) - {NO_NEURON})]
     wires.sort(key=lambda removed: cost_of(network.start, inverse, removed))
-    return any(_without(search, network, inverse, removed) for removed in wires if not search.stop())
+    for most in _limits(search):
+        some = wires if math.isinf(most) else wires[:TRIED]
+        if any(_without(search, network, inverse, removed, most) for removed in some if not search.stop()):
+            return True
+    return False
 
 
-def _without(search: Search, network: LiveNetwork, inverse: Inverse, removed: Int64[Tensor, " wires"]) -> bool:
+def _limits(search: Search) -> list[float]:
+    """What a refit's loss may be at most: the budget's, and without one first little, then ten times more and more."""
+    if math.isfinite(search.budget.loss):
+        return [math.inf]
+    return [*(search.level * 10.0**power for power in range(POWERS)), math.inf]
+
+
+def _without(
+    search: Search, network: LiveNetwork, inverse: Inverse, removed: Int64[Tensor, " wires"], most: float
+) -> bool:
     """Refit without the wires that lead away from a neuron, which then does nothing."""
     plain = network.start.index_fill(0, removed, 0)
     corrected = correct(network.start, inverse, removed)
@@ -52,7 +70,9 @@ def _without(search: Search, network: LiveNetwork, inverse: Inverse, removed: In
     for dense in (False, True):
         if dense and len(network.compact_entries) > DENSE:
             continue
-        if search.attempt("neuron", network, values, steps=STEPS, tolerance=TOLERANCE, goal=goal, dense=dense):
+        if search.attempt(
+            "neuron", network, values, steps=STEPS, tolerance=TOLERANCE, goal=goal, most=most, dense=dense
+        ):
             return True
     return False
 
