@@ -132,3 +132,16 @@ def test_times_are_spelled_in_their_two_largest_units(seconds, words):
 def test_an_output_that_is_no_terminal_gets_lines(capsys):
     with run_watch.watcher() as run, pool_watch.pool_watcher() as pool:
         assert isinstance(run, run_watch.Lines) and type(pool) is pool_watch.PoolLines
+
+
+def test_an_elimination_shows_what_is_left_and_the_time_it_took():
+    row = {"round": 3, "weights": 1234, "test_loss": 1e-6, "loss": 5e-7, "modularity_shared": 0.5, "seconds": 7.2}
+    for kind in (run_watch.Lines, run_watch.Bar):
+        console = terminal(200)
+        watcher = kind(console)
+        watcher.eliminating("up to a training loss of 1e-06")
+        watcher.round(row)
+        if kind is run_watch.Bar:
+            watcher.progress.stop()
+        said = console.file.getvalue()
+        assert "eliminating, up to a training loss of 1e-06" in said and "1,234 weights" in said and "left" not in said

@@ -71,7 +71,7 @@ class Bar:
         self.console.print(f"eliminating, {budget}", highlight=False)
         self.progress = Progress(
             bar_column(24),
-            Whole(lambda task: spelled_time(task.elapsed)),
+            Whole(lambda task: f"{task.elapsed or 0:.0f} s"),
             GivingWay(lambda task: task.fields["figures"]),
             console=self.console,
             refresh_per_second=4,
