@@ -24,13 +24,10 @@ def summary_at(directory: RunDirectory, number: int | None) -> dict[str, Any]:
         InputError: if a file is damaged.
     """
     summary, files = directory.summary, directory.elimination
-    if not files.ended:
+    if number == files.number_of("shown") and (number is not None or "trained" not in summary):
         return summary
-    if number == files.number_of("shown"):
-        return summary
-    rows = files.rows()
     heads = {name: summary[name] for name in HEADS if name in summary}
-    return {**heads, **(summary.get("trained", {}) if number is None else numbers_of_row(rows[number]))}
+    return {**heads, **(summary.get("trained", {}) if number is None else numbers_of_row(files.rows()[number]))}
 
 
 def numbers_of_row(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -256,3 +256,12 @@ def test_a_model_of_ones_own_is_eliminated_too(tmp_path):
         assert torch.equal(mine, theirs)
     opened = load_run(tmp_path / "run", model=MLP([2, 8, 1], "silu", 0))
     assert opened.active_weights == on_disk.active_weights
+
+
+def test_a_summary_of_an_elimination_that_is_gone_does_not_pass_for_the_trained_network(eliminated, tmp_path):
+    run = shutil.copytree(eliminated, tmp_path / "run")
+    with pytest.raises(Interrupted):
+        eliminate_run(run, EliminationConfig(weights=20), overwrite=True, watcher=_Stopper(1), draw=False)
+    opened = load_run(run)
+    assert opened.round_number is None and opened.summary["active_weights"] == opened.active_weights
+    assert opened.summary["test_loss"] == load_run(eliminated, at="trained").summary["test_loss"]

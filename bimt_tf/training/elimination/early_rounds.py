@@ -85,8 +85,7 @@ def _without(network: LiveNetwork, few: Examples, values: Tensor, count: int, le
             trials.append(corrected)
     if not trials:  # curvature that is no number: the smallest go
         return values.index_fill(0, values.abs().argsort()[:count], 0)
-    losses = [network.loss(trial) for trial in trials]
-    return trials[min(range(len(trials)), key=lambda i: losses[i] if math.isfinite(losses[i]) else math.inf)]
+    return network.best_of(trials)
 
 
 def _fit(network: LiveNetwork, few: Examples, values: Tensor, search: Search, steps: int) -> Float[Tensor, " n"]:

@@ -6,7 +6,8 @@ where there is one, for most of a sparse network's time would go into dead neuro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -93,6 +94,11 @@ class LiveNetwork:
         """The loss of the examples, or of others."""
         inputs, targets = examples if examples is not None else self.examples
         return float(self._objective.loss(self._outputs(self._filled(values), inputs), targets))
+
+    def best_of(self, trials: Sequence[Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
+        """The trial of the least loss; one whose loss is not finite only if none is."""
+        losses = [self.loss(trial) for trial in trials]
+        return trials[min(range(len(trials)), key=lambda i: losses[i] if math.isfinite(losses[i]) else math.inf)]
 
     def jacobian(
         self, values: Float[Tensor, " n"], batch: Examples, factors: Float[Tensor, "examples ..."]

@@ -68,8 +68,7 @@ def without(network: LiveNetwork, normal: Normal, count: int, lengths: Float[Ten
             trials.append(corrected)
     if not trials:  # curvature that is no number: the smallest go
         return start.index_fill(0, start.abs().argsort()[:count], 0)
-    losses = [network.loss(trial) for trial in trials]
-    return trials[min(range(len(trials)), key=lambda i: losses[i] if math.isfinite(losses[i]) else math.inf)]
+    return network.best_of(trials)
 
 
 def goal_for(n: int, search: Search) -> float:

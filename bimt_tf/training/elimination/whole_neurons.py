@@ -65,7 +65,7 @@ def _without(
     plain = network.start.index_fill(0, removed, 0)
     corrected = correct(network.start, inverse, removed)
     starts = [values for values in (plain, corrected) if values is not None]
-    values = min(starts, key=network.loss)
+    values = network.best_of(starts)
     goal = ROOM * search.level
     for dense in (False, True):
         if dense and len(network.compact_entries) > DENSE:
