@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from bimt_tf.analysis.activations import activations
 from bimt_tf.analysis.pair_screen import screen_pairs
+from bimt_tf.analysis.plain import plain
 from bimt_tf.analysis.probe_values import checked_target, varying_neurons, within_one
 from bimt_tf.analysis.regressors import linear_regressor, smooth_regressor
 from bimt_tf.errors import InputError, require_kind, require_non_negative, require_seed, require_whole
@@ -96,7 +97,7 @@ class ProbeResult(NamedTuple):
 
     def as_dict(self) -> dict[str, Any]:
         """The result as dicts, lists and numbers, ready for JSON."""
-        return {name: _plain(entry) for name, entry in self._asdict().items()}
+        return {name: plain(entry) for name, entry in self._asdict().items()}
 
     def __repr__(self) -> str:
         """One line: where, of how many neurons, and the best of them."""
@@ -209,9 +210,3 @@ def _scores(x: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray, s
         for regressor in regressors
     )
     return linear, nonlinear
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "_asdict"):
-        return {name: _plain(entry) for name, entry in value._asdict().items()}
-    return [_plain(entry) for entry in value] if isinstance(value, list) else value

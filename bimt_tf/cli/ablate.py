@@ -24,7 +24,7 @@ def ablate(
 ) -> None:
     """How the test loss of the network in DIRECTORY rises when neurons are set to their mean."""
     from bimt_tf.cli.console.reports import print_ablation, print_json
-    from bimt_tf.runs.ask import usual_probe
+    from bimt_tf.runs.ask.usual import usual_probe
     from bimt_tf.runs.load import load_run
 
     chosen = read_word(tuple[int, ...], neurons, "--neurons")

@@ -26,7 +26,7 @@ def probe(
 ) -> None:
     """Which neurons of the trained network in DIRECTORY hold a quantity (held-out R2)."""
     from bimt_tf.cli.console.reports import print_json, print_probe
-    from bimt_tf.runs.ask import usual_probe
+    from bimt_tf.runs.ask.usual import usual_probe
     from bimt_tf.runs.load import load_run
 
     run = load_run(directory, device, at=at_of(at))

@@ -38,6 +38,7 @@ MARKER = "config.yaml"
 OWNED = (
     MARKER, "run.json", "metrics.jsonl", "checkpoints", "model.safetensors", "layout.json", "summary.json",
     "probes.json", "snapshots", "figures", "report.html", "huggingface", "tensorboard", "wandb", "elimination",
+    "interventions.json", "modules.json", "formulas.json",
 )  # fmt: skip
 
 

@@ -18,7 +18,8 @@ from bimt_tf.figures.elimination import elimination_figure
 from bimt_tf.figures.network import network_figure
 from bimt_tf.figures.pair import pair_figure
 from bimt_tf.figures.prediction import prediction_figure
-from bimt_tf.runs.ask import probed, usual_probe
+from bimt_tf.runs.ask.probing import probed
+from bimt_tf.runs.ask.usual import usual_probe
 from bimt_tf.runs.summary import MOST_EDGES
 from bimt_tf.runs.trained import Trained
 from bimt_tf.training.schedule import width_at

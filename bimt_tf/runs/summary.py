@@ -14,7 +14,7 @@ from bimt_tf.analysis.probe import ProbeResult
 from bimt_tf.analysis.prune import severed
 from bimt_tf.analysis.wiring_length import wiring_length
 from bimt_tf.errors import InputError
-from bimt_tf.runs.ask import probed
+from bimt_tf.runs.ask.probing import probed
 from bimt_tf.runs.trained import Trained
 
 __all__ = ["MOST_EDGES", "Measured", "before_elimination", "measure"]

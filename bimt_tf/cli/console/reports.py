@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.table import Table
+
+from bimt_tf.analysis.plain import plain
 
 if TYPE_CHECKING:
     from bimt_tf.analysis.ablate import NeuronAblation
@@ -32,19 +33,7 @@ NUMBERS = ("seed", "steps", "loss", "weights", "q")  # columns of a list of runs
 
 def print_json(value: Any) -> None:
     """Dicts, lists, NamedTuples and numbers as JSON; NaN and infinity, which JSON lacks, as null."""
-    sys.stdout.write(json.dumps(_jsonable(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _jsonable(value: Any) -> Any:
-    if hasattr(value, "_asdict"):
-        value = value._asdict()
-    if isinstance(value, Mapping):
-        return {str(key): _jsonable(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_jsonable(one) for one in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+    sys.stdout.write(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def print_line(text: str) -> None:
