@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bimt_tf.cli.arguments import AsJson
+from bimt_tf.cli.arguments import AsJson, At, at_of
 from bimt_tf.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ FORMATS = ("png", "pdf", "svg")
 def compare(
     *directories: Annotated[Path, Parameter(help="run directories, two or more")],
     figure: Annotated[Path | None, Parameter(help="also draw the networks side by side into this file")] = None,
+    at: At = "shown",
     json: AsJson = False,
 ) -> None:
     """Compare runs: first the settings in which they differ, then their numbers side by side."""
@@ -30,7 +31,7 @@ def compare(
     from bimt_tf.runs.compare import compare_runs
 
     form = _form(figure) if figure is not None else ""
-    found = compare_runs(directories)
+    found = compare_runs(directories, at_of(at))
     if figure is not None:
         _save(found, figure, form)
     if json:

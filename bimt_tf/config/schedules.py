@@ -43,6 +43,7 @@ SCHEDULED = (Schedule, Varying, VaryingSteps)
 """The annotations of fields that take a schedule."""
 
 Join = Literal["steps", "linear", "log"]
+WIDEST = 1e100  # ratio of two values that a logarithm joins
 EXPECTED = "START:VALUE pairs such as 0:0.001,0.5:0.1, or points such as linear:0:0.1,1:0 or log:0:0.1,1:0.001"
 
 
@@ -157,6 +158,9 @@ def require_schedule(name: str, value: float | Schedule, *, positive: bool = Fal
     elif starts[0] != 0 or any(starts.count(s) > 2 for s in starts) or not _rise(starts):
         expected = "must start at 0 and its starts must rise to 1 at most, no three of them the same"
         raise InputError(f"{name} {expected}, found {spell(found)}")
+    sizes = [each for _, each in found.points if each]
+    if found.join == "log" and sizes and min(sizes) < max(sizes) / WIDEST:
+        raise InputError(f"{name} joins values that differ by more than {WIDEST:g} times, found {spell(found)}")
     for start, each in found.points:
         require(f"{name} from {start:g} on" if found.join == "steps" else f"{name} at {start:g}", each)
 

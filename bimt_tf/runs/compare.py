@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bimt_tf.config.settings import Config
 from bimt_tf.errors import InputError
 from bimt_tf.runs.directory import RunDirectory
+from bimt_tf.runs.elimination_files import At
+from bimt_tf.runs.point_summary import summary_at
 from bimt_tf.runs.state import state_of
 
 if TYPE_CHECKING:
@@ -28,18 +30,23 @@ class Compared(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """``settings`` that differ, and all ``numbers``, of the runs in ``paths``; ``states`` as ``load_run`` says them."""
+    """``settings`` that differ, and all ``numbers``, of the runs in ``paths``; ``states`` as ``load_run`` says them.
+
+    ``at``: the point of their eliminations that was compared.
+    """
 
     paths: tuple[str, ...]
     states: tuple[str, ...]
     settings: tuple[Compared, ...]
     numbers: tuple[Compared, ...]
+    at: At = "shown"
 
     def as_dict(self) -> dict[str, Any]:
         """The comparison as dicts, lists and numbers, ready for JSON."""
         return {
             "paths": list(self.paths),
             "states": list(self.states),
+            "at": self.at,
             "settings": {one.name: list(one.values) for one in self.settings},
             "numbers": {one.name: list(one.values) for one in self.numbers},
         }
@@ -55,7 +62,7 @@ class Comparison(NamedTuple):
         from bimt_tf.runs.load import load_run
         from bimt_tf.runs.summary import MOST_EDGES
 
-        runs = [load_run(path) for path in self.paths]
+        runs = [load_run(path, at=self.at) for path in self.paths]
         for run in runs:
             if run.nonzero_weights > MOST_EDGES:
                 raise InputError(f"the network of {run.path} has more than {MOST_EDGES:,} weights, too many to draw")
@@ -69,23 +76,28 @@ class Comparison(NamedTuple):
         return comparison_figure(panels, labels=labels[0] if all(each == labels[0] for each in labels) else None)
 
 
-def compare_runs(paths: Sequence[str | Path]) -> Comparison:
+def compare_runs(paths: Sequence[str | Path], at: At = "shown") -> Comparison:
     """Compare two runs or more by their files; no model is built.
 
+    Args:
+        paths: run directories.
+        at: point of their eliminations, as ``load_run`` takes it.
+
     Raises:
-        InputError: for fewer than two paths, one that is no run, or a damaged file.
+        InputError: for fewer than two paths, one that is no run, a damaged file, or a run without that point.
     """
     if len(paths) < 2:
         raise InputError(f"a comparison takes two run directories or more, found {len(paths)}")
     directories = [RunDirectory.open(Path(path)) for path in paths]
     configs = [each.config for each in directories]
     settings = _side_by_side([_flat(config) for config in configs])
-    numbers = _side_by_side([_numbers(each.summary) for each in directories])
+    numbers = _side_by_side([_numbers(summary_at(each, each.elimination.number_of(at))) for each in directories])
     return Comparison(
         tuple(str(each.path) for each in directories),
         tuple(state_of(each.path, c.training.steps).text for each, c in zip(directories, configs, strict=True)),
         tuple(one for one in settings if any(value != one.values[0] for value in one.values)),
         tuple(one for one in numbers if any(value is not None for value in one.values)),
+        at,
     )
 
 

@@ -4,7 +4,15 @@ import pytest
 import yaml
 
 from bimt_tf.config import reading
-from bimt_tf.config.schedules import Varying, VaryingSteps, curve, parse_schedule, scaled, spell_schedule
+from bimt_tf.config.schedules import (
+    Varying,
+    VaryingSteps,
+    curve,
+    parse_schedule,
+    require_schedule,
+    scaled,
+    spell_schedule,
+)
 from bimt_tf.config.values import checked, read_word, spelled
 from bimt_tf.errors import InputError
 from bimt_tf.sweeps.axes import parse_axis
@@ -24,6 +32,12 @@ def test_two_points_at_one_start_are_a_jump_and_a_logarithm_holds_beside_zero():
     log = curve("log:0:0,0.25:1e-3,0.5:1e-1,0.75:0")
     assert [log.at(step, 100) for step in (0, 24, 25, 60, 75, 99)] == pytest.approx([0, 0, 1e-3, 0.1, 0, 0])
     assert log.at(49, 100) == pytest.approx(1e-1, rel=0.25)
+
+
+def test_values_beyond_all_measure_are_not_joined_by_a_logarithm():
+    with pytest.raises(InputError, match="lr joins values that differ by more than"):
+        require_schedule("lr", "log:0:1e-300,1:1e300")
+    require_schedule("lr", "log:0:1e-50,0.5:0,1:1e40")
 
 
 def test_pairs_hold_from_their_start_to_the_next():

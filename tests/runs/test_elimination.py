@@ -19,6 +19,7 @@ from bimt_tf.analysis.active import active_weights
 from bimt_tf.config.reading import make
 from bimt_tf.config.settings import EliminationConfig
 from bimt_tf.errors import InputError
+from bimt_tf.runs.compare import compare_runs
 from bimt_tf.runs.execute import eliminate_run, resume_run, train_run
 from bimt_tf.runs.listing import run_rows
 from bimt_tf.runs.load import load_run
@@ -92,6 +93,16 @@ def test_every_point_is_opened(eliminated):
     assert load_run(eliminated, at=10**6).active_weights == counts[-1]
     gap = next(count for count, after in zip(counts, counts[1:], strict=False) if after > count + 1)
     assert load_run(eliminated, at=gap + 1).active_weights == gap
+
+
+def test_runs_are_compared_at_a_point(eliminated, trained):
+    shown, before = compare_runs([eliminated, trained]), compare_runs([eliminated, trained], at="trained")
+    weights = {
+        found.at: next(one.values for one in found.numbers if one.name == "active_weights") for found in (shown, before)
+    }
+    assert weights["shown"][0] < weights["trained"][0] == weights["trained"][1]
+    with pytest.raises(InputError, match="has no elimination"):
+        compare_runs([eliminated, trained], at=10**6)
 
 
 def test_the_trained_network_stays(eliminated, trained):
