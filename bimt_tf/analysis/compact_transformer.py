@@ -17,7 +17,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from bimt_tf.analysis.compact_plan import Plan, columns_used, rows_used, smaller
-from bimt_tf.models.transformer import Attention, Block, Mlp, RegressionTransformer
+from bimt_tf.models.transformer import RegressionTransformer
+from bimt_tf.models.transformer_parts import Attention, Block, Mlp
 
 __all__ = ["compact_transformer"]
 

@@ -5,17 +5,19 @@ Causal attention without positional embedding, biases everywhere, the residual s
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
 
-from bimt_tf.errors import InputError
-from bimt_tf.models.layers import HookedModel, activation, check_weights, uniform_, whole
+from bimt_tf.errors import InputError, require_known
+from bimt_tf.models.layers import check_weights, uniform_, whole
+from bimt_tf.models.stacked_weights import StackedWeights
+from bimt_tf.models.transformer_parts import Attention, Block, Embed, Mlp, Unembed
 
 __all__ = ["RegressionTransformer", "RegressionTransformerConfig"]
 
@@ -39,120 +41,22 @@ class RegressionTransformerConfig:
     attn_only: bool = False
     positional_embedding_type: str = "none"
     final_rms: bool = False
+    device: torch.device = torch.device("cpu")
+    use_attn_result: bool = False
+    use_attn_in: bool = False
+    use_split_qkv_input: bool = False
+    use_hook_mlp_in: bool = False
 
 
-class Embed(nn.Module):
-    """Numbers into the residual stream: [batch pos d_in] -> [batch pos d_model]."""
-
-    def __init__(self, d_in: int, d_model: int, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.W_E = nn.Parameter(torch.empty(d_in, d_model, dtype=dtype))
-        self.b_E = nn.Parameter(torch.empty(d_model, dtype=dtype))
-
-    def forward(self, x: Float[Tensor, "batch pos d_in"]) -> Float[Tensor, "batch pos d_model"]:
-        return x @ self.W_E + self.b_E
+OF_TOKENS = (
+    "tokenizer", "to_tokens", "to_string", "to_str_tokens", "to_single_token", "to_single_str_token", "generate",
+    "get_token_position", "loss_fn", "ln_final", "W_pos", "pos_embed", "W_E_pos", "set_tokenizer", "fold_layer_norm",
+    "process_weights_", "enable_compatibility_mode",
+)  # fmt: skip
+"""What TransformerLens's language models have and a model of numbers without norm and positions cannot have."""
 
 
-class Unembed(nn.Module):
-    """The residual stream into numbers: [batch pos d_model] -> [batch pos d_out]."""
-
-    def __init__(self, d_model: int, d_out: int, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.W_U = nn.Parameter(torch.empty(d_model, d_out, dtype=dtype))
-        self.b_U = nn.Parameter(torch.empty(d_out, dtype=dtype))
-
-    def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_out"]:
-        return x @ self.W_U + self.b_U
-
-
-class Attention(nn.Module):
-    """Causal multi-head attention; W_Q, W_K, W_V [head d_model d_head], W_O [head d_head d_model]."""
-
-    W_Q: nn.Parameter
-    b_Q: nn.Parameter
-    W_K: nn.Parameter
-    b_K: nn.Parameter
-    W_V: nn.Parameter
-    b_V: nn.Parameter
-    hook_q: HookPoint
-    hook_k: HookPoint
-    hook_v: HookPoint
-    hook_z: HookPoint
-    hook_attn_scores: HookPoint
-    hook_pattern: HookPoint
-    mask: Tensor
-
-    def __init__(self, d_model: int, n_heads: int, d_head: int, n_ctx: int, dtype: torch.dtype) -> None:
-        super().__init__()
-        for name in ("Q", "K", "V"):
-            setattr(self, f"W_{name}", nn.Parameter(torch.empty(n_heads, d_model, d_head, dtype=dtype)))
-            setattr(self, f"b_{name}", nn.Parameter(torch.empty(n_heads, d_head, dtype=dtype)))
-        self.W_O = nn.Parameter(torch.empty(n_heads, d_head, d_model, dtype=dtype))
-        self.b_O = nn.Parameter(torch.empty(d_model, dtype=dtype))
-        for name in ("q", "k", "v", "z", "attn_scores", "pattern"):
-            setattr(self, f"hook_{name}", HookPoint())
-        future = torch.ones(n_ctx, n_ctx, dtype=torch.bool).triu(1)
-        self.register_buffer("mask", future, persistent=False)
-        self.scale = math.sqrt(d_head)
-
-    def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
-        q, k, v = (
-            hook(torch.einsum("bpm,hme->bphe", x, weight) + bias)
-            for hook, weight, bias in (
-                (self.hook_q, self.W_Q, self.b_Q),
-                (self.hook_k, self.W_K, self.b_K),
-                (self.hook_v, self.W_V, self.b_V),
-            )
-        )
-        scores = torch.einsum("bqhe,bkhe->bhqk", q, k) / self.scale
-        n = x.shape[1]
-        scores = self.hook_attn_scores(scores.masked_fill(self.mask[:n, :n], -torch.inf))
-        pattern = self.hook_pattern(scores.softmax(dim=-1))
-        z = self.hook_z(torch.einsum("bhqk,bkhe->bqhe", pattern, v))
-        return torch.einsum("bqhe,hem->bqm", z, self.W_O) + self.b_O
-
-
-class Mlp(nn.Module):
-    """One hidden layer: W_in [d_model d_mlp], W_out [d_mlp d_model]."""
-
-    def __init__(self, d_model: int, d_mlp: int, act_fn: str, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.W_in = nn.Parameter(torch.empty(d_model, d_mlp, dtype=dtype))
-        self.b_in = nn.Parameter(torch.empty(d_mlp, dtype=dtype))
-        self.W_out = nn.Parameter(torch.empty(d_mlp, d_model, dtype=dtype))
-        self.b_out = nn.Parameter(torch.empty(d_model, dtype=dtype))
-        self.hook_pre = HookPoint()
-        self.hook_post = HookPoint()
-        self.act_fn = activation(act_fn)
-
-    def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
-        hidden = self.hook_post(self.act_fn(self.hook_pre(x @ self.W_in + self.b_in)))
-        return hidden @ self.W_out + self.b_out
-
-
-class Block(nn.Module):
-    """Attention, then MLP, each added to the residual stream."""
-
-    hook_resid_pre: HookPoint
-    hook_attn_out: HookPoint
-    hook_resid_mid: HookPoint
-    hook_mlp_out: HookPoint
-    hook_resid_post: HookPoint
-
-    def __init__(self, cfg: RegressionTransformerConfig) -> None:
-        super().__init__()
-        self.attn = Attention(cfg.d_model, cfg.n_heads, cfg.d_head, cfg.n_ctx, cfg.dtype)
-        self.mlp = Mlp(cfg.d_model, cfg.d_mlp, cfg.act_fn, cfg.dtype)
-        for name in ("resid_pre", "attn_out", "resid_mid", "mlp_out", "resid_post"):
-            setattr(self, f"hook_{name}", HookPoint())
-
-    def forward(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
-        x = self.hook_resid_pre(x)
-        x = self.hook_resid_mid(x + self.hook_attn_out(self.attn(x)))
-        return self.hook_resid_post(x + self.hook_mlp_out(self.mlp(x)))
-
-
-class RegressionTransformer(HookedModel):
+class RegressionTransformer(StackedWeights):
     """A transformer from numbers to numbers, without norm, on TransformerLens's HookedRootModule.
 
     Args:
@@ -210,24 +114,96 @@ class RegressionTransformer(HookedModel):
         )
         self.embed = Embed(d_in, d_model, dtype)
         self.hook_embed = HookPoint()
-        self.blocks = nn.ModuleList([Block(self.cfg) for _ in range(n_layers)])
+        self.blocks = nn.ModuleList([_block(self.cfg) for _ in range(n_layers)])
         self.unembed = Unembed(d_model, d_out, dtype)
         self._initialise(torch.Generator().manual_seed(seed))
         self.to(device)
         self.setup()
 
-    def forward(self, x: Float[Tensor, "batch pos d_in"]) -> Float[Tensor, "batch pos d_out"]:
+    def forward(
+        self,
+        x: Float[Tensor, "batch pos features"],
+        return_type: Literal["logits", "loss", "both"] | None = "logits",
+        *,
+        loss: Callable[[Tensor], Tensor] | None = None,
+        start_at_layer: int | None = None,
+        stop_at_layer: int | None = None,
+    ) -> Any:
         """Predict ``d_out`` numbers at every position from that position and those before it.
 
+        Args:
+            x: [batch, pos, d_in]; with ``start_at_layer`` the residual stream before that block, [batch, pos, d_model].
+            return_type: "logits" for the outputs [batch, pos, d_out] (TransformerLens's word), "loss" for ``loss`` of
+                them, "both" for the two, None for nothing, where hooks alone matter.
+            loss: a function of the outputs that gives a number, such as ``lambda y: (y - target).square().mean()``.
+            start_at_layer: the first block that is run, from the end if negative.
+            stop_at_layer: the first block that is not run, from the end if negative; the residual stream before it is
+                returned, whatever ``return_type`` says.
+
         Raises:
-            InputError: for an input that is not [batch, pos, d_in], or longer than ``n_ctx``.
+            InputError: for an input of another shape, or longer than ``n_ctx``; a layer that is none; another
+                ``return_type``, or "loss" or "both" without ``loss``.
         """
-        if x.ndim != 3 or x.shape[-1] != self.cfg.d_in or x.shape[1] > self.cfg.n_ctx:
-            raise InputError(f"input must be [batch, pos <= {self.cfg.n_ctx}, {self.cfg.d_in}], found {list(x.shape)}")
-        residual = self.hook_embed(self.embed(x))
-        for block in self.blocks:
+        first = 0 if start_at_layer is None else self._layer("start_at_layer", start_at_layer)
+        last = None if stop_at_layer is None else self._layer("stop_at_layer", stop_at_layer)
+        features = self.cfg.d_in if start_at_layer is None else self.cfg.d_model
+        if x.ndim != 3 or x.shape[-1] != features or x.shape[1] > self.cfg.n_ctx:
+            raise InputError(f"input must be [batch, pos <= {self.cfg.n_ctx}, {features}], found {list(x.shape)}")
+        residual = self.hook_embed(self.embed(x)) if start_at_layer is None else x
+        for block in list(self.blocks)[first:last]:
             residual = block(residual)
-        return self.unembed(residual)
+        if last is not None:
+            return residual
+        return _returned(self.unembed(residual), return_type, loss)
+
+    def set_use_attn_result(self, use_attn_result: bool) -> None:
+        """Make ``blocks.{i}.attn.hook_result`` [batch pos head d_model], what each head writes; or take it away."""
+        self._hooks_on_request("use_attn_result", use_attn_result, "attn.hook_result")
+
+    def set_use_attn_in(self, use_attn_in: bool) -> None:
+        """Make ``blocks.{i}.hook_attn_in`` [batch pos head d_model], what each head reads; or take it away."""
+        self._hooks_on_request("use_attn_in", use_attn_in, "hook_attn_in")
+
+    def set_use_split_qkv_input(self, use_split_qkv_input: bool) -> None:
+        """Make ``blocks.{i}.hook_q_input`` and k's and v's, what queries, keys and values of each head read; or not."""
+        names = [f"hook_{x}_input" for x in "qkv"]
+        self._hooks_on_request("use_split_qkv_input", use_split_qkv_input, *names)
+
+    def set_use_hook_mlp_in(self, use_hook_mlp_in: bool) -> None:
+        """Make ``blocks.{i}.hook_mlp_in`` [batch pos d_model], what the MLP reads; or take it away."""
+        self._hooks_on_request("use_hook_mlp_in", use_hook_mlp_in, "hook_mlp_in")
+
+    def _hooks_on_request(self, flag: str, wanted: bool, *names: str) -> None:
+        for block in self.blocks:
+            for name in names:
+                path, _, own = name.rpartition(".")
+                home = block.get_submodule(path)
+                if (getattr(home, own) is not None) != bool(wanted):
+                    setattr(home, own, HookPoint() if wanted else None)
+        flags: dict[str, Any] = {flag: bool(wanted)}
+        self.cfg = replace(self.cfg, **flags)
+        self.setup()
+
+    def _layer(self, name: str, layer: int) -> int:
+        """A block's number counted from the front; as many as there are blocks is behind the last."""
+        n = len(self.blocks)
+        if isinstance(layer, bool) or not isinstance(layer, int) or not -n <= layer <= n:
+            raise InputError(f"{name} must be a block, 0 to {n} (or -{n} to -1), found {layer!r}")
+        return layer % n if layer < 0 else layer
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> RegressionTransformer:
+        """What ``to``, ``cuda``, ``double`` ... come down to: ``cfg`` says afterwards where and in what it computes."""
+        super()._apply(fn, recurse)
+        self.cfg = replace(self.cfg, dtype=self.embed.W_E.dtype, device=self.embed.W_E.device)
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        if name in OF_TOKENS:
+            raise AttributeError(
+                f"a RegressionTransformer has no {name}: it reads and writes numbers, not tokens, without norm and "
+                "positions (docs/transformer-lens.md says what stands in its place)"
+            )
+        return super().__getattr__(name)
 
     def _initialise(self, generator: torch.Generator) -> None:
         """nn.Linear's initial weights, layer by layer in the order of the forward pass."""
@@ -250,28 +226,18 @@ class RegressionTransformer(HookedModel):
         uniform_(self.unembed.W_U, cfg.d_model, generator)
         uniform_(self.unembed.b_U, cfg.d_model, generator)
 
-    @property
-    def W_U(self) -> Float[Tensor, "d_model d_out"]:
-        """The unembedding, where ActivationCache looks for it."""
-        return self.unembed.W_U
 
-    @property
-    def b_U(self) -> Float[Tensor, " d_out"]:
-        """The unembedding's bias."""
-        return self.unembed.b_U
+def _block(cfg: RegressionTransformerConfig) -> Block:
+    return Block(
+        Attention(cfg.d_model, cfg.n_heads, cfg.d_head, cfg.n_ctx, cfg.dtype),
+        Mlp(cfg.d_model, cfg.d_mlp, cfg.act_fn, cfg.dtype),
+    )
 
-    def accumulated_bias(
-        self, layer: int, mlp_input: bool = False, include_mlp_biases: bool = True
-    ) -> Float[Tensor, " d_model"]:
-        """The biases that the first ``layer`` blocks add to the residual stream (ActivationCache needs it).
 
-        Args:
-            layer: blocks counted.
-            mlp_input: also the attention bias of block ``layer``.
-            include_mlp_biases: count b_out as well as b_O.
-        """
-        blocks = [cast(Block, block) for block in self.blocks]
-        total = torch.zeros_like(blocks[0].attn.b_O)
-        for block in blocks[:layer]:
-            total = total + block.attn.b_O + (block.mlp.b_out if include_mlp_biases else 0)
-        return total + blocks[layer].attn.b_O if mlp_input else total
+def _returned(outputs: Tensor, return_type: str | None, loss: Callable[[Tensor], Tensor] | None) -> Any:
+    if return_type is None or return_type == "logits":
+        return None if return_type is None else outputs
+    require_known("return_type", return_type, ("logits", "loss", "both"))
+    if loss is None:
+        raise InputError(f"return_type={return_type!r} needs loss=, a function of the outputs that gives a number")
+    return loss(outputs) if return_type == "loss" else (outputs, loss(outputs))
