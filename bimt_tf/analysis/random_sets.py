@@ -1,0 +1,114 @@
+"""Random sets of active neurons, of the size of a named one: what chance would reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from math import comb, prod
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from bimt_tf.analysis.exchange import Exchange, Site
+from bimt_tf.analysis.moves import INTERVAL
+
+__all__ = ["Null", "null_of"]
+
+Progress = Callable[[int, int], None]
+
+
+class Null(NamedTuple):
+    """What random sets of the same size reach.
+
+    ``sets`` were tried of ``possible`` (None: a direction, of which there is no end), among ``active`` neurons (of
+    each site); where there are few, each but the named one was tried. ``mean``, ``low``, ``high``: of their shares, the
+    last two bounding 95% of them. ``best``: the greatest. ``reached``: how many reach the named set's share.
+    """
+
+    sets: int
+    possible: int | None
+    active: list[int]
+    mean: float
+    low: float
+    high: float
+    best: float
+    reached: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as plain values, ready for JSON."""
+        return self._asdict()
+
+
+def null_of(
+    exchange: Exchange,
+    sites: Sequence[Site],
+    share: float,
+    share_of: Callable[[Sequence[Site]], float],
+    draws: int,
+    generator: torch.Generator,
+    progress: Progress | None = None,
+) -> tuple[Null | None, str]:
+    """What random sets reach, or None and why there are none.
+
+    Args:
+        exchange: the two runs.
+        sites: the named sets, one a hook; each is matched by one of its size, drawn from the active neurons.
+        share: what the named sets reach.
+        share_of: other sets -> what they reach.
+        draws: sets to draw; where there are no more than that at one site, each other one is tried.
+        generator: of the draws.
+        progress: told (done, of) behind every set.
+    """
+    if draws == 0:
+        return None, "no random set was asked for"
+    active = [exchange.active(site) for site in sites]
+    sizes = [_size(exchange, site) for site in sites]
+    for site, there, size in zip(sites, active, sizes, strict=True):
+        if len(there) <= size:
+            neurons = f"{len(there)} active neuron{'s' if len(there) != 1 else ''}"
+            return None, f"{site.hook} has {neurons}: there is no other set of {size} to draw"
+    turned = any(site.direction is not None for site in sites)
+    possible = None if turned else prod(comb(len(t), size) for t, size in zip(active, sizes, strict=True))
+    tried: list[list[Any]]
+    if len(sites) == 1 and possible is not None and possible <= draws:
+        own = set(sites[0].neurons or ())
+        tried = [[list(one)] for one in combinations(active[0], sizes[0]) if {*one} != own]
+    else:
+        parts = list(zip(sites, active, sizes, strict=True))
+        tried = [[_draw(exchange, *part, generator) for part in parts] for _ in range(draws)]
+    shares = []
+    for number, one in enumerate(tried):
+        shares.append(share_of([_named(site, chosen) for site, chosen in zip(sites, one, strict=True)]))
+        if progress is not None:
+            progress(number + 1, len(tried))
+    return _summed_up(shares, share, possible, [len(there) for there in active]), ""
+
+
+def _summed_up(shares: list[float], share: float, possible: int | None, active: list[int]) -> Null:
+    found = torch.tensor(shares, dtype=torch.float64)
+    tail = (1 - INTERVAL) / 2
+    low, high = torch.quantile(found, torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
+    reached = int((found >= share).sum())
+    return Null(len(shares), possible, active, float(found.mean()), low, high, float(found.max()), reached)
+
+
+def _size(exchange: Exchange, site: Site) -> int:
+    if site.direction is not None:
+        return 1
+    return exchange.a[site.hook].flat.shape[-1] if site.neurons is None else len(site.neurons)
+
+
+def _draw(exchange: Exchange, site: Site, active: list[int], size: int, generator: torch.Generator) -> Any:
+    """Random neurons, other than the named ones, or a random direction among the active neurons."""
+    while site.direction is None:
+        drawn = [active[i] for i in torch.randperm(len(active), generator=generator)[:size].tolist()]
+        if set(drawn) != set(site.neurons or ()):  # there is another: more are active than are drawn
+            return drawn
+    direction = torch.zeros(exchange.a[site.hook].flat.shape[-1], dtype=torch.float64)
+    direction[active] = torch.randn(len(active), generator=generator, dtype=torch.float64)
+    return direction
+
+
+def _named(site: Site, chosen: list[int] | Tensor) -> Site:
+    return site._replace(direction=chosen) if isinstance(chosen, Tensor) else site._replace(neurons=chosen)
