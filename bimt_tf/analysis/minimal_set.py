@@ -43,9 +43,9 @@ class MinimalSet(NamedTuple):
 
     ``neurons``: the best such set of the smallest size; None if none reaches, for the reason in ``why_none``.
     ``share`` with its bootstrap ``interval``, ``slope``, ``r2``: what it moves. ``proven``: all smaller sets were tried
-    and do not reach. ``ties``: the other sets of this size that reach, best first; ``all_ties``: each of this size was
-    tried. ``steps``: the greedy search, one more neuron a step. ``candidates`` differ between the runs. ``ceiling``: all
-    neurons; ``floor``: none. ``null``: random sets of this size; None for the reason in ``no_null``.
+    and do not reach. ``ties``: the other sets of this size that reach, best first; ``all_ties``: each was
+    tried. ``steps``: the greedy search, one more neuron a step. ``candidates`` differ between the runs. ``ceiling``:
+    all neurons; ``floor``: none. ``null``: random sets of this size; None for the reason in ``no_null``.
     """
 
     hook: str

@@ -71,7 +71,7 @@ def activation_patch(
             not a finite number.
     """
     from transformer_lens import patching
-    from transformer_lens.utilities import get_act_name
+    from transformer_lens.utilities.components_utils import get_act_name
 
     require_known("activation", activation, (*_BY_TOKEN, *_BY_HEAD))
     require_examples(inputs)

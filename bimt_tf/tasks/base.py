@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
+from bimt_tf.errors import InputError
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-__all__ = ["Data", "Fitted", "Presets", "Probe", "Split", "Task"]
+__all__ = ["Counterfactual", "Data", "Fitted", "Presets", "Probe", "Split", "Task"]
 
 Presets = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Preset -> config section (``data``, ``model``, ``geometry``, ``training``) -> field -> value."""
@@ -56,6 +58,19 @@ class Probe(NamedTuple):
     hook: str
     target: str
     position: int | None
+
+
+class Counterfactual(NamedTuple):
+    """Examples in pairs A and B, and what A would be with one quantity of B: what an interchange is measured by.
+
+    ``inputs`` [n, ...]: of A. ``partners`` [n, ...]: of B, which differs in everything. ``changed`` [n, ...]: of A with
+    B's quantity, all else as it was. ``targets`` [n, ...]: those of ``changed``, as :attr:`Data.targets`.
+    """
+
+    inputs: Tensor
+    partners: Tensor
+    changed: Tensor
+    targets: Tensor
 
 
 class Fitted(NamedTuple):
@@ -148,6 +163,27 @@ class Task(ABC):
     def measure(self, options: Any, model: nn.Module, examples: Data) -> dict[str, float]:
         """The metrics of a model on examples; called without gradients. Override it to measure some of many."""
         return self.metrics(options, model(examples.inputs), examples.targets)
+
+    def changeable(self, options: Any) -> tuple[str, ...]:
+        """The quantities that :meth:`counterfactual` can change; none unless overridden."""
+        return ()
+
+    def counterfactual(self, options: Any, examples: Data, quantity: str, generator: torch.Generator) -> Counterfactual:
+        """Pairs of examples, and each first one with a quantity of the second.
+
+        Args:
+            options: an instance of ``Options``.
+            examples: to make pairs of; each is an A, and a B of another, if the result is one that the task knows.
+            quantity: one of :meth:`changeable`.
+            generator: of who is whose partner.
+
+        Raises:
+            InputError: for another quantity, or no two examples that make a pair.
+        """
+        raise InputError(
+            f"{self.name} does not say how one quantity of an example is changed alone: give pairs of your own, "
+            "(inputs of A, inputs of B, targets of A with what is looked for of B)"
+        )
 
     def probes(self, options: Any) -> tuple[Probe, ...]:
         """What is probed at the end of a run; nothing unless overridden."""

@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bimt_tf.errors import require_whole
-from bimt_tf.tasks.base import Split
+from bimt_tf.errors import require_known, require_whole
+from bimt_tf.tasks.base import Counterfactual, Data, Split
 from bimt_tf.tasks.checks import require_range, require_split
-from bimt_tf.tasks.kinds import AS_PUBLISHED, MLPOptions, Regression, split
+from bimt_tf.tasks.kinds import AS_PUBLISHED, MLPOptions, Regression, partners_of, split
 
 if TYPE_CHECKING:
     import torch
@@ -76,6 +76,23 @@ class FormulaTask(Regression):
         from bimt_tf.models.mlp import MLP
 
         return MLP([self.inputs, *model.hidden, len(self.outputs)], model.act_fn, seed, dtype=dtype)
+
+    def changeable(self, options: FormulaOptions) -> tuple[str, ...]:
+        """Each variable."""
+        return tuple(f"x{i + 1}" for i in range(self.inputs))
+
+    def counterfactual(
+        self, options: FormulaOptions, examples: Data, quantity: str, generator: torch.Generator
+    ) -> Counterfactual:
+        """One variable of B in the place of A's; the formula says the outputs."""
+        import torch
+
+        require_known(f"quantity of {self.name} to change", quantity, self.changeable(options))
+        partners = examples.inputs[partners_of(len(examples.inputs), generator).to(examples.inputs.device)]
+        changed = examples.inputs.clone()
+        column = int(quantity[1:]) - 1
+        changed[:, column] = partners[:, column]
+        return Counterfactual(examples.inputs, partners, changed, torch.stack(self.columns(changed), dim=1))
 
     def labels(self, options: FormulaOptions) -> Mapping[str, list[str]]:
         """The variables and the formulas."""

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from bimt_tf.errors import require_known, require_whole
 from bimt_tf.models.activation_names import ACT_FNS
-from bimt_tf.tasks.base import Probe, Split
+from bimt_tf.tasks.base import Counterfactual, Data, Probe, Split
 from bimt_tf.tasks.checks import require_split
-from bimt_tf.tasks.kinds import AS_PUBLISHED, Classification, shuffled, split
+from bimt_tf.tasks.kinds import AS_PUBLISHED, Classification, partners_of, shuffled, split
 
 if TYPE_CHECKING:
     import torch
@@ -111,6 +111,20 @@ class GroupTask(Classification):
 
         n = len(self.elements(options))
         return TokenMLP(n, model.d_embed, 2, [*model.hidden, n], model.act_fn, seed, dtype=dtype)
+
+    def changeable(self, options: Any) -> tuple[str, ...]:
+        """Each token."""
+        return ("token_1", "token_2")
+
+    def counterfactual(self, options: Any, examples: Data, quantity: str, generator: torch.Generator) -> Counterfactual:
+        """One token of B in the place of A's; the table says the product."""
+        require_known(f"quantity of {self.name} to change", quantity, self.changeable(options))
+        partners = examples.inputs[partners_of(len(examples.inputs), generator).to(examples.inputs.device)]
+        changed = examples.inputs.clone()
+        column = int(quantity[-1]) - 1
+        changed[:, column] = partners[:, column]
+        table = self.table(options).to(changed.device)
+        return Counterfactual(examples.inputs, partners, changed, table[changed[:, 0], changed[:, 1]])
 
     def labels(self, options: Any) -> Mapping[str, list[str]]:
         """The elements, on the way out."""

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from bimt_tf.errors import InputError, require_known, require_whole
 from bimt_tf.models.activation_names import ACT_FNS
-from bimt_tf.tasks.base import Fitted, Probe, Split, Task
+from bimt_tf.tasks.base import Counterfactual, Data, Fitted, Probe, Split, Task
 from bimt_tf.tasks.checks import require_range, require_split, require_transformer_sizes
-from bimt_tf.tasks.kinds import AS_PUBLISHED, split
+from bimt_tf.tasks.kinds import AS_PUBLISHED, partners_of, split
 
 if TYPE_CHECKING:
     import torch
@@ -155,6 +155,43 @@ class InContextTask(Task):
         """Y and x on the way in, y on the way out; the other outputs have no meaning and no name."""
         xs = ["x"] if options.dim == 1 else [f"x_{i + 1}" for i in range(options.dim)]
         return {"input": ["y", *xs], "output": ["y", *("–" for _ in xs)]}
+
+    def changeable(self, options: InContextOptions) -> tuple[str, ...]:
+        """The weights; of one solved example of one feature also its x and y, and of one feature the query."""
+        if options.dim > 1:
+            return tuple(f"w_{i + 1}" for i in range(options.dim))
+        return ("w", "x", "x1", "y1") if options.examples == 1 else ("w", "x")
+
+    def counterfactual(
+        self, options: InContextOptions, examples: Data, quantity: str, generator: torch.Generator
+    ) -> Counterfactual:
+        """One quantity of B in the place of A's.
+
+        Another w changes every y; another x, x1 or y1 leaves all other numbers, so that x1 and y1 imply another w.
+        Pairs whose w would be one that no example has, outside of w_low to w_high, are left out.
+        """
+        import torch
+
+        require_known(f"quantity of {self.name} to change", quantity, self.changeable(options))
+        inputs = examples.inputs
+        other = partners_of(len(inputs), generator).to(inputs.device)
+        partners, changed = inputs[other], inputs.clone()
+        names = [f"w_{i + 1}" for i in range(options.dim)] if options.dim > 1 else ["w"]
+        w = torch.stack([examples.quantities[name] for name in names], dim=1).to(inputs)
+        if quantity in names:
+            w[:, names.index(quantity)] = w[other, names.index(quantity)]
+            changed[:, 1::2, 0] = torch.einsum("nd,ntd->nt", w, inputs[:, 0:-1:2, 1:])
+        else:
+            token, feature = {"x": (-1, 1), "x1": (0, 1), "y1": (1, 0)}[quantity]
+            changed[:, token, feature] = partners[:, token, feature]
+            w = w if quantity == "x" else (changed[:, 1, 0] / changed[:, 0, 1])[:, None]
+        known = ((w >= options.w_low) & (w <= options.w_high)).all(1)
+        if not known.any():
+            raise InputError(
+                f"no pair of {len(inputs)} examples has a w from w_low to w_high when {quantity} is changed"
+            )
+        targets = torch.einsum("nd,ntd->nt", w, changed[:, 0::2, 1:])
+        return Counterfactual(*(part[known] for part in (inputs, partners, changed, targets)))
 
     def probes(self, options: InContextOptions) -> tuple[Probe, ...]:
         """W in Res2 at the last y token, where it is first known, and at the query."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from bimt_tf.errors import require_known, require_whole
+from bimt_tf.errors import InputError, require_known, require_whole
 from bimt_tf.models.activation_names import ACT_FNS
 from bimt_tf.tasks.base import Data, Fitted, Split, Task
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["AS_PUBLISHED", "Classification", "MLPOptions", "Regression", "shuffled", "split"]
+__all__ = ["AS_PUBLISHED", "Classification", "MLPOptions", "Regression", "partners_of", "shuffled", "split"]
 
 AS_PUBLISHED: Mapping[str, Any] = {
     "dtype": "float64",
@@ -50,6 +50,22 @@ def shuffled(samples: int, seed: int) -> Tensor:
     import torch
 
     return torch.randperm(samples, generator=torch.Generator().manual_seed(seed))
+
+
+def partners_of(examples: int, generator: torch.Generator) -> Tensor:
+    """Another example for each, at random: none is its own partner, each is one's [examples].
+
+    Raises:
+        InputError: for fewer than two examples.
+    """
+    import torch
+
+    if examples < 2:
+        raise InputError(f"pairs need at least two examples, found {examples}")
+    order = torch.randperm(examples, generator=generator)
+    other = torch.empty_like(order)
+    other[order] = order.roll(1)
+    return other
 
 
 def split(

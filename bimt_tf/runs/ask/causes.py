@@ -1,25 +1,180 @@
-"""What happens without neurons."""
+"""What neurons, heads, modules and weights do: interventions on the run's held-out examples."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from torch import Tensor
+
+from bimt_tf.adapters.stage_hooks import stage_hooks
 from bimt_tf.analysis.ablate import NeuronAblation, ablate, ablate_each
+from bimt_tf.analysis.edge_effects import EdgeEffects, edge_effects
+from bimt_tf.analysis.exchange import Site
+from bimt_tf.analysis.interchange import Interchange, SiteMove, interchange, interchange_map
+from bimt_tf.analysis.minimal_set import MinimalSet, minimal_set
+from bimt_tf.analysis.path_patch import PathEffect, path_patch
+from bimt_tf.analysis.random_sets import Progress
+from bimt_tf.analysis.weights import Weight
+from bimt_tf.analysis.written import Positions, Value
+from bimt_tf.runs.ask.pairs import Others, OwnPairs, pairs_of
 from bimt_tf.runs.trained import Trained
 
-__all__ = ["ablated"]
+__all__ = [
+    "ablated", "edges_measured", "interchange_mapped", "interchanged", "path_patched", "residual_hooks", "smallest_set",
+]  # fmt: skip
+
+NO_NEURON = -1  # of an entry for weights alone
 
 
-def ablated(trained: Trained, hook: str, neurons: Sequence[int] = ()) -> list[NeuronAblation]:
-    """How the test loss rises when neurons of a hook are set to their mean: each neuron in turn, greatest rise first.
+def ablated(
+    trained: Trained,
+    hook: str,
+    neurons: Sequence[int] = (),
+    *,
+    position: Positions = None,
+    value: Value = "mean",
+    heads: Sequence[int] = (),
+    weights: Sequence[Weight] = (),
+    each_head: bool = False,
+    seed: int = 0,
+) -> list[NeuronAblation]:
+    """How the test loss rises when neurons of a hook are overwritten: each neuron in turn, greatest rise first.
 
-    Given ``neurons``, all of them at once instead, as one entry under the first's number.
+    Given ``neurons``, ``heads`` or ``weights``, all of them at once instead, as one entry under the first's number, -1
+    for weights alone; with ``each_head``, each head in turn.
 
     Raises:
         InputError: for what ``ablate`` refuses.
     """
     inputs = trained.held_out.inputs
-    if neurons:
-        together = ablate(trained.model, {hook: neurons}, inputs, trained.loss)
-        return [NeuronAblation(neurons[0], *together)]
-    return sorted(ablate_each(trained.model, hook, inputs, trained.loss), key=lambda one: -one.change)
+    if neurons or heads or weights:
+        together = ablate(
+            trained.model, {hook: neurons} if neurons else {}, inputs, trained.loss, value=value, position=position,
+            heads={hook: heads} if heads else {}, weights=weights, seed=seed,
+        )  # fmt: skip
+        return [NeuronAblation([*neurons, *heads, NO_NEURON][0], *together)]
+    each = ablate_each(
+        trained.model, hook, inputs, trained.loss, value=value, position=position, whole_heads=each_head, seed=seed
+    )
+    return sorted(each, key=lambda one: -one.change)
+
+
+def interchanged(
+    trained: Trained,
+    site: Site,
+    target: str | None = None,
+    *,
+    pairs: int | OwnPairs = 500,
+    others: Others = "same",
+    random_sets: int = 200,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Interchange:
+    """How far the output moves to what it would be with another example's ``target`` if a site is taken from there.
+
+    Raises:
+        InputError: for what ``pairs_of`` and ``interchange`` refuse.
+    """
+    made = pairs_of(trained, target, pairs, others, seed)
+    return interchange(
+        trained.model, site, *made.three, read=made.read, random_sets=random_sets, seed=seed, progress=progress
+    )
+
+
+def interchange_mapped(
+    trained: Trained,
+    hooks: Sequence[str] = (),
+    target: str | None = None,
+    *,
+    pairs: int | OwnPairs = 500,
+    others: Others = "same",
+    seed: int = 0,
+) -> list[SiteMove]:
+    """The same for all neurons of each hook and token in turn; the hooks of :func:`residual_hooks` unless given.
+
+    Raises:
+        InputError: for what ``pairs_of`` and ``interchange_map`` refuse.
+    """
+    made = pairs_of(trained, target, pairs, others, seed)
+    return interchange_map(trained.model, hooks or residual_hooks(trained), *made.three, read=made.read)
+
+
+def smallest_set(
+    trained: Trained,
+    hook: str,
+    position: Positions = None,
+    target: str | None = None,
+    *,
+    reach: float = 0.9,
+    largest: int | None = None,
+    checks: int = 2_000,
+    pairs: int | OwnPairs = 500,
+    others: Others = "same",
+    random_sets: int = 200,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> MinimalSet:
+    """The smallest set of neurons of a hook that carries ``target``.
+
+    Raises:
+        InputError: for what ``pairs_of`` and ``minimal_set`` refuse.
+    """
+    made = pairs_of(trained, target, pairs, others, seed)
+    return minimal_set(
+        trained.model, hook, *made.three, position=position, reach=reach, largest=largest, checks=checks,
+        read=made.read, random_sets=random_sets, seed=seed, progress=progress,
+    )  # fmt: skip
+
+
+def path_patched(
+    trained: Trained,
+    sender: Site,
+    receiver: Site | None,
+    target: str | None = None,
+    *,
+    pairs: int | OwnPairs = 500,
+    others: Others = "same",
+    random_sets: int = 0,
+    seed: int = 0,
+) -> PathEffect:
+    """What of ``target`` passes from a sender to a receiver directly.
+
+    Raises:
+        InputError: for what ``pairs_of`` and ``path_patch`` refuse.
+    """
+    made = pairs_of(trained, target, pairs, others, seed)
+    return path_patch(trained.model, sender, receiver, *made.three, read=made.read, random_sets=random_sets, seed=seed)
+
+
+def edges_measured(
+    trained: Trained,
+    target: str | None = None,
+    *,
+    pairs: int | OwnPairs = 500,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> EdgeEffects:
+    """The effects of every active weight: on the held-out loss, and on the way to another ``target``.
+
+    A task that makes no pairs has knock-outs alone, unless pairs or a target are given.
+
+    Raises:
+        InputError: for what ``pairs_of`` and ``edge_effects`` refuse.
+    """
+    inputs: Tensor = trained.held_out.inputs
+    without_pairs = isinstance(pairs, int) and target is None and not trained.task.changeable(trained.config.data)
+    made = None if without_pairs else pairs_of(trained, target, pairs, "same", seed)
+    three = None if made is None else (made.inputs, made.source, made.wanted_numbers)
+    read = None if made is None else made.read_numbers
+    return edge_effects(
+        trained.bimt, inputs, trained.loss, three, read=read, threshold=trained.threshold, progress=progress
+    )
+
+
+def residual_hooks(trained: Trained) -> list[str]:
+    """The hooks of the stages that everything passes: a transformer's residual stream, all layers of another model."""
+    wiring = trained.bimt.wiring
+    hooks = stage_hooks(trained.model, wiring)
+    stream = [stage.name for stage in wiring.stages if stage.population == "residual"]
+    ends = {"output"}
+    return [hooks[name] for name in (stream or hooks) if name not in ends and name in hooks]
