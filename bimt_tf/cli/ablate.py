@@ -1,15 +1,17 @@
-"""``bimt ablate DIR``: how the loss rises without neurons."""
+"""``bimt ablate DIR``: how the loss rises without neurons, heads or weights."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from bimt_tf.cli.arguments import AsJson, At, Device, Directory, Hook, at_of
-from bimt_tf.config.values import read_word
+from bimt_tf.cli.intervening import PositionText, numbers, positions, weights
 
 __all__ = ["ablate"]
+
+WRITTEN = {"mean": "at their mean", "zero": "at 0", "resample": "of another example"}
 
 
 def ablate(
@@ -18,19 +20,47 @@ def ablate(
     *,
     hook: Hook = None,
     neurons: Annotated[str, Parameter(help="numbers to knock out together, e.g. 3,17 [each in turn]")] = "",
+    heads: Annotated[str, Parameter(help="heads to knock out together, e.g. 0,2, or each: each head in turn")] = "",
+    weight: Annotated[
+        list[str] | None,
+        Parameter(negative=(), help="a weight to set to 0 too, e.g. 'embed.W_E[1,3]' (repeatable)"),
+    ] = None,
+    position: PositionText = "",
+    value: Annotated[str, Parameter(help="what is written: mean, zero, or resample (another example's)")] = "mean",
+    seed: Annotated[int, Parameter(help="of resample")] = 0,
     at: At = "shown",
     device: Device = "cpu",
     json: AsJson = False,
 ) -> None:
-    """How the test loss of the network in DIRECTORY rises when neurons are set to their mean."""
-    from bimt_tf.cli.console.reports import print_ablation, print_json
+    """How the test loss of the network in DIRECTORY rises when neurons are overwritten, or weights set to 0.
+
+    The answer is kept in DIRECTORY/interventions.json.
+    """
+    from bimt_tf.cli.console.causal_report import print_ablations, print_kept
+    from bimt_tf.cli.console.kept import keep_or_note
+    from bimt_tf.cli.console.reports import print_json
+    from bimt_tf.runs.answers import how_made
     from bimt_tf.runs.ask.usual import usual_probe
     from bimt_tf.runs.load import load_run
 
-    chosen = read_word(tuple[int, ...], neurons, "--neurons")
+    each_head = heads == "each"
+    chosen, of_heads = numbers(neurons, "--neurons"), () if each_head else numbers(heads, "--heads")
+    cut = weights(weight)
     run = load_run(directory, device, at=at_of(at))
-    found = run.ablate(hook=hook, neurons=chosen)
+    if hook is None and (chosen or heads or not cut):
+        hook = usual_probe(run).hook
+    asked: dict[str, Any] = {
+        "neurons": chosen, "position": positions(position), "value": value, "heads": of_heads, "weights": cut,
+        "each_head": each_head, "seed": seed,
+    }  # fmt: skip
+    found = run.ablate(hook, **asked)
+    made = how_made(run, part="held-out", examples=len(run.held_out.inputs))
+    kept = keep_or_note(run, "interventions", "ablate", {"hook": hook, **asked}, made, [one.as_dict() for one in found])
     if json:
         print_json([one.as_dict() for one in found])
-    else:
-        print_ablation(found, hook or usual_probe(run).hook, chosen)
+        return
+    column = "heads" if heads else "neurons" if chosen or not cut else "weights"
+    together = ", ".join([*map(str, chosen), *(f"head {head}" for head in of_heads), *(weight or ())])
+    what = f"{column} of {hook} {WRITTEN[value]}" if hook is not None else "weights at 0"
+    print_ablations(found, f"{what} and weights at 0" if hook is not None and cut else what, together, column)
+    print_kept(kept)

@@ -10,10 +10,13 @@ from bimt_tf import __version__
 from bimt_tf.cli.ablate import ablate
 from bimt_tf.cli.arguments import REPEATED
 from bimt_tf.cli.compare import compare
+from bimt_tf.cli.edges import edges
 from bimt_tf.cli.eliminate import eliminate
 from bimt_tf.cli.export import export
 from bimt_tf.cli.finetune import FINETUNE
+from bimt_tf.cli.interchange import interchange
 from bimt_tf.cli.list import list_runs
+from bimt_tf.cli.minimal_set import minimal_set
 from bimt_tf.cli.probe import probe
 from bimt_tf.cli.prune import prune
 from bimt_tf.cli.reproduce import reproduce
@@ -28,7 +31,15 @@ __all__ = ["COMMANDS", "bimt"]
 COMMANDS: dict[str, dict[str, Any]] = {
     "Train": {"tasks": tasks, "train": TRAIN, "resume": resume, "eliminate": eliminate, "finetune": FINETUNE},
     "Runs": {"list": list_runs, "show": show, "compare": compare},
-    "Questions": {"probe": probe, "ablate": ablate, "prune": prune, "export": export},
+    "Questions": {
+        "probe": probe,
+        "ablate": ablate,
+        "interchange": interchange,
+        "minimal-set": minimal_set,
+        "edges": edges,
+        "prune": prune,
+        "export": export,
+    },  # fmt: skip
     "Many runs": {"sweep": SWEEP, "reproduce": reproduce},
 }
 """Group -> name -> command: a function, or an app where its options depend on its task."""

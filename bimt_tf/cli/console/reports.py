@@ -14,14 +14,13 @@ from rich.table import Table
 from bimt_tf.analysis.plain import plain
 
 if TYPE_CHECKING:
-    from bimt_tf.analysis.ablate import NeuronAblation
     from bimt_tf.analysis.probe import ProbeResult
     from bimt_tf.analysis.prune import PrunePoint
     from bimt_tf.runs.compare import Comparison
     from bimt_tf.sweeps.results import SweepResult
 
 __all__ = [
-    "print_ablation", "print_comparison", "print_json", "print_line", "print_probe", "print_pruning", "print_report",
+    "print_comparison", "print_json", "print_line", "print_probe", "print_pruning", "print_report",
     "print_rows", "print_run", "print_summary", "print_sweep", "print_tasks", "sweep_as_dict",
 ]  # fmt: skip
 
@@ -203,17 +202,6 @@ def print_probe(result: ProbeResult, target: str) -> None:
     control = result.control.population
     table.add_row("all, target shuffled", f"{control.linear:.4f}", f"{control.nonlinear:.4f}")
     console.print(table)
-
-
-def print_ablation(found: Sequence[NeuronAblation], hook: str, together: Sequence[int]) -> None:
-    """Test loss without and with neurons set to their mean, greatest rise first."""
-    table = Table(title=f"test loss with neurons of {hook} at their mean")
-    for column in ("neurons", "before", "after", "rise"):
-        table.add_column(column, justify="right")
-    for one in found:
-        name = ", ".join(map(str, together)) if together else str(one.neuron)
-        table.add_row(name, f"{one.before:.3g}", f"{one.after:.3g}", f"{one.change:.3g}")
-    Console(highlight=False).print(table)
 
 
 def print_pruning(points: Sequence[PrunePoint]) -> None:

@@ -8,12 +8,12 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from bimt_tf.errors import InputError, require_known, require_whole
+from bimt_tf.errors import InputError, require_known, require_whole, unknown
 from bimt_tf.runs.trained import Trained
 from bimt_tf.tasks.base import Counterfactual, Data
 from bimt_tf.tasks.kinds import Classification
 
-__all__ = ["Others", "OwnPairs", "Pairs", "pairs_of"]
+__all__ = ["Others", "OwnPairs", "Pairs", "pairs_of", "target_of"]
 
 Others = Literal["same", "own"]
 """Run B differs from run A in the quantity alone ("same"), or is another example with its own numbers ("own")."""
@@ -43,6 +43,29 @@ class Pairs(NamedTuple):
         return self.inputs, self.source, self.wanted
 
 
+def target_of(trained: Trained, target: str | None, optional: bool = False) -> str:
+    """The quantity that pairs differ in: the named one, or the first that the task can change.
+
+    Raises:
+        InputError: for one that it cannot change (the near ones are listed); with a task that can change none, unless
+            ``optional`` and none is named, then "".
+    """
+    task, options = trained.task, trained.config.data
+    known = task.changeable(options)
+    if not known and optional and target is None:
+        return ""
+    if not known:
+        raise InputError(
+            f"{task.name} does not say how one quantity of an example is changed alone (Task.counterfactual): from "
+            "Python, pairs=(inputs of A, inputs of B, targets of A with what is looked for of B) would do"
+        )
+    if target is None:
+        return known[0]
+    if target not in known:
+        raise unknown(f"quantity of {task.name} to change", str(target), known)
+    return target
+
+
 def pairs_of(trained: Trained, target: str | None, pairs: int | OwnPairs, others: Others, seed: int) -> Pairs:
     """Pairs for a quantity of the task, or the user's own.
 
@@ -62,8 +85,7 @@ def pairs_of(trained: Trained, target: str | None, pairs: int | OwnPairs, others
         made, name = _own(trained, pairs), target or "given pairs"
     else:
         require_whole("pairs", pairs, at_least=2)
-        known = trained.task.changeable(options)
-        name = target if target is not None else (known or ("",))[0]
+        name = target_of(trained, target)
         held = trained.held_out
         some = Data(
             held.inputs[:pairs], held.targets[:pairs], {key: value[:pairs] for key, value in held.quantities.items()}
