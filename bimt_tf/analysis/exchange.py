@@ -47,8 +47,7 @@ class Site(NamedTuple):
         given = self._asdict()
         given["direction"] = None if self.direction is None else torch.as_tensor(self.direction).tolist()
         for name in ("neurons", "position"):
-            if isinstance(given[name], Sequence):
-                given[name] = [int(number) for number in given[name]]
+            given[name] = list(given[name]) if isinstance(given[name], Sequence) else given[name]
         return given
 
     def __str__(self) -> str:
@@ -63,6 +62,9 @@ def sites_of(sites: Site | Sequence[Site]) -> list[Site]:
     found = [site for site in given if isinstance(site, Site)]
     if not found or len(found) < len(given):
         raise InputError(f"sites must be a Site(hook, neurons, position) or several, found {sites!r}")
+    for number, site in enumerate(found):
+        if site.neurons is not None:  # which may be numbers of an array or a tensor
+            found[number] = site._replace(neurons=tuple(whole_numbers(f"hook {site.hook!r}", site.neurons)))
     hooks = [site.hook for site in found]
     for hook in hooks:
         if hooks.count(hook) > 1:

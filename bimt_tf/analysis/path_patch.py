@@ -22,10 +22,10 @@ from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from bimt_tf.analysis.activations import flat_neurons, run_hooked
-from bimt_tf.analysis.exchange import Exchange, Read, Site
+from bimt_tf.analysis.exchange import Exchange, Read, Site, sites_of
 from bimt_tf.analysis.moves import Move
 from bimt_tf.analysis.random_sets import Null, Progress, null_of
-from bimt_tf.errors import InputError, require_kind, require_seed, require_whole
+from bimt_tf.errors import InputError, require_seed, require_whole
 
 __all__ = ["PathEffect", "path_patch"]
 
@@ -98,11 +98,11 @@ def path_patch(
     Raises:
         InputError: as ``interchange``, for a receiver that comes before the sender, or a model without such hooks.
     """
-    require_kind("sender", sender, Site)
+    (sender,) = sites_of(sender)
     require_whole("random_sets", random_sets, at_least=0)
     require_seed(seed)
     if receiver is not None:
-        require_kind("receiver", receiver, Site)
+        (receiver,) = sites_of(receiver)
         if receiver.direction is not None:
             raise InputError("a receiver has neurons, not a direction")
     ends = [sender.hook] if receiver is None else [sender.hook, receiver.hook]
