@@ -11,9 +11,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bimt_tf.adapters.families import wire as wire
     from bimt_tf.analysis.ablate import ablate as ablate
+    from bimt_tf.analysis.ablate_nodes import ablate_nodes as ablate_nodes
     from bimt_tf.analysis.compact import compact as compact
+    from bimt_tf.analysis.edge_effects import edge_effects as edge_effects
+    from bimt_tf.analysis.exchange import Site as Site
     from bimt_tf.analysis.graph import connection_graph as connection_graph
+    from bimt_tf.analysis.interchange import interchange as interchange
+    from bimt_tf.analysis.minimal_set import minimal_set as minimal_set
     from bimt_tf.analysis.modularity import modularity as modularity
+    from bimt_tf.analysis.patching import activation_patch as activation_patch
+    from bimt_tf.analysis.path_patch import path_patch as path_patch
     from bimt_tf.analysis.probe import probe as probe
     from bimt_tf.analysis.prune import prune as prune
     from bimt_tf.bimt import BIMT as BIMT
@@ -37,16 +44,23 @@ _HOMES = {
     "Layout": "core.layout",
     "MLP": "models.mlp",
     "RegressionTransformer": "models.transformer",
+    "Site": "analysis.exchange",
     "SwapReport": "core.search",
     "TokenMLP": "models.token_mlp",
     "Wiring": "core.wiring",
     "ablate": "analysis.ablate",
+    "ablate_nodes": "analysis.ablate_nodes",
+    "activation_patch": "analysis.patching",
     "compact": "analysis.compact",
     "connection_graph": "analysis.graph",
+    "edge_effects": "analysis.edge_effects",
     "eliminate": "training.eliminate",
+    "interchange": "analysis.interchange",
     "load_run": "runs.load",
     "load_runs": "runs.load",
+    "minimal_set": "analysis.minimal_set",
     "modularity": "analysis.modularity",
+    "path_patch": "analysis.path_patch",
     "probe": "analysis.probe",
     "prune": "analysis.prune",
     "train": "runs.train",

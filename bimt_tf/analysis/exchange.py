@@ -17,16 +17,13 @@ from torch import Tensor, nn
 from bimt_tf.analysis.activations import flat_neurons, require_examples, run_hooked
 from bimt_tf.analysis.clean_run import seen_at
 from bimt_tf.analysis.moves import Line, Move
-from bimt_tf.analysis.written import Positions, entries_at, whole_numbers
+from bimt_tf.analysis.written import Positions, entries_at, varying, whole_numbers
 from bimt_tf.errors import InputError, require_callable, require_kind
 
 __all__ = ["Exchange", "Read", "Site", "sites_of"]
 
 Read = Callable[[Any], Tensor]
 """The model's output -> what is measured of it: numbers [n, ...], or whole numbers (answers) [n]."""
-
-VARIES = 1e-3
-"""A neuron is active if it varies by more than this share of the largest variation at its hook and positions."""
 
 
 class Site(NamedTuple):
@@ -160,9 +157,7 @@ class Exchange:
     def active(self, site: Site) -> list[int]:
         """The neurons that vary over the examples of both runs at a site's hook and positions."""
         both = torch.cat([self.a[site.hook].flat, self.b[site.hook].flat])
-        spread = torch.where(self._tokens(site), both.amax(0) - both.amin(0), 0.0)
-        spread = spread.reshape(-1, spread.shape[-1]).amax(0)
-        return [] if float(spread.max()) == 0 else (spread > VARIES * spread.max()).nonzero().flatten().tolist()
+        return varying(both, self._tokens(site))
 
     def differing(self, site: Site) -> list[int]:
         """The neurons that are not the same in both runs at a site's positions: no other can move anything."""

@@ -67,7 +67,7 @@ def null_of(
     for site, there, size in zip(sites, active, sizes, strict=True):
         if len(there) <= size:
             neurons = f"{len(there)} active neuron{'s' if len(there) != 1 else ''}"
-            return None, f"{site.hook} has {neurons}: there is no other set of {size} to draw"
+            return None, f"{neurons} at {site.hook} allow no other set of {size}"
     turned = any(site.direction is not None for site in sites)
     possible = None if turned else prod(comb(len(t), size) for t, size in zip(active, sizes, strict=True))
     tried: list[list[Any]]

@@ -13,13 +13,17 @@ from torch import Tensor
 from bimt_tf.analysis.activations import flat_neurons
 from bimt_tf.errors import InputError, require_known, require_seed
 
-__all__ = ["Positions", "Value", "entries_at", "in_place", "require_value", "whole_numbers", "writing"]
+__all__ = ["Positions", "Value", "entries_at", "varying", "in_place", "require_value", "whole_numbers", "writing"]
 
 Value = Literal["mean", "zero", "resample"]
 """What is written: each neuron's mean over the batch position by position, 0, or what another example has there."""
 
 Positions = int | Sequence[int] | None
 """Tokens, from the end if negative; None for all of them, and for activations without tokens."""
+
+
+VARIES = 1e-3
+"""A neuron is active if it varies by more than this share of the largest variation at its hook and positions."""
 
 
 def require_value(value: str, seed: int) -> None:
@@ -79,6 +83,18 @@ def entries_at(
             raise InputError(f"hook {hook!r} has positions 0 to {shape[0] - 1} (or -{shape[0]} to -1), found {row}")
         chosen[row, columns] = True
     return chosen
+
+
+def varying(activations: Float[Tensor, "batch *pos neurons"], entries: Bool[Tensor, "*pos neurons"]) -> list[int]:
+    """The active neurons: those that vary over the examples, by more than a thousandth of what varies most there.
+
+    Args:
+        activations: what a hook saw.
+        entries: the positions (and neurons) that count.
+    """
+    spread = torch.where(entries.to(activations.device), activations.amax(0) - activations.amin(0), 0.0)
+    widest = spread.reshape(-1, spread.shape[-1]).amax(0)
+    return [] if float(widest.max()) == 0 else (widest > VARIES * widest.max()).nonzero().flatten().tolist()
 
 
 def in_place(value: str, clean: Float[Tensor, "batch *pos neurons"], seed: int) -> Float[Tensor, "some *pos neurons"]:

@@ -27,7 +27,10 @@ def ablate(
     ] = None,
     position: PositionText = "",
     value: Annotated[str, Parameter(help="what is written: mean, zero, or resample (another example's)")] = "mean",
-    seed: Annotated[int, Parameter(help="of resample")] = 0,
+    random_sets: Annotated[
+        int, Parameter(help="random sets of active neurons to knock out beside --neurons; 0 for none")
+    ] = 100,
+    seed: Annotated[int, Parameter(help="of resample and random sets")] = 0,
     at: At = "shown",
     device: Device = "cpu",
     json: AsJson = False,
@@ -54,13 +57,23 @@ def ablate(
         "each_head": each_head, "seed": seed,
     }  # fmt: skip
     found = run.ablate(hook, **asked)
+    beside = None
+    if chosen and hook is not None and not (of_heads or cut) and random_sets:
+        same: dict[str, Any] = {name: asked[name] for name in ("position", "value", "seed")}
+        beside = run.ablate_random(hook, chosen, sets=random_sets, **same)
+    result = {
+        "ablations": [one.as_dict() for one in found],
+        "random_sets": None if beside is None else beside.as_dict(),
+    }
     made = how_made(run, part="held-out", examples=len(run.held_out.inputs))
-    kept = keep_or_note(run, "interventions", "ablate", {"hook": hook, **asked}, made, [one.as_dict() for one in found])
+    asked |= {"hook": hook, "random_sets": random_sets}
+    kept = keep_or_note(run, "interventions", "ablate", asked, made, result)
     if json:
         print_json([one.as_dict() for one in found])
         return
     column = "heads" if heads else "neurons" if chosen or not cut else "weights"
     together = ", ".join([*map(str, chosen), *(f"head {head}" for head in of_heads), *(weight or ())])
-    what = f"{column} of {hook} {WRITTEN[value]}" if hook is not None else "weights at 0"
-    print_ablations(found, f"{what} and weights at 0" if hook is not None and cut else what, together, column)
+    token = f", token {position}," if position else ""
+    what = f"{column} of {hook}{token} {WRITTEN[value]}" if hook is not None else "weights at 0"
+    print_ablations(found, f"{what} and weights at 0" if hook is not None and cut else what, together, column, beside)
     print_kept(kept)

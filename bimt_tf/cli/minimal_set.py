@@ -16,7 +16,7 @@ def minimal_set(
     directory: Directory,
     /,
     *,
-    hook: Annotated[str | None, Parameter(help="where, a hook's name [every stage and token where one can be]")] = None,
+    hook: Annotated[str | None, Parameter(help="where, a hook's name [every stage]")] = None,
     position: PositionText = "",
     target: Target = None,
     reach: Annotated[float, Parameter(help="share of the wanted change that the set must reach")] = 0.9,
@@ -30,16 +30,17 @@ def minimal_set(
     device: Device = "cpu",
     json: AsJson = False,
 ) -> None:
-    """The smallest set of neurons of the network in DIRECTORY that carries TARGET: that moves the output far enough.
+    """The smallest set of neurons of the network in DIRECTORY that carries TARGET: whose interchange moves the output.
 
-    Without --hook: at each stage and token through which something of it passes. The answers are kept in
-    DIRECTORY/interventions.json.
+    Without --hook: at each stage, at the tokens through which it passes whole; where there is none, at all tokens that
+    matter together. The answers are kept in DIRECTORY/interventions.json.
     """
     from bimt_tf.cli.console.causal_report import print_kept, print_minimal_sets
     from bimt_tf.cli.console.kept import keep_or_note, step_bar
     from bimt_tf.cli.console.reports import print_json
     from bimt_tf.errors import InputError
     from bimt_tf.runs.answers import how_made
+    from bimt_tf.runs.ask.causes import where_it_passes
     from bimt_tf.runs.ask.pairs import target_of
     from bimt_tf.runs.load import load_run
 
@@ -49,8 +50,7 @@ def minimal_set(
     target = target_of(run, target)
     asked: dict[str, Any] = {"target": target, "pairs": pairs, "others": others, "seed": seed}
     if hook is None:
-        passing = [row for row in run.interchange_map(**asked) if row.share != 0]
-        places: list[tuple[str, Any]] = [(row.hook, row.position) for row in passing]
+        places = where_it_passes(run.interchange_map(**asked), reach)
     else:
         places = [(hook, positions(position))]
     asked |= {"reach": reach, "largest": largest, "checks": checks, "random_sets": random_sets}

@@ -6,6 +6,7 @@ import torch
 from bimt_tf import MLP, RegressionTransformer, TokenMLP, wire
 from bimt_tf.analysis.ablate import ablate, ablate_each
 from bimt_tf.analysis.ablate_nodes import ablate_nodes, places_of
+from bimt_tf.analysis.ablate_random import ablate_random
 from bimt_tf.errors import InputError
 
 
@@ -175,3 +176,22 @@ def test_positions_that_are_none(model, x, position, message):
         ablate(model, {"hook_embed": [0]}, x, loss, position=position)
     with pytest.raises(InputError, match="has no positions"):
         ablate(MLP([2, 3, 1]), {"hook_input": [0]}, torch.rand(4, 2), loss, position=0)
+
+
+def test_random_sets_beside_named_neurons():
+    """Neuron 0 alone is read: each other neuron costs nothing, and is drawn; a constant one is not."""
+    model = MLP([2, 5, 1], act_fn="identity", dtype=torch.float64)
+    with torch.no_grad():
+        model.layers[1].weight[:] = torch.tensor([[1.0, 0, 0, 0, 0]])
+        model.layers[0].weight[4] = 0
+    x = torch.rand(20, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = ablate_random(model, "layers.0.hook_post", [0], x, loss)
+    assert found == (3, 4, 4, 0, 0, 0, 0)
+    found = ablate_random(model, "layers.0.hook_post", [1, 2], x, loss, value="zero")
+    whole = ablate(model, {"layers.0.hook_post": [0]}, x, loss, value="zero").change
+    assert (found.sets, found.possible) == (5, 6) and found.mean == pytest.approx(3 / 5 * whole)
+    some = ablate_random(model, "layers.0.hook_post", [1, 2], x, loss, sets=3, seed=1)
+    assert some.sets == 3 and some == ablate_random(model, "layers.0.hook_post", [1, 2], x, loss, sets=3, seed=1)
+    assert ablate_random(model, "layers.0.hook_post", [0, 1, 2, 3], x, loss) is None
+    with pytest.raises(InputError, match="has neurons 0 to 4, found 5"):
+        ablate_random(model, "layers.0.hook_post", [5], x, loss)

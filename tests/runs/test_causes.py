@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from bimt_tf.analysis.exchange import Site
+from bimt_tf.analysis.interchange import SiteMove
 from bimt_tf.cli.main import main
 from bimt_tf.errors import InputError
 from bimt_tf.runs.answers import answers
+from bimt_tf.runs.ask.causes import where_it_passes
 from bimt_tf.runs.ask.pairs import pairs_of
 from bimt_tf.runs.atomic import CannotWrite
 from bimt_tf.runs.execute import train_run
@@ -189,3 +191,19 @@ def test_mistakes_of_commands_are_one_line(run, capsys, words, message):
     assert bimt(words[0], run, *words[1:]) == 2
     said = capsys.readouterr()
     assert message in said.err and len(said.err.splitlines()) == 1 and said.out == ""
+
+
+def test_where_a_set_is_looked_for():
+    def row(hook, position, share):
+        return SiteMove(hook, position, 3, share, share, None)
+
+    rows = [
+        row("a", 0, 0.0),
+        row("a", 1, 0.95),
+        row("a", 2, 0.97),
+        row("b", 0, 0.0),
+        row("b", 1, -3.0),
+        row("b", 2, 0.2),
+    ]
+    rows += [row("c", 0, 0.0), row("d", None, 1.0), row("e", None, 0.5)]
+    assert where_it_passes(rows, 0.9) == [("a", 1), ("a", 2), ("b", (1, 2)), ("d", None), ("e", None)]

@@ -13,6 +13,7 @@ from bimt_tf.cli.console.reports import print_line
 
 if TYPE_CHECKING:
     from bimt_tf.analysis.ablate import NeuronAblation
+    from bimt_tf.analysis.ablate_random import RandomAblations
     from bimt_tf.analysis.edge_effects import EdgeEffects
     from bimt_tf.analysis.interchange import Interchange, SiteMove
     from bimt_tf.analysis.minimal_set import MinimalSet, Reached
@@ -32,13 +33,23 @@ def print_kept(path: Path | None) -> None:
         print_line(f"kept in {path}")
 
 
-def print_ablations(found: Sequence[NeuronAblation], what: str, together: str, column: str = "neurons") -> None:
+def print_ablations(
+    found: Sequence[NeuronAblation], what: str, together: str, column: str, beside: RandomAblations | None
+) -> None:
     """Test loss without and with an ablation, greatest rise first; ``together`` names what was ablated at once."""
-    table = _table(f"test loss with {what}", column, "before", "after", "rise")
+    table = Table(title=f"test loss with {what}")
+    for name in (column, "before", "after", "rise"):
+        table.add_column(name, justify="right")
     for one in found:
         name = together or str(one.neuron)
         table.add_row(name, f"{one.before:.3g}", f"{one.after:.3g}", f"{one.change:.3g}")
     _show(table)
+    if beside is not None:
+        print_line(
+            f"{beside.sets} of {beside.possible} random sets of as many of {beside.active} active neurons: rise "
+            f"{beside.mean:.3g} in the mean, 95% of them {beside.low:.3g} to {beside.high:.3g}, "
+            f"at most {beside.largest:.3g}"
+        )
 
 
 def print_interchange(found: Interchange, target: str) -> None:
@@ -77,18 +88,25 @@ def print_minimal_sets(found: Sequence[MinimalSet], target: str) -> None:
     title = f"smallest sets of neurons whose interchange moves the output {reach} of the way to another {target}"
     table = _table(title, "hook", "token", "neurons", "share", "95%", "smallest", "random sets", "all")
     for one in found:
-        random = one.no_null if one.null is None else _range(one.null.low, one.null.high)
+        random = "" if one.null is None else _range(one.null.low, one.null.high)
         neurons = "none" if one.neurons is None else ", ".join(map(str, one.neurons))
         table.add_row(
             one.hook, _tokens(one.position), neurons, _number(one.share), _range(*(one.interval or (None, None))),
             "" if one.neurons is None else "proven" if one.proven else "not proven",
-            random if one.neurons is not None else "", _number(one.ceiling.share),
+            random, _number(one.ceiling.share),
         )  # fmt: skip
     _show(table)
     for one in found:
         where = one.hook if one.position is None else f"{one.hook}, token {_tokens(one.position)}"
         if one.why_none:
             print_line(f"{where}: {one.why_none}")
+        elif one.null is None:
+            print_line(f"{where}: no random sets, {one.no_null}")
+        if one.neurons is not None and one.ceiling.share < one.reach:
+            print_line(
+                f"{where}: all neurons there reach {one.ceiling.share:.3f} only, so part of it passes elsewhere or is "
+                "countered by neurons that the set leaves out"
+            )
         if one.ties:
             more = f" and {len(one.ties) - SHOWN_TIES} more" if len(one.ties) > SHOWN_TIES else ""
             print_line(f"{where}: as small and enough too: {'; '.join(map(_set, one.ties[:SHOWN_TIES]))}{more}")

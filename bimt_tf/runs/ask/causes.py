@@ -8,6 +8,7 @@ from torch import Tensor
 
 from bimt_tf.adapters.stage_hooks import stage_hooks
 from bimt_tf.analysis.ablate import NeuronAblation, ablate, ablate_each
+from bimt_tf.analysis.ablate_random import RandomAblations, ablate_random
 from bimt_tf.analysis.edge_effects import EdgeEffects, edge_effects
 from bimt_tf.analysis.exchange import Site
 from bimt_tf.analysis.interchange import Interchange, SiteMove, interchange, interchange_map
@@ -20,7 +21,8 @@ from bimt_tf.runs.ask.pairs import Others, OwnPairs, pairs_of
 from bimt_tf.runs.trained import Trained
 
 __all__ = [
-    "ablated", "edges_measured", "interchange_mapped", "interchanged", "path_patched", "residual_hooks", "smallest_set",
+    "ablated", "edges_measured", "interchange_mapped", "interchanged", "path_patched", "random_ablated", "residual_hooks", "smallest_set",
+    "where_it_passes",
 ]  # fmt: skip
 
 NO_NEURON = -1  # of an entry for weights alone
@@ -57,6 +59,27 @@ def ablated(
         trained.model, hook, inputs, trained.loss, value=value, position=position, whole_heads=each_head, seed=seed
     )
     return sorted(each, key=lambda one: -one.change)
+
+
+def random_ablated(
+    trained: Trained,
+    hook: str,
+    neurons: Sequence[int],
+    *,
+    position: Positions = None,
+    value: Value = "mean",
+    sets: int = 100,
+    seed: int = 0,
+) -> RandomAblations | None:
+    """What random sets of as many active neurons cost; None where there are no others.
+
+    Raises:
+        InputError: for what ``ablate_random`` refuses.
+    """
+    return ablate_random(
+        trained.model, hook, neurons, trained.held_out.inputs, trained.loss, value=value, position=position, sets=sets,
+        seed=seed,
+    )  # fmt: skip
 
 
 def interchanged(
@@ -169,6 +192,24 @@ def edges_measured(
     return edge_effects(
         trained.bimt, inputs, trained.loss, three, read=read, threshold=trained.threshold, progress=progress
     )
+
+
+def where_it_passes(rows: Sequence[SiteMove], reach: float) -> list[tuple[str, Positions]]:
+    """Of a map, where a set that carries the target can be looked for: (hook, position or positions).
+
+    Each token at which all neurons reach ``reach``. At a hook where none does, the target passes through several tokens
+    at once, or through parts that counter each other: all tokens that move the output, together.
+    """
+    found: list[tuple[str, Positions]] = []
+    for hook in dict.fromkeys(row.hook for row in rows):
+        here = [row for row in rows if row.hook == hook and row.share != 0]
+        whole = [row for row in here if row.share >= reach]
+        if whole:
+            found += [(hook, row.position) for row in whole]
+        elif here:
+            tokens = tuple(row.position for row in here if row.position is not None)
+            found.append((hook, tokens or None))
+    return found
 
 
 def residual_hooks(trained: Trained) -> list[str]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bimt_tf.analysis.ablate import NeuronAblation
+    from bimt_tf.analysis.ablate_random import RandomAblations
     from bimt_tf.analysis.edge_effects import EdgeEffects
     from bimt_tf.analysis.exchange import Site
     from bimt_tf.analysis.interchange import Interchange, SiteMove
@@ -69,6 +70,36 @@ class CausalQuestions(OpenedRun):
             self, hook or "", neurons, position=position, value=value, heads=heads, weights=weights,
             each_head=each_head, seed=seed,
         )  # fmt: skip
+
+    def ablate_random(
+        self,
+        hook: str,
+        neurons: Sequence[int],
+        *,
+        position: Positions = None,
+        value: Value = "mean",
+        sets: int = 100,
+        seed: int = 0,
+    ) -> RandomAblations | None:
+        """How the held-out loss rises without random sets of as many active neurons of a hook as are named.
+
+        Args:
+            hook: where.
+            neurons: the named ones.
+            position: as :meth:`ablate`.
+            value: as there.
+            sets: how many sets are drawn; where there are no more, each is tried.
+            seed: of the draws and of "resample".
+
+        Returns:
+            What they cost; None where no others are active.
+
+        Raises:
+            InputError: as :meth:`ablate`.
+        """
+        from bimt_tf.runs.ask.causes import random_ablated
+
+        return random_ablated(self, hook, neurons, position=position, value=value, sets=sets, seed=seed)
 
     def interchange(
         self,
