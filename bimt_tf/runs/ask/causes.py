@@ -21,8 +21,8 @@ from bimt_tf.runs.ask.pairs import Others, OwnPairs, pairs_of
 from bimt_tf.runs.trained import Trained
 
 __all__ = [
-    "ablated", "edges_measured", "interchange_mapped", "interchanged", "path_patched", "random_ablated", "residual_hooks", "smallest_set",
-    "where_it_passes",
+    "ablated", "edges_measured", "interchange_mapped", "interchanged", "path_patched", "random_ablated",
+    "residual_hooks", "smallest_set", "where_it_passes",
 ]  # fmt: skip
 
 NO_NEURON = -1  # of an entry for weights alone
