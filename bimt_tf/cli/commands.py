@@ -17,6 +17,7 @@ from bimt_tf.cli.finetune import FINETUNE
 from bimt_tf.cli.interchange import interchange
 from bimt_tf.cli.list import list_runs
 from bimt_tf.cli.minimal_set import minimal_set
+from bimt_tf.cli.modules import modules
 from bimt_tf.cli.probe import probe
 from bimt_tf.cli.prune import prune
 from bimt_tf.cli.reproduce import reproduce
@@ -30,15 +31,15 @@ __all__ = ["COMMANDS", "bimt"]
 
 COMMANDS: dict[str, dict[str, Any]] = {
     "Train": {"tasks": tasks, "train": TRAIN, "resume": resume, "eliminate": eliminate, "finetune": FINETUNE},
-    "Runs": {"list": list_runs, "show": show, "compare": compare},
+    "Runs": {"list": list_runs, "show": show, "compare": compare, "export": export},
     "Questions": {
         "probe": probe,
         "ablate": ablate,
         "interchange": interchange,
         "minimal-set": minimal_set,
         "edges": edges,
+        "modules": modules,
         "prune": prune,
-        "export": export,
     },  # fmt: skip
     "Many runs": {"sweep": SWEEP, "reproduce": reproduce},
 }
