@@ -19,6 +19,7 @@ from bimt_tf.cli.list import list_runs
 from bimt_tf.cli.minimal_set import minimal_set
 from bimt_tf.cli.modules import modules
 from bimt_tf.cli.probe import probe
+from bimt_tf.cli.probe_map import probe_map
 from bimt_tf.cli.prune import prune
 from bimt_tf.cli.reproduce import reproduce
 from bimt_tf.cli.resume import resume
@@ -34,6 +35,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "Runs": {"list": list_runs, "show": show, "compare": compare, "export": export},
     "Questions": {
         "probe": probe,
+        "probe-map": probe_map,
         "ablate": ablate,
         "interchange": interchange,
         "minimal-set": minimal_set,
