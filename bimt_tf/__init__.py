@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bimt_tf.adapters.families import wire as wire
     from bimt_tf.analysis.ablate import ablate as ablate
     from bimt_tf.analysis.compact import compact as compact
+    from bimt_tf.analysis.formula import formula as formula
     from bimt_tf.analysis.graph import connection_graph as connection_graph
     from bimt_tf.analysis.modularity import modularity as modularity
     from bimt_tf.analysis.probe import probe as probe
@@ -44,6 +45,7 @@ _HOMES = {
     "compact": "analysis.compact",
     "connection_graph": "analysis.graph",
     "eliminate": "training.eliminate",
+    "formula": "analysis.formula",
     "load_run": "runs.load",
     "load_runs": "runs.load",
     "modularity": "analysis.modularity",

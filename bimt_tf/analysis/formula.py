@@ -40,6 +40,7 @@ DEGREE_MLP, DEGREE_TRANSFORMER = 4, 2  # of an activation's polynomial; in a tra
 DROPPED, REPLACED, DROPPED_AGAIN, MULTIPLIED = 0.1, 0.5, 0.6, 0.8  # shares of the budget up to each step
 RECOGNISED = 0.9  # the same of a recognised formula's coefficients, before they are rounded
 WIDER = (1, 10, 100)  # budgets of a recognised formula: a network that learned it roughly is no nearer to it
+SHORT = 20  # terms and functions that a recognised formula may have: more is no shape but a fit
 DRAWN = 2_000  # examples that an MLP's polynomials are fitted to
 
 
@@ -150,7 +151,8 @@ def _recognised(network: Program, asked: Question) -> Program | None:
         judge = asked.judge._replace(budget=asked.judge.budget.wider(factor))
         found = recognised(network, judge, sample, MULTIPLIED)
         if found is not None:
-            return rounded(drop_small(found, judge, RECOGNISED), judge, 1.0).inlined()
+            short = rounded(drop_small(found, judge, RECOGNISED), judge, 1.0).inlined()
+            return short if short.size <= SHORT else None
     return None
 
 

@@ -53,7 +53,7 @@ def _candidates(one: Definition, values: dict[str, Array], degree: int) -> Itera
         names = [f"{one.name}_s{i}" for i in range(len(one.arguments))]
         differences = [argument + one.arguments[0].times(-1) for argument in one.arguments[1:]]
         spreads = [np.asarray(argument.value(values)) + np.zeros_like(out) for argument in differences]
-        columns = {((name, 1),): spread for name, spread in zip(names[1:], spreads, strict=True)}
+        columns: dict[Monomial, Array] = {((name, 1),): spread for name, spread in zip(names[1:], spreads, strict=True)}
         parts = tuple(
             Definition(name, POLYNOMIAL, (argument,), f"score difference of {one.about}")
             for name, argument in zip(names[1:], differences, strict=True)

@@ -2,8 +2,8 @@
 
 Names, t a token, b a block, n a neuron's number in the whole network (of q, k, v: head * d_head + e):
 ``r0_n_t`` the residual stream after the embedding, ``m``b behind block b's attention, ``r``(b+1) behind its MLP;
-``q``b, ``k``b, ``v``b the head's neurons; ``s0_2_1`` the score of token 1 for the query at token 2, ``a0_2_1`` the share
-of attention it gets (with ``_h1`` behind it for head 1 of several); ``z``b what a head has gathered; ``h``b the MLP.
+``q``b, ``k``b, ``v``b the head's neurons; ``s0_2_1`` the score of token 1 for the query at token 2, ``a0_2_1`` its
+share of attention (with ``_h1`` behind it for head 1 of several); ``z``b what a head has gathered; ``h``b the MLP.
 """
 
 from __future__ import annotations

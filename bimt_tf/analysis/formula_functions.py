@@ -43,6 +43,10 @@ def _relu(z: Any) -> Any:
     return np.maximum(z, 0)
 
 
+def _root(z: Any) -> Any:
+    return np.sqrt(np.maximum(z, 0))  # a fitted square may fall below 0 by a rounding
+
+
 ACTIVATIONS: dict[str, Activation] = {
     "silu": Activation(_silu, lambda z: z / (1 + sympy.exp(-z)), "z / (1 + np.exp(-z))"),
     "gelu_new": Activation(
@@ -58,7 +62,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "relu": Activation(_relu, lambda z: sympy.Max(z, 0), "np.maximum(z, 0)"),
     "tanh": Activation(np.tanh, sympy.tanh, "np.tanh(z)"),
     "sin": Activation(np.sin, sympy.sin, "np.sin(z)"),
-    "sqrt": Activation(np.sqrt, sympy.sqrt, "np.sqrt(z)"),
+    "sqrt": Activation(_root, lambda z: sympy.sqrt(sympy.Max(z, 0)), "np.sqrt(np.maximum(z, 0))"),
     "reciprocal": Activation(np.reciprocal, lambda z: 1 / z, "1 / z"),
 }
 """By name: those of networks, and behind them those that a recognised formula may have."""

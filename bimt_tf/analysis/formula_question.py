@@ -14,11 +14,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bimt_tf.analysis.formula_error import Budget, Judge, Sample
+from bimt_tf.analysis.formula_functions import ACTIVATIONS
 from bimt_tf.analysis.formula_network import layer_widths
 from bimt_tf.analysis.formula_polynomial import Array, Polynomial, constant, variable
 from bimt_tf.errors import InputError, names_of, require_kind, require_positive
 
-__all__ = ["Question", "Wanted", "ask"]
+__all__ = ["Question", "Wanted", "ask", "is_name"]
 
 R2 = 0.9999  # of the budget, unless one is given
 OWN_NAMES = re.compile(r"(?:[rmqkvzh]\d+_\d+|s\d+_\d+|a\d+_\d+)\w*")  # what definitions are called
@@ -160,6 +161,12 @@ def _outputs(d_out: int, wanted: Wanted) -> tuple[tuple[int, str], ...]:
     return tuple(zip(numbers, names, strict=True))
 
 
+def is_name(name: str) -> bool:
+    """Whether an input can be called so: a Python variable, and nothing that formulas call otherwise."""
+    own = OWN_NAMES.fullmatch(name) is not None or name in WORDS or name in ACTIVATIONS
+    return name.isidentifier() and not keyword.iskeyword(name) and not own
+
+
 def _names(inputs: Tensor, names: Sequence[str] | None) -> list[str]:
     shape = inputs.shape[1:]
     if names is None:
@@ -169,10 +176,8 @@ def _names(inputs: Tensor, names: Sequence[str] | None) -> list[str]:
     if len(found) != math.prod(shape) or len(set(found)) != len(found):
         raise InputError(f"names must be {math.prod(shape)} different names, one an input, found {found}")
     for name in found:
-        if not name.isidentifier() or keyword.iskeyword(name) or OWN_NAMES.fullmatch(name) or name in WORDS:
-            raise InputError(
-                f"names must be such as Python's variables, and not what neurons are called, found {name!r}"
-            )
+        if not is_name(name):
+            raise InputError(f"names must be as Python's variables, and not as neurons are called, found {name!r}")
     return found
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from bimt_tf.analysis.formula_error import Sample
+from bimt_tf.analysis.formula_functions import ACTIVATIONS
 from bimt_tf.analysis.formula_polynomial import Array, Polynomial, monomial_value, variable, weighted
 from bimt_tf.analysis.formula_program import POLYNOMIAL, Definition
 from bimt_tf.analysis.formula_terms import fewest_terms, fitted, monomials
@@ -52,12 +53,13 @@ class Shape(NamedTuple):
 
 
 def shapes(part: Part) -> Iterator[Shape]:
-    """The shapes that the part has, within what is allowed."""
+    """The shapes that the part has, within what is allowed; a polynomial, which can be near anything, comes last."""
     yield from _power_laws(part)
-    yield from _polynomial(part, part.names, part.inputs, (), "polynomial")
     yield from _roots(part)
     if len(part.names) == 1:
         yield from _sines(part, part.names[0], part.inputs, ())
+    yield from _polynomial(part, part.names, part.inputs, (), "polynomial")
+    if len(part.names) == 1:
         return
     _, sizes, directions = np.linalg.svd(part.gradients, full_matrices=False)
     if sizes[0] ** 2 < STRAIGHT * (sizes**2).sum():
@@ -67,8 +69,8 @@ def shapes(part: Part) -> Iterator[Shape]:
     name = f"u_{'_'.join(part.names)}"
     before = (Definition(name, POLYNOMIAL, (sum_of,), f"a weighted sum of {', '.join(part.names)}"),)
     inputs = {**part.inputs, name: np.asarray(sum_of.value(part.inputs))}
-    yield from _polynomial(part, (name,), inputs, before, "polynomial of one weighted sum")
     yield from _sines(part, name, inputs, before)
+    yield from _polynomial(part, (name,), inputs, before, "polynomial of one weighted sum")
 
 
 def _polynomial(
@@ -112,11 +114,12 @@ def _sines(part: Part, name: str, inputs: Mapping[str, Array], before: tuple[Def
     at = inputs[name]
     span = float(np.ptp(at)) or 1.0
     low, high, steps = WAVES
-    for extra in ([], [((name, 1),)], [((name, 2),)]):
+    for extra, with_phase in product(([], [((name, 1),)], [((name, 2),)]), (False, True)):
         columns = [np.ones_like(at), *(np.asarray(monomial_value(one, inputs)) for one in extra)]
 
-        def solved(wave: float, columns: list[Array] = columns) -> tuple[Array, Array]:
-            matrix = np.stack([*columns, np.sin(wave * at), np.cos(wave * at)], axis=1)
+        def solved(wave: float, columns: list[Array] = columns, with_phase: bool = with_phase) -> tuple[Array, Array]:
+            shifted = [np.cos(wave * at)] if with_phase else []
+            matrix = np.stack([*columns, *shifted, np.sin(wave * at)], axis=1)
             found = np.linalg.lstsq(matrix, part.values, rcond=None)[0]
             return found, matrix @ found
 
@@ -129,7 +132,8 @@ def _sines(part: Part, name: str, inputs: Mapping[str, Array], before: tuple[Def
         wave = float(minimize_scalar(loss, bounds=(max(best - step, 1e-3), best + step), method="bounded").x)
         found, values = solved(wave)
         if part.allowed(values):
-            *others, sine, cosine = found.tolist()
+            *others, sine = found.tolist()
+            cosine = others.pop() if with_phase else 0.0
             phase = float(np.arctan2(cosine, sine))
             turn = round(phase / np.pi)  # a phase near pi is a minus sign
             height = float(np.hypot(sine, cosine)) * (-1) ** turn
@@ -148,8 +152,7 @@ def _roots(part: Part) -> Iterator[Shape]:
     sample = Sample(part.inputs, squares[:, None])
 
     def allowed(found: Polynomial) -> bool:
-        inside = found.value(part.inputs) + np.zeros_like(squares)
-        return bool(inside.min() >= 0) and part.allowed(sign * np.sqrt(inside))
+        return part.allowed(sign * ACTIVATIONS["sqrt"].value(found.value(part.inputs) + np.zeros_like(squares)))
 
     terms = monomials([part.names], 2)
     if allowed(fitted(terms, sample, squares)):

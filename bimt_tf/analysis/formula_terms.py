@@ -1,8 +1,8 @@
 """An MLP's outputs multiplied out: polynomials of the inputs with few terms, fitted to the network.
 
 Which monomials there may be follows from which inputs meet in a neuron. The lowest degree that stays within the budget
-is taken; then the term whose loss costs least goes, the others are fitted again, and so on (optimal brain surgeon, which
-is exact here).
+is taken; then the term whose loss costs least goes, the others are fitted again, and so on (optimal brain surgeon,
+which is exact here).
 """
 
 from __future__ import annotations
