@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from bimt_tf.analysis.activations import require_examples
 from bimt_tf.analysis.formula_activations import replace_activations
 from bimt_tf.analysis.formula_error import errors
+from bimt_tf.analysis.formula_meaning import readings
 from bimt_tf.analysis.formula_network import exact_network, live_weights, network_program
 from bimt_tf.analysis.formula_program import Program
 from bimt_tf.analysis.formula_question import Question, Wanted, ask
@@ -109,6 +110,7 @@ def formula(
         None if short is None else Written(short),
         None if short is None else _step("recognised by its shape", short, asked),
         Written(network),
+        readings(made, asked.judge),
         tuple(_notes(asked, steps)),
         {
             "examples": len(inputs),

@@ -14,7 +14,7 @@ import numpy as np
 from bimt_tf.analysis.formula_error import Judge
 from bimt_tf.analysis.formula_functions import SOFTMAX
 from bimt_tf.analysis.formula_polynomial import Array, Monomial, Polynomial, constant
-from bimt_tf.analysis.formula_program import POLYNOMIAL, Definition, Program
+from bimt_tf.analysis.formula_program import POLYNOMIAL, SUMS, Definition, Program
 
 __all__ = ["replace_activations"]
 
@@ -28,7 +28,7 @@ def replace_activations(program: Program, judge: Judge, share: float, degree: in
         share: of the budget, for all of them together.
         degree: the highest of a polynomial.
     """
-    todo = [one for one in program.definitions if one.function != POLYNOMIAL]
+    todo = [one for one in program.definitions if one.function not in SUMS]
     said: list[str] = []
     for number, one in enumerate(todo, start=1):
         inputs = judge.fit.inputs

@@ -17,7 +17,7 @@ from torch import Tensor
 from bimt_tf.analysis.compact import Compact
 from bimt_tf.analysis.formula_functions import IDENTITY, SOFTMAX
 from bimt_tf.analysis.formula_polynomial import Polynomial, variable, weighted
-from bimt_tf.analysis.formula_program import POLYNOMIAL, Definition, Program
+from bimt_tf.analysis.formula_program import POLYNOMIAL, SCORE, Definition, Program
 from bimt_tf.models.transformer import Attention, Block, RegressionTransformer
 
 __all__ = ["transformer_program"]
@@ -142,7 +142,7 @@ class _Written(NamedTuple):
             for one, other in zip(q, k, strict=True):
                 score = score + one.product(other).times(1 / scale)
             about = f"block {number}, score of token {token} for token {query}, head {head}"
-            scores.append(self.one(f"s{number}_{query}_{token}{of_head}", POLYNOMIAL, (score,), about))
+            scores.append(self.one(f"s{number}_{query}_{token}{of_head}", SCORE, (score,), about))
         shares = []
         for token, score in enumerate(scores):
             others = [other for at, other in enumerate(scores) if at != token]

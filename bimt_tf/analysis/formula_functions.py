@@ -63,7 +63,6 @@ ACTIVATIONS: dict[str, Activation] = {
     "tanh": Activation(np.tanh, sympy.tanh, "np.tanh(z)"),
     "sin": Activation(np.sin, sympy.sin, "np.sin(z)"),
     "sqrt": Activation(_root, lambda z: sympy.sqrt(sympy.Max(z, 0)), "np.sqrt(np.maximum(z, 0))"),
-    "reciprocal": Activation(np.reciprocal, lambda z: 1 / z, "1 / z"),
 }
 """By name: those of networks, and behind them those that a recognised formula may have."""
 

@@ -1,6 +1,7 @@
 """Polynomials with numbers as coefficients: the affine maps, scores and read-outs that formulas are made of.
 
-A monomial is its names and their powers, sorted by name: x1^2 x3 is (("x1", 2), ("x3", 1)), and 1 is (). Sums and
+A monomial is its names and their powers, sorted by name: x1^2 x3 is (("x1", 2), ("x3", 1)), and 1 is (). A power may be
+negative where nothing is put in the name's place: x1 / x2 is (("x1", 1), ("x2", -1)). Sums and
 products of thousands of terms take milliseconds here, where SymPy's expand takes minutes.
 """
 
@@ -114,7 +115,7 @@ def monomial_value(monomial: Monomial, values: Mapping[str, Array]) -> Array | f
     product: Array | float = 1.0
     for name, power in monomial:
         value = values[name]
-        product = product * (value if power == 1 else value**power)
+        product = product * (value if power == 1 else np.power(value, float(power) if power < 0 else power))
     return product
 
 

@@ -6,6 +6,7 @@ the whole becomes no longer by it.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,16 +17,18 @@ import numpy as np
 from bimt_tf.analysis.formula_functions import ACTIVATIONS, SOFTMAX, softmax
 from bimt_tf.analysis.formula_polynomial import Array, Monomial, Polynomial, TooManyTerms, constant
 
-__all__ = ["POLYNOMIAL", "Definition", "Place", "Program"]
+__all__ = ["POLYNOMIAL", "SCORE", "SUMS", "Definition", "Place", "Program"]
 
-POLYNOMIAL = "polynomial"
+POLYNOMIAL, SCORE = "polynomial", "score"
+SUMS = (POLYNOMIAL, SCORE)
+"""Functions that are their argument; a score keeps its name, so that all shares of a pattern read the same scores."""
 
 
 class Definition(NamedTuple):
     """``name`` = ``function`` of ``arguments``; ``about`` says in words what it is.
 
-    ``function``: "polynomial" (of one argument, which it is), an activation (of one), or "softmax": exp of the first
-    argument over the sum of exp of all.
+    ``function``: "polynomial" or "score" (of one argument, which it is), an activation (of one), or "softmax": exp of
+    the first argument, a score, over the sum of exp of all.
     """
 
     name: str
@@ -41,12 +44,12 @@ class Definition(NamedTuple):
     @property
     def size(self) -> int:
         """Terms, and one more for a function."""
-        return sum(map(len, self.arguments)) + (self.function != POLYNOMIAL)
+        return sum(map(len, self.arguments)) + (self.function not in SUMS)
 
     def value(self, values: Mapping[str, Array]) -> Array | float:
         """Its value, of the values of earlier names."""
         found = [argument.value(values) for argument in self.arguments]
-        if self.function == POLYNOMIAL:
+        if self.function in SUMS:
             return found[0]
         return softmax(found) if self.function == SOFTMAX else ACTIVATIONS[self.function].value(found[0])
 
@@ -100,10 +103,11 @@ class Program:
         return replace(self, definitions=tuple(_set(one, place, coefficient) for one in self.definitions))
 
     def coefficients(self) -> dict[Place, float]:
-        """Every coefficient by its place."""
+        """Every coefficient by its place; not those of a softmax, which reads scores as they are."""
         found = {
             Place(one.name, i, monomial): coefficient
             for one in self.definitions
+            if one.function != SOFTMAX
             for i, argument in enumerate(one.arguments)
             for monomial, coefficient in argument
         }
@@ -121,14 +125,18 @@ class Program:
     def folded(self) -> Program:
         """Without what is constant, and without what no output reads."""
         known: dict[str, Polynomial] = {}
+        scores: dict[str, Polynomial] = {}
         kept: list[Definition] = []
         for one in self.definitions:
             now = one.of(known)
-            now = _same_taken_off(now) if now.function == SOFTMAX else now
-            if all(argument.constant is not None for argument in now.arguments):
-                known[now.name] = constant(float(now.value({})))
-            else:
+            still = now.of(scores) if now.function == SOFTMAX else now
+            if any(argument.constant is None for argument in still.arguments):
                 kept.append(now)
+            elif now.function == SCORE:
+                scores[now.name] = now.arguments[0]
+                kept.append(now)
+            else:
+                known[now.name] = constant(float(still.value({})))
         return _read(replace(self, definitions=tuple(kept), outputs={k: p.of(known) for k, p in self.outputs.items()}))
 
     def inlined(self, named: frozenset[str] = frozenset()) -> Program:
@@ -142,24 +150,7 @@ class Program:
                 shorter = _without(program, one) if one.function == POLYNOMIAL else None
                 if shorter is not None and shorter.size <= program.size:
                     program, changed = shorter, True
-        return program.folded()
-
-    def expanded(self, most: int) -> Program:
-        """With every polynomial multiplied out into the variables and functions that it is made of.
-
-        Raises:
-            TooManyTerms: if one has more than ``most`` terms.
-        """
-        known: dict[str, Polynomial] = {}
-        kept: list[Definition] = []
-        for one in self.definitions:
-            now = one.of(known, most)
-            if now.function == POLYNOMIAL:
-                known[now.name] = now.arguments[0]
-            else:
-                kept.append(now)
-        outputs = {name: output.of(known, most) for name, output in self.outputs.items()}
-        return _read(replace(self, definitions=tuple(kept), outputs=outputs))
+        return _same_taken_off(program).folded()
 
 
 def _set(one: Definition, place: Place, coefficient: float) -> Definition:
@@ -170,14 +161,22 @@ def _set(one: Definition, place: Place, coefficient: float) -> Definition:
     return one._replace(arguments=tuple(arguments))
 
 
-def _same_taken_off(one: Definition) -> Definition:
-    """A softmax without the terms that all its scores share, which it does not see."""
-    first, *others = one.arguments
-    shared = {m: c for m, c in first if all(other.terms.get(m) == c for other in others)}
-    if not shared:
-        return one
-    off = Polynomial({m: -c for m, c in shared.items()})
-    return one._replace(arguments=tuple(argument + off for argument in one.arguments))
+def _same_taken_off(program: Program) -> Program:
+    """With scores without the terms that all scores of one pattern share, which a softmax does not see."""
+    scores = {one.name: one.arguments[0] for one in program.definitions if one.function == SCORE}
+    patterns = {frozenset(one.names) for one in program.definitions if one.function == SOFTMAX}
+    for names in patterns:
+        first, *others = (scores[name] for name in sorted(names))
+        shared = {
+            monomial
+            for monomial, coefficient in first
+            if all(math.isclose(other.terms.get(monomial, 0.0), coefficient, rel_tol=1e-12) for other in others)
+        }
+        off = {name: Polynomial({m: c for m, c in scores[name] if m not in shared}) for name in names}
+        program = program.with_definitions({
+            one.name: (one._replace(arguments=(off[one.name],)),) for one in program.definitions if one.name in off
+        })  # fmt: skip
+    return program
 
 
 def _read(program: Program) -> Program:

@@ -56,7 +56,7 @@ def _all(
         found = _one(compute, inputs, n, judge, share, meets)
         if found is None:
             return None
-        renamed = {one.name: _free(one, definitions) for one in found[0]}
+        renamed = {one.name: _free(one, {*definitions, *program.variables}) for one in found[0]}
         definitions |= {renamed[one.name]: _renamed(one, renamed) for one in found[0]}
         outputs[name] = _names(found[1], renamed)
     return Program(program.variables, tuple(definitions.values()), outputs).folded()
@@ -123,8 +123,8 @@ def _together(chosen: list[Shape], inputs: dict[str, Array], values: Array) -> t
     return definitions, fitted(terms, Sample(known, values[:, None]), values) if terms else constant(0)
 
 
-def _free(one: Definition, taken: dict[str, Definition]) -> str:
-    """A definition's name, with a number behind it where another output has given it away."""
+def _free(one: Definition, taken: set[str]) -> str:
+    """A definition's name, with a number behind it where it is given away."""
     name, number = one.name, 1
     while name in taken:
         name, number = f"{one.name}_{number}", number + 1

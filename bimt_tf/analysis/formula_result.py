@@ -9,6 +9,7 @@ import numpy as np
 import sympy
 
 from bimt_tf.analysis.formula_error import Errors
+from bimt_tf.analysis.formula_meaning import Reading
 from bimt_tf.analysis.formula_polynomial import Array
 from bimt_tf.analysis.formula_program import Program
 from bimt_tf.analysis.formula_spelling import (
@@ -119,7 +120,8 @@ class Formula(NamedTuple):
 
     ``written``: the formula. ``steps``: how it came about, the network itself first. ``recognised``: a short formula
     for the same function that was found by its shape, with its errors in ``recognised_step``; both None if none was.
-    ``exact``: the network without any approximation. ``notes``: what a reader must know.
+    ``exact``: the network without any approximation. ``readings``: definition -> what it is near in the inputs' terms.
+    ``notes``: what a reader must know.
     """
 
     written: Written
@@ -127,6 +129,7 @@ class Formula(NamedTuple):
     recognised: Written | None
     recognised_step: Step | None
     exact: Written
+    readings: Mapping[str, Reading]
     notes: tuple[str, ...]
     made: Mapping[str, Any]
 
@@ -181,6 +184,7 @@ class Formula(NamedTuple):
             "variables": self.variables,
             "formula": self.written.lines,
             "about": {one.name: one.about for one in self.written.program.definitions},
+            "readings": {name: {"near": as_text(one.polynomial), "r2": one.r2} for name, one in self.readings.items()},
             "latex": self.latex(),
             "size": self.size,
             "r2": self.r2,

@@ -97,15 +97,10 @@ def _power_laws(part: Part) -> Iterator[Shape]:
         below = [name for name, power in zip(part.names, powers, strict=True) if power < 0]
         if any(np.abs(part.inputs[name]).min() < 1e-2 * np.abs(part.inputs[name]).max() for name in below):
             continue  # a pole among the examples
-        called = {name: f"i_{name}" if name in below else name for name in part.names}
-        before = tuple(
-            Definition(called[name], "reciprocal", (variable(name),), f"the reciprocal of {name}") for name in below
-        )
-        inputs = {**part.inputs, **{called[name]: 1 / part.inputs[name] for name in below}}
-        monomial = tuple(sorted((called[name], abs(power)) for name, power in zip(part.names, powers, strict=True)))
-        found = fitted([(), monomial], Sample(inputs, part.values[:, None]), part.values)
-        if part.allowed(found.value(inputs) + np.zeros_like(part.values)):
-            yield Shape("power law", before, found)
+        monomial = tuple(sorted(zip(part.names, powers, strict=True)))
+        found = fitted([(), monomial], Sample(part.inputs, part.values[:, None]), part.values)
+        if part.allowed(found.value(part.inputs) + np.zeros_like(part.values)):
+            yield Shape("power law", (), found)
             return
 
 

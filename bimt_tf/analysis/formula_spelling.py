@@ -9,7 +9,7 @@ import sympy
 
 from bimt_tf.analysis.formula_functions import ACTIVATIONS, SOFTMAX, symbolic
 from bimt_tf.analysis.formula_polynomial import Monomial, Polynomial
-from bimt_tf.analysis.formula_program import POLYNOMIAL, Definition, Program
+from bimt_tf.analysis.formula_program import SUMS, Definition, Program
 
 __all__ = ["as_expression", "as_latex", "as_python", "as_text", "definition_text", "expression_of"]
 
@@ -20,11 +20,12 @@ def as_text(polynomial: Polynomial, times: str = " ", power: str = "^") -> str:
         return "0"
     words = []
     for monomial, coefficient in sorted(polynomial, key=_order):
-        factors = [name if p == 1 else f"{name}{power}{p}" for name, p in monomial]
+        factors = [name if p == 1 else f"{name}{power}{p}" for name, p in monomial if p > 0]
+        below = [name if p == -1 else f"{name}{power}{-p}" for name, p in monomial if p < 0]
         size = abs(coefficient)
         number = [] if size == 1 and factors else [_number(size)]
         sign = "-" if coefficient < 0 else "+"
-        words.append(f"{sign} {times.join([*number, *factors])}")
+        words.append(f"{sign} {' / '.join([times.join([*number, *factors]), *below])}")
     first, *others = words
     return " ".join([first.removeprefix("+ ").replace("- ", "-"), *others])
 
@@ -32,7 +33,7 @@ def as_text(polynomial: Polynomial, times: str = " ", power: str = "^") -> str:
 def definition_text(one: Definition) -> str:
     """The right side of a definition."""
     arguments = [as_text(argument) for argument in one.arguments]
-    if one.function == POLYNOMIAL:
+    if one.function in SUMS:
         return arguments[0]
     if one.function == SOFTMAX:
         return f"softmax({arguments[0]}; {', '.join(arguments[1:])})"
@@ -50,7 +51,7 @@ def _order(term: tuple[Monomial, float]) -> tuple[int, list[tuple[str, int]]]:
 
 def as_python(program: Program, about: str) -> str:
     """A module with one function, ``formula``, of the variables; it gives a dict of the outputs."""
-    used = sorted({one.function for one in program.definitions} - {POLYNOMIAL})
+    used = sorted({one.function for one in program.definitions} - {*SUMS})
     lines = [f'"""{about}"""', "", *(["import math", ""] if "gelu" in used else []), "import numpy as np", "", ""]
     for name in used:
         if name == SOFTMAX:
@@ -64,7 +65,7 @@ def as_python(program: Program, about: str) -> str:
     lines.append(f"def formula({', '.join(program.variables)}):")
     for one in program.definitions:
         arguments = ", ".join(as_text(argument, " * ", "**") for argument in one.arguments)
-        right = arguments if one.function == POLYNOMIAL else f"{one.function}({arguments})"
+        right = arguments if one.function in SUMS else f"{one.function}({arguments})"
         lines.append(f"    {one.name} = {right}  # {one.about}")
     found = ", ".join(f"{name!r}: {as_text(one, ' * ', '**')}" for name, one in program.outputs.items())
     return "\n".join([*lines, f"    return {{{found}}}", ""])
@@ -85,7 +86,7 @@ def _sympy_number(value: float) -> Any:
 def expression_of(one: Definition, meanings: Mapping[str, Any], explicit: bool = False) -> Any:
     """The right side of a definition as a SymPy expression; ``explicit`` writes activations as elementary functions."""
     arguments = [as_expression(argument, meanings) for argument in one.arguments]
-    if one.function == POLYNOMIAL:
+    if one.function in SUMS:
         return arguments[0]
     if one.function == SOFTMAX:
         return 1 / (1 + sympy.Add(*(sympy.exp(other - arguments[0]) for other in arguments[1:])))

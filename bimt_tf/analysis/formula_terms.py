@@ -15,7 +15,7 @@ import numpy as np
 
 from bimt_tf.analysis.formula_error import Judge, Sample
 from bimt_tf.analysis.formula_polynomial import Array, Monomial, Polynomial, monomial_value
-from bimt_tf.analysis.formula_program import POLYNOMIAL, Program
+from bimt_tf.analysis.formula_program import SUMS, Program
 
 __all__ = ["DEGREE", "fewest_terms", "groups_of", "monomials", "multiplied_out"]
 
@@ -59,7 +59,7 @@ def groups_of(program: Program, output: str) -> list[frozenset[str]]:
     for one in program.definitions:
         reach[one.name] = frozenset().union(*(reach[name] for name in one.names))
         meets = [_parts(argument, reach, parts) for argument in one.arguments]
-        parts[one.name] = set().union(*meets) if one.function == POLYNOMIAL else {reach[one.name]}
+        parts[one.name] = set().union(*meets) if one.function in SUMS else {reach[one.name]}
     found = _parts(program.outputs[output], reach, parts)
     return sorted((one for one in found if not any(one < other for other in found)), key=sorted)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from bimt_tf.analysis.formula_spelling import as_text
 from bimt_tf.cli.console.reports import print_line
 
 if TYPE_CHECKING:
@@ -53,13 +54,23 @@ def print_formula(found: Formula, shown: Written) -> None:
     about = {one.name: one.about for one in shown.program.definitions}
     for line in shown.lines:
         name = line.split(" = ")[0]
-        print_line(f"{line}    # {about[name]}" if name in about else line)
+        if name in about:
+            print_line(f"# {about[name]}{_near(found, name)}")
+        print_line(line)
     if found.recognised is not None:
         print_line("\nby its shape, the function is near")
         for line in found.recognised.lines:
             print_line(f"  {line}")
     for note in found.notes:
         print_line(f"note: {note}")
+
+
+def _near(found: Formula, name: str) -> str:
+    """What a definition is near."""
+    if name not in found.readings:
+        return ""
+    reading = found.readings[name]
+    return f"; near {as_text(reading.polynomial)} (R2 {reading.r2:.4f})"
 
 
 def _row(step: Step) -> tuple[str, ...]:
