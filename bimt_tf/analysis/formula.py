@@ -37,6 +37,7 @@ MOST_WEIGHTS = 500
 LONG = 150
 """A formula of more terms and functions tells a reader no more than the weights do."""
 
+LEFT_OUT, ROUNDED = "small coefficients left out", "coefficients rounded"
 DEGREE_MLP, DEGREE_TRANSFORMER = 4, 2  # of an activation's polynomial; in a transformer it is read where it stands
 DROPPED, REPLACED, DROPPED_AGAIN, MULTIPLIED = 0.1, 0.5, 0.6, 0.8  # shares of the budget up to each step
 RECOGNISED = 0.9  # the same of a recognised formula's coefficients, before they are rounded
@@ -95,11 +96,15 @@ def formula(
     named = frozenset(one.name for one in network.definitions) if stages else frozenset()
     network = network.inlined(named)
     steps = [_step("the network, weight by weight", network, asked)]
-    made = network
+    made = kept = network
     details: list[str] = []
     for what, work in _works(asked, stages, details):
         told(what)
+        if what == ROUNDED and made.size > kept.size:
+            made = kept
+            steps.append(_step("activations as they are: no polynomial makes it shorter", made, asked))
         made = work(made).inlined(named)
+        kept = made if what == LEFT_OUT else kept
         steps.append(_step(what, made, asked)._replace(details=tuple(details)))
         details.clear()
     told("a short formula is looked for by its shape")
@@ -134,7 +139,7 @@ def _works(asked: Question, stages: bool, details: list[str]) -> Iterator[tuple[
         details.extend(said)
         return found
 
-    yield "small coefficients left out", partial(drop_small, judge=judge, share=DROPPED)
+    yield LEFT_OUT, partial(drop_small, judge=judge, share=DROPPED)
     yield f"{replaced} replaced by polynomials", replace
     yield "small coefficients left out again", partial(drop_small, judge=judge, share=DROPPED_AGAIN)
     if asked.position is None and not stages:
@@ -143,7 +148,7 @@ def _works(asked: Question, stages: bool, details: list[str]) -> Iterator[tuple[
             "outputs multiplied out where that is shorter",
             partial(multiplied_out, judge=judge, sample=sample, share=MULTIPLIED),
         )
-    yield "coefficients rounded", partial(rounded, judge=judge, share=1.0)
+    yield ROUNDED, partial(rounded, judge=judge, share=1.0)
 
 
 def _recognised(network: Program, asked: Question) -> Program | None:

@@ -11,6 +11,7 @@ from bimt_tf.analysis.formula_program import Place, Program
 __all__ = ["drop_small", "rounded", "significant"]
 
 DIGITS = 12  # tried at most for all coefficients together; float64 has 15
+FAILED = 40  # coefficients in a row that cannot be left out, after which no other is tried
 TRIALS = 500  # programs computed at most by each of the two, so that any network takes seconds
 
 
@@ -22,11 +23,13 @@ def significant(value: float, digits: int) -> float:
 def drop_small(program: Program, judge: Judge, share: float) -> Program:
     """Leave out coefficients, the least first; where a sum has a constant, it takes over what they are on average."""
     order = _least_first(program, judge)
+    failed = 0
     for place, mean in order[:TRIALS]:
-        for trial in _without(program, place, mean):
-            if judge.allows(trial, share):
-                program = trial
-                break
+        trials = _without(program, place, mean)
+        kept = next((trial for trial in trials if judge.allows(trial, share)), None)
+        program, failed = (program, failed + 1) if kept is None else (kept, 0)
+        if failed == FAILED:  # those that follow matter more
+            break
     return program.folded()
 
 
