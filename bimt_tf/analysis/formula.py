@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -86,15 +87,55 @@ def formula(
     wanted = Wanted(names, outputs, output_names, position, r2, max_error)
     exact = exact_network(model)
     asked = ask(exact, inputs, inputs if fit_inputs is None else fit_inputs, targets, wanted)
-    weights = live_weights(exact)
+    weights = _weights(exact)
+    network = network_program(exact, asked.values, asked.outputs, asked.position)
+    network = network.inlined(_all_names(network) if stages else frozenset())
+    made, steps = _shortened(network, asked, stages, told)
+    told("a short formula is looked for by its shape")
+    short = _recognised(network, asked)
+    return Formula(
+        Written(made),
+        tuple(steps),
+        None if short is None else Written(short),
+        None if short is None else _step("recognised by its shape", short, asked),
+        Written(network),
+        readings(made, asked.judge),
+        tuple(_notes(asked, steps)),
+        _how_made(asked, weights),
+    )
+
+
+def _weights(model: nn.Module) -> int:
+    """Weights and biases that do something; raises InputError for too many."""
+    weights = live_weights(model)
     if weights > MOST_WEIGHTS:
         raise InputError(
             f"the network is too large to be read as a formula: {weights:,} of its weights and biases do something, "
             f"at most {MOST_WEIGHTS} may; eliminate weights first (bimt eliminate DIR, or bimt_tf.eliminate)"
         )
-    network = network_program(exact, asked.values, asked.outputs, asked.position)
-    named = frozenset(one.name for one in network.definitions) if stages else frozenset()
-    network = network.inlined(named)
+    return weights
+
+
+def _how_made(asked: Question, weights: int) -> dict[str, Any]:
+    return {
+        "examples": len(asked.judge.held_out.network),
+        "fitted_examples": len(asked.judge.fit.network),
+        "position": asked.position,
+        "budget": asked.judge.budget._asdict(),
+        "weights": weights,
+        "constant_inputs": asked.fixed,
+    }
+
+
+def _all_names(program: Program) -> frozenset[str]:
+    return frozenset(one.name for one in program.definitions)
+
+
+def _shortened(
+    network: Program, asked: Question, stages: bool, told: Callable[[str], None]
+) -> tuple[Program, list[Step]]:
+    """The formula after all steps, and the steps; where replaced activations make it longer, they are put back."""
+    named = _all_names(network) if stages else frozenset()
     steps = [_step("the network, weight by weight", network, asked)]
     made = kept = network
     details: list[str] = []
@@ -107,25 +148,7 @@ def formula(
         kept = made if what == LEFT_OUT else kept
         steps.append(_step(what, made, asked)._replace(details=tuple(details)))
         details.clear()
-    told("a short formula is looked for by its shape")
-    short = _recognised(network, asked)
-    return Formula(
-        Written(made),
-        tuple(steps),
-        None if short is None else Written(short),
-        None if short is None else _step("recognised by its shape", short, asked),
-        Written(network),
-        readings(made, asked.judge),
-        tuple(_notes(asked, steps)),
-        {
-            "examples": len(inputs),
-            "fitted_examples": len(asked.judge.fit.network),
-            "position": asked.position,
-            "budget": asked.judge.budget._asdict(),
-            "weights": weights,
-            "constant_inputs": asked.fixed,
-        },
-    )
+    return made, steps
 
 
 def _works(asked: Question, stages: bool, details: list[str]) -> Iterator[tuple[str, Callable[[Program], Program]]]:
