@@ -158,7 +158,7 @@ def _works(asked: Question, stages: bool, details: list[str]) -> Iterator[tuple[
     replaced = "activations" if asked.position is None else "activations and attention patterns"
 
     def replace(program: Program) -> Program:
-        found, said = replace_activations(program, judge, REPLACED, degree)
+        found, said = replace_activations(program, judge, REPLACED, degree, shorter=asked.position is not None)
         details.extend(said)
         return found
 

@@ -19,7 +19,9 @@ from bimt_tf.analysis.formula_program import POLYNOMIAL, SUMS, Definition, Progr
 __all__ = ["replace_activations"]
 
 
-def replace_activations(program: Program, judge: Judge, share: float, degree: int) -> tuple[Program, list[str]]:
+def replace_activations(
+    program: Program, judge: Judge, share: float, degree: int, shorter: bool
+) -> tuple[Program, list[str]]:
     """Replace what can be; the program, and what was replaced by what, on which range.
 
     Args:
@@ -27,6 +29,7 @@ def replace_activations(program: Program, judge: Judge, share: float, degree: in
         judge: says what is near enough.
         share: of the budget, for all of them together.
         degree: the highest of a polynomial.
+        shorter: only where the whole becomes no longer by it.
     """
     todo = [one for one in program.definitions if one.function not in SUMS]
     said: list[str] = []
@@ -36,13 +39,18 @@ def replace_activations(program: Program, judge: Judge, share: float, degree: in
         (one,) = (now for now in program.definitions if now.name == one.name)
         for what, instead in _candidates(one, values, degree):
             trial = program.with_definitions({one.name: instead})
-            if judge.allows(trial, share * number / len(todo)):
+            if judge.allows(trial, share * number / len(todo)) and not (shorter and _longer(trial, program)):
                 program = trial
                 low, high = (float(f(one.arguments[0].value(values))) for f in (np.min, np.max))
                 on = "" if one.function == SOFTMAX else f" on [{low:.2g}, {high:.2g}]"
                 said.append(f"{one.name}: {one.function} by {what}{on}")
                 break
     return program, said
+
+
+def _longer(trial: Program, program: Program) -> bool:
+    """Whether a program is longer than another, once polynomials are in their places."""
+    return trial.inlined().size > program.inlined().size
 
 
 def _candidates(one: Definition, values: dict[str, Array], degree: int) -> Iterator[tuple[str, tuple[Definition, ...]]]:

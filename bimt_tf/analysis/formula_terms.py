@@ -7,7 +7,7 @@ which is exact here).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations_with_replacement
 
@@ -33,23 +33,30 @@ def multiplied_out(program: Program, judge: Judge, sample: Sample, share: float)
         sample: the examples that coefficients are fitted to.
         share: of the budget.
     """
+    found: dict[str, Polynomial] = {}
     for number, name in enumerate(program.outputs):
         groups = groups_of(program, name)
         column = sample.network[:, number]
 
-        def allowed(found: Polynomial, program: Program = program, name: str = name) -> bool:
-            return judge.allows(replace(program, outputs={**program.outputs, name: found}), share)
+        def allowed(found: Polynomial, name: str = name) -> bool:
+            return judge.allows(_replaced(program, {name: found}), share)
 
         for degree in range(DEGREE + 1):
             names = monomials(groups, degree)
             if len(names) > min(MOST, len(column) // 2, LONGER * program.size):
                 break
             if allowed(fitted(names, sample, column)):
-                fewest = fewest_terms(names, sample, column, allowed)
-                trial = replace(program, outputs={**program.outputs, name: fewest}).folded()
-                program = trial if trial.size <= program.size else program
+                found[name] = fewest_terms(names, sample, column, allowed)
                 break
-    return program
+    alone = program
+    for name, polynomial in found.items():
+        alone = min(alone, _replaced(alone, {name: polynomial}), key=lambda one: one.size)
+    return min(_replaced(program, found), alone, key=lambda one: one.size)  # neurons go when no output reads them
+
+
+def _replaced(program: Program, outputs: Mapping[str, Polynomial]) -> Program:
+    """With other polynomials as outputs, and without what is then not read."""
+    return replace(program, outputs={**program.outputs, **outputs}).folded()
 
 
 def groups_of(program: Program, output: str) -> list[frozenset[str]]:

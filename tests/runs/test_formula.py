@@ -75,7 +75,7 @@ def test_a_transformer_is_read_where_its_loss_is(few):
 
 
 def test_a_run_on_tokens_has_no_formula(tmp_path):
-    training = {"steps": 4, "eliminate": False, "log_every": 2, "checkpoint_every": 4, "compile": "no"}
+    training = {"steps": 4, "batch_size": 0, "eliminate": False, "log_every": 2, "checkpoint_every": 4, "compile": "no"}
     config = make(
         "modular-addition", overrides={"data": {"modulus": 7}, "model": {"hidden": [6]}, "training": training}
     )
