@@ -27,6 +27,7 @@ from bimt_tf.analysis.formula_question import Question, Wanted, ask
 from bimt_tf.analysis.formula_recognise import recognised
 from bimt_tf.analysis.formula_result import Formula, Step, Written
 from bimt_tf.analysis.formula_rounding import drop_small, rounded
+from bimt_tf.analysis.formula_stages import stages_of_inputs
 from bimt_tf.analysis.formula_terms import multiplied_out
 from bimt_tf.errors import InputError
 
@@ -40,7 +41,13 @@ LONG = 150
 
 LEFT_OUT, ROUNDED = "small coefficients left out", "coefficients rounded"
 DEGREE_MLP, DEGREE_TRANSFORMER = 4, 2  # of an activation's polynomial; in a transformer it is read where it stands
-DROPPED, REPLACED, DROPPED_AGAIN, MULTIPLIED = 0.1, 0.5, 0.6, 0.8  # shares of the budget up to each step
+DROPPED, OF_INPUTS, REPLACED, DROPPED_AGAIN, MULTIPLIED = (
+    0.1,
+    0.35,
+    0.5,
+    0.6,
+    0.8,
+)  # shares of the budget up to each step
 RECOGNISED = 0.9  # the same of a recognised formula's coefficients, before they are rounded
 WIDER = (1, 10, 100)  # budgets of a recognised formula: a network that learned it roughly is no nearer to it
 SHORT = 20  # terms and functions that a recognised formula may have: more is no shape but a fit
@@ -162,7 +169,14 @@ def _works(asked: Question, stages: bool, details: list[str]) -> Iterator[tuple[
         details.extend(said)
         return found
 
+    def simplify(program: Program) -> Program:
+        found, said = stages_of_inputs(program, judge, OF_INPUTS)
+        details.extend(said)
+        return found
+
     yield LEFT_OUT, partial(drop_small, judge=judge, share=DROPPED)
+    if asked.position is not None and not stages:
+        yield "stages written as polynomials of the inputs", simplify
     yield f"{replaced} replaced by polynomials", replace
     yield "small coefficients left out again", partial(drop_small, judge=judge, share=DROPPED_AGAIN)
     if asked.position is None and not stages:

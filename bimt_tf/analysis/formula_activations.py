@@ -16,7 +16,7 @@ from bimt_tf.analysis.formula_functions import SOFTMAX
 from bimt_tf.analysis.formula_polynomial import Array, Monomial, Polynomial, constant
 from bimt_tf.analysis.formula_program import POLYNOMIAL, SUMS, Definition, Program
 
-__all__ = ["replace_activations"]
+__all__ = ["is_longer", "replace_activations"]
 
 
 def replace_activations(
@@ -39,7 +39,7 @@ def replace_activations(
         (one,) = (now for now in program.definitions if now.name == one.name)
         for what, instead in _candidates(one, values, degree):
             trial = program.with_definitions({one.name: instead})
-            if judge.allows(trial, share * number / len(todo)) and not (shorter and _longer(trial, program)):
+            if judge.allows(trial, share * number / len(todo)) and not (shorter and is_longer(trial, program)):
                 program = trial
                 low, high = (float(f(one.arguments[0].value(values))) for f in (np.min, np.max))
                 on = "" if one.function == SOFTMAX else f" on [{low:.2g}, {high:.2g}]"
@@ -48,7 +48,7 @@ def replace_activations(
     return program, said
 
 
-def _longer(trial: Program, program: Program) -> bool:
+def is_longer(trial: Program, program: Program) -> bool:
     """Whether a program is longer than another, once polynomials are in their places."""
     return trial.inlined().size > program.inlined().size
 

@@ -309,3 +309,22 @@ def test_digits_and_groups():
     meets = Definition("h0_0", "silu", (variable("a") + variable("b"),), "")
     program = Program(("a", "b", "c"), (meets,), {"y": variable("h0_0") + variable("c") + variable("a")})
     assert groups_of(program, "y") == [frozenset("ab"), frozenset("c")]
+
+
+def test_a_stage_of_one_number_becomes_a_polynomial_of_it():
+    """What is gathered from token 0 is a chain of two activations of x0 alone; behind them stands one polynomial."""
+    model = RegressionTransformer(1, 1, 2, 2, 1, 2, 2, d_head=1, act_fn="gelu_new", dtype=F64)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.zero_()
+            if name == "embed.W_E":
+                parameter[0, 0] = 1.0
+        first, second = model.blocks
+        first.mlp.W_in[0] = torch.tensor([1.0, -0.5], dtype=F64)
+        first.mlp.W_out[:, 1] = torch.tensor([1.0, 2.0], dtype=F64)
+        second.attn.W_V[0, 1, 0] = second.attn.W_O[0, 0, 1] = 1.0
+        model.unembed.W_U[1, 0] = 1.0
+    found = formula(model, uniform(300, 2, 1))
+    (step,) = (one for one in found.steps if one.what.startswith("stages"))
+    assert any(re.fullmatch(r"h0_[01]_t0: gelu_new by degree [123] in x0_0", detail) for detail in step.details)
+    assert found.size < found.steps[0].size and found.r2 >= 0.9999
