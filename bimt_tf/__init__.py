@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bimt_tf.analysis.compact import compact as compact
     from bimt_tf.analysis.edge_effects import edge_effects as edge_effects
     from bimt_tf.analysis.exchange import Site as Site
+    from bimt_tf.analysis.formula import formula as formula
     from bimt_tf.analysis.graph import connection_graph as connection_graph
     from bimt_tf.analysis.interchange import interchange as interchange
     from bimt_tf.analysis.minimal_set import minimal_set as minimal_set
@@ -58,6 +59,7 @@ _HOMES = {
     "edge_effects": "analysis.edge_effects",
     "eliminate": "training.eliminate",
     "interchange": "analysis.interchange",
+    "formula": "analysis.formula",
     "load_run": "runs.load",
     "load_runs": "runs.load",
     "minimal_set": "analysis.minimal_set",

@@ -14,6 +14,7 @@ from bimt_tf.cli.edges import edges
 from bimt_tf.cli.eliminate import eliminate
 from bimt_tf.cli.export import export
 from bimt_tf.cli.finetune import FINETUNE
+from bimt_tf.cli.formula import formula
 from bimt_tf.cli.interchange import interchange
 from bimt_tf.cli.list import list_runs
 from bimt_tf.cli.minimal_set import minimal_set
@@ -41,6 +42,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "minimal-set": minimal_set,
         "edges": edges,
         "modules": modules,
+        "formula": formula,
         "prune": prune,
     },  # fmt: skip
     "Many runs": {"sweep": SWEEP, "reproduce": reproduce},
