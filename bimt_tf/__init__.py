@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from bimt_tf.analysis.ablate import ablate as ablate
     from bimt_tf.analysis.compact import compact as compact
     from bimt_tf.analysis.graph import connection_graph as connection_graph
+    from bimt_tf.analysis.group_report import group_report as group_report
+    from bimt_tf.analysis.group_table import finite_group as finite_group
     from bimt_tf.analysis.modularity import modularity as modularity
     from bimt_tf.analysis.probe import probe as probe
     from bimt_tf.analysis.prune import prune as prune
@@ -44,6 +46,8 @@ _HOMES = {
     "compact": "analysis.compact",
     "connection_graph": "analysis.graph",
     "eliminate": "training.eliminate",
+    "finite_group": "analysis.group_table",
+    "group_report": "analysis.group_report",
     "load_run": "runs.load",
     "load_runs": "runs.load",
     "modularity": "analysis.modularity",

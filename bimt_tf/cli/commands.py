@@ -13,6 +13,7 @@ from bimt_tf.cli.compare import compare
 from bimt_tf.cli.eliminate import eliminate
 from bimt_tf.cli.export import export
 from bimt_tf.cli.finetune import FINETUNE
+from bimt_tf.cli.group import group
 from bimt_tf.cli.list import list_runs
 from bimt_tf.cli.probe import probe
 from bimt_tf.cli.prune import prune
@@ -28,7 +29,7 @@ __all__ = ["COMMANDS", "bimt"]
 COMMANDS: dict[str, dict[str, Any]] = {
     "Train": {"tasks": tasks, "train": TRAIN, "resume": resume, "eliminate": eliminate, "finetune": FINETUNE},
     "Runs": {"list": list_runs, "show": show, "compare": compare},
-    "Questions": {"probe": probe, "ablate": ablate, "prune": prune, "export": export},
+    "Questions": {"probe": probe, "ablate": ablate, "prune": prune, "group": group, "export": export},
     "Many runs": {"sweep": SWEEP, "reproduce": reproduce},
 }
 """Group -> name -> command: a function, or an app where its options depend on its task."""
@@ -45,13 +46,13 @@ def _app() -> App:
         default_parameter=REPEATED,
     )
     for row, (title, commands) in enumerate(COMMANDS.items()):
-        group = Group(title, sort_key=row)
+        titled = Group(title, sort_key=row)
         for name, command in commands.items():
             if isinstance(command, App):
-                command.group = group
+                command.group = titled
                 app.command(command)
             else:
-                app.command(command, name=name, group=group)
+                app.command(command, name=name, group=titled)
     return app
 
 
