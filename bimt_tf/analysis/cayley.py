@@ -13,6 +13,9 @@ from bimt_tf.errors import InputError, require_kind
 __all__ = ["cayley_graph", "cayley_places", "usual_generators"]
 
 
+DEEPER = 1.8  # how much weaker an edge pulls, and so longer it is, a step further from the outer face
+
+
 def usual_generators(group: FiniteGroup) -> tuple[int, ...]:
     """Exchanges of neighbouring points where the group acts by all permutations, else few elements that generate it."""
     if group.action is not None:
@@ -86,13 +89,15 @@ def _tutte(plain: nx.Graph, outer: list[int]) -> dict[int, tuple[float, float]]:
     if not inner:
         return places
     row = {node: i for i, node in enumerate(inner)}
+    depth = nx.multi_source_dijkstra_path_length(plain, set(outer), weight=None)
     matrix, right = np.zeros((len(inner), len(inner))), np.zeros((len(inner), 2))
     for node in inner:
-        matrix[row[node], row[node]] = plain.degree[node]
         for other in plain[node]:
+            pull = DEEPER ** -min(depth[node], depth[other])  # any pulls leave the drawing planar
+            matrix[row[node], row[node]] += pull
             if other in row:
-                matrix[row[node], row[other]] -= 1
+                matrix[row[node], row[other]] -= pull
             else:
-                right[row[node]] += places[other]
+                right[row[node]] += pull * np.array(places[other])
     solved = np.linalg.solve(matrix, right)
     return places | {node: (float(x), float(y)) for node, (x, y) in zip(inner, solved, strict=True)}

@@ -90,11 +90,12 @@ def linear_relations(
     return sorted(found, key=lambda one: one.loss)
 
 
-def action_loss(group: FiniteGroup, embedding: Any, *, draws: int = 200, seed: int = 0) -> ActionLoss:
+def action_loss(group: FiniteGroup, embedding: Any, *, draws: int = 200, seed: int = 0) -> ActionLoss | None:
     """Whether the group acts linearly on the embedding: for every a the best affine M_a with E(a b) = M_a E(b).
 
     It is 0 for all matrix elements of a representation together, and also for one column of them, and depends on no
-    choice of representation. A random embedding of k neurons leaves 1 - k / (n - 1).
+    choice of representation. A random embedding of k neurons leaves 1 - k / (n - 1). None where the neurons span all
+    functions of n elements, for then every M_a fits whatever is held.
 
     Args:
         group: n elements.
@@ -109,6 +110,8 @@ def action_loss(group: FiniteGroup, embedding: Any, *, draws: int = 200, seed: i
     power = float((values**2).mean(0).sum())
     if not power:
         raise InputError("embedding is the same for every element: nothing varies that could be related")
+    if np.linalg.matrix_rank(values) >= len(group) - 1:
+        return None
     errors = _acted(group, values) / power
     losses = np.array([_acted(group, values[order]).mean() / power for order in deals(group, draws, seed)])
     loss = float(errors.mean())

@@ -30,9 +30,9 @@ class GroupReport(NamedTuple):
     """What an embedding holds of a group.
 
     ``neurons``: numbers of the k neurons; ``embedding`` [n, k]; ``modules``: sets of them; ``spectrum``, ``cosets``,
-    ``rings`` (one a module; [] unless the group is cyclic), ``relations``, ``action``: results of the modules of those
-    names; ``dimension``: the effective dimension of the embedding; ``standard``: that of the standard representation
-    by basis; ``draws`` and ``seed`` of the controls.
+    ``rings`` (one a module; [] unless the group is cyclic), ``relations``, ``action`` (None where there are as many
+    neurons as elements): results of the modules of those names; ``dimension``: the effective dimension of the
+    embedding; ``standard``: that of the standard representation by basis; ``draws`` and ``seed`` of the controls.
     """
 
     group: FiniteGroup
@@ -43,7 +43,7 @@ class GroupReport(NamedTuple):
     cosets: list[CosetFit]
     rings: list[Ring]
     relations: list[LinearRelation]
-    action: ActionLoss
+    action: ActionLoss | None
     dimension: float
     standard: dict[str, float]
     draws: int
@@ -88,9 +88,14 @@ class GroupReport(NamedTuple):
             "spectrum": self.spectrum.as_dict(),
             "cosets": [one._asdict() for one in self.cosets],
             "rings": [one._asdict() for one in self.rings],
-            "relations": [{k: v for k, v in one._asdict().items() if k != "errors"} for one in self.relations],
-            "action": {k: v for k, v in self.action._asdict().items() if k != "errors"},
+            "relations": [_small(one) for one in self.relations],
+            "action": None if self.action is None else _small(self.action),
         }
+
+
+def _small(one: ActionLoss | LinearRelation) -> dict[str, Any]:
+    """A result without its error map."""
+    return {name: value for name, value in one._asdict().items() if name != "errors"}
 
 
 def group_report(

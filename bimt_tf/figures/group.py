@@ -17,7 +17,8 @@ LARGEST = 130  # elements that a map or a graph can show
 
 
 def group_figures(report: GroupReport) -> dict[str, Figure]:
-    """The figures that a report has: "rings" of a cyclic group, else "neurons"; "cayley"; "errors".
+    """The figures that a report has: "rings" of a cyclic group, else "neurons"; "cayley"; "errors" where the neurons
+    are fewer than the elements.
 
     Raises:
         InputError: for what is no report, or a group too large to draw.
@@ -26,5 +27,7 @@ def group_figures(report: GroupReport) -> dict[str, Figure]:
     if len(report.group) > LARGEST:
         raise InputError(f"groups of at most {LARGEST} elements are drawn, found {len(report.group)}")
     first = {"rings": group_rings_figure} if report.rings else {"neurons": group_neurons_figure}
-    wanted = {**first, "cayley": group_cayley_figure, "errors": group_errors_figure}
+    wanted = {**first, "cayley": group_cayley_figure}
+    if report.action is not None:
+        wanted["errors"] = group_errors_figure
     return {name: draw(report) for name, draw in wanted.items()}

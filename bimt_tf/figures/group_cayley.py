@@ -24,7 +24,8 @@ COLUMNS = 4
 PANEL = 1.75  # inches
 MARK = 60.0  # points squared of a small graph's nodes
 DASHES = ("solid", (0, (3, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
-NAMED = 30  # elements at most whose names are written
+NAMED = 30  # elements at most whose names are all written
+MARKED = 15  # names that are written of more
 
 
 def group_cayley_figure(report: GroupReport) -> Figure:
@@ -65,6 +66,8 @@ def _names(axes: Any, report: GroupReport, graph: nx.DiGraph, places: Mapping[in
             )  # fmt: skip
     else:
         axes.scatter(*np.array(list(places.values())).T, s=4, color=INK, zorder=2)
+        for element, (x, y) in list(places.items())[:: -(-len(places) // MARKED)]:
+            axes.text(0.86 * x, 0.86 * y, report.group.names[element], fontsize=4.5, ha="center", va="center")
     words = ", ".join(report.group.names[s] for s in chosen)
     axes.set_title(f"a to a s, s = {words}", fontsize=6)
 

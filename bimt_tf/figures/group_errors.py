@@ -9,6 +9,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from bimt_tf.analysis.group_report import GroupReport
+from bimt_tf.errors import InputError
 from bimt_tf.figures.group_order import DIVERGING, element_order, neuron_order
 from bimt_tf.figures.style import SEQUENTIAL, STYLE
 
@@ -20,7 +21,12 @@ NAMED = 40  # elements on an axis; of more, every second, third ... is named
 def group_errors_figure(report: GroupReport) -> Figure:
     """Left, unless the group is cyclic: what the linear relation to the best faithful representation leaves of each
     value. Right: how far E(a b) is from the best linear function of E(b) for that a; elements by coset.
+
+    Raises:
+        InputError: for an embedding of as many neurons as elements, which leaves no error.
     """
+    if report.action is None:
+        raise InputError("as many neurons as elements fit anything: there is no error to draw")
     order, _ = element_order(report.group)
     faithful = None if report.rings else report.faithful
     with rc_context(STYLE):

@@ -16,6 +16,7 @@ __all__ = ["group_rings_figure"]
 
 LINES = (POSITIVE, NEGATIVE, METHOD_COLOURS["topk"], METHOD_COLOURS["l1"], METHOD_COLOURS["l1-local"])
 MARKS = ("o", "s", "^", "D", "v")
+NAMED = 20  # elements whose names are written
 CIRCULAR = "twilight_shifted"  # begins and ends alike, and differs in lightness
 
 
@@ -50,10 +51,11 @@ def _plane(axes: Any, report: GroupReport, ring: Ring, turned: np.ndarray[Any, A
     closed = plane[[*around, around[0]]]
     axes.plot(closed[:, 0], closed[:, 1], color=PALE, lw=0.8, zorder=1)
     axes.scatter(plane[:, 0], plane[:, 1], c=turned, cmap=CIRCULAR, s=16, lw=0.3, edgecolors=INK, zorder=2)
-    step = max(1, len(turned) // 60)
+    step = -(-len(turned) // NAMED)
+    axes.margins(0.14)
     for element in around[::step]:
-        x, y = plane[element] * 1.16
-        axes.text(x, y, report.group.names[element], fontsize=4.5, ha="center", va="center", color=INK)
+        x, y = plane[element] * 1.15
+        axes.text(x, y, report.group.names[element], fontsize=5.5, ha="center", va="center", color=INK)
     axes.set_xlabel(f"neighbours differ by {ring.step} ({ring.in_order:.0%})")
 
 

@@ -31,7 +31,10 @@ def print_group(found: GroupReport, heading: str, tokens: Mapping[int, Sequence[
     else:
         _relations(found)
     act = found.action
-    print_line(f"\nE(a b) as a linear function of E(b): loss {act.loss:.3f}, chance {act.chance:.3f}, p {act.p:.2g}")
+    told = "says nothing, for so many neurons fit anything"
+    if act is not None:
+        told = f"loss {act.loss:.3f}, chance {act.chance:.3f}, p {act.p:.2g}"
+    print_line(f"\nE(a b) as a linear function of E(b): {told}")
     own = "".join(f", {FULL[basis]} {dimension:.0f}" for basis, dimension in found.standard.items())
     print_line(
         f"effective dimension of the embedding {found.dimension:.0f} of {len(found.group) * len(found.neurons)}"
