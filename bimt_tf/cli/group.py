@@ -36,12 +36,15 @@ def group(
     run = load_run(directory, device, at=at_of(at))
     found = run.group(draws, seed)
     tokens = tokens_of(run, found.neurons)
-    result = {**found.as_dict(), "tokens": tokens}
+    mirrors = run.group_mirrors(found)
+    result = {**found.as_dict(), "tokens": tokens, "mirrors": [one._asdict() for one in mirrors]}
     asked = {"draws": draws, "seed": seed}
     if json:
         print_json(result)
     else:
-        print_group(found, f"{run.config.task}, seed {run.config.seed}, {run.active_weights:,} weights", tokens)
+        print_group(
+            found, f"{run.config.task}, seed {run.config.seed}, {run.active_weights:,} weights", tokens, mirrors
+        )
     try:
         if figures:
             write_figures(run, run.group_figures(found))

@@ -61,6 +61,8 @@ def test_the_report_of_a_run(planted):
     assert (first.neuron, first.best) == (0, "sign") and first.correlation == pytest.approx(-1)
     assert found.cosets[0].size == 12 and found.spectrum.neurons[1].share < 0.9
     assert {basis: round(value) for basis, value in found.standard.items()}["last"] == 108
+    (mirrored,) = planted.group_mirrors(found)
+    assert (mirrored.neuron, mirrored.irrep, mirrored.examples) == (0, "sign", 115)
     assert set(planted.group_figures(found)) == {"neurons", "cayley", "errors"}
 
 
@@ -93,9 +95,8 @@ def test_a_transformer_has_an_embedding_too(tmp_path):
     found = run.group(draws=50)
     assert found.neurons == list(range(8)) and len(found.embedding) == 7 and found.action is None
     assert tokens_of(run, found.neurons) == {}
-    (table,) = [
-        p for name, p in run.model.named_parameters() if "embed" in name and p.shape == (8, 8) and "pos" not in name
-    ]
+    tables = [p for name, p in run.model.named_parameters() if "embed" in name and "pos" not in name]
+    (table,) = [p for p in tables if p.shape == (8, 8)]
     np.testing.assert_allclose(found.embedding, table[:7].detach().double(), atol=1e-6)
 
 

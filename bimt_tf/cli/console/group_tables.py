@@ -11,16 +11,20 @@ from rich.table import Table
 from bimt_tf.cli.console.reports import print_line
 
 if TYPE_CHECKING:
+    from bimt_tf.analysis.group_mirror import Mirror
     from bimt_tf.analysis.group_report import GroupReport
 
 __all__ = ["print_group"]
 
 SHOWN = 6  # representations of the whole embedding
+NAMED = 0.01  # an overtone below is not named
 WIDTH = 150
 FULL = {"neighbours": "e_i - e_(i+1)", "last": "e_i - e_n", "orthogonal": "orthonormal", "cube": "the cube's axes"}
 
 
-def print_group(found: GroupReport, heading: str, tokens: Mapping[int, Sequence[int]]) -> None:
+def print_group(
+    found: GroupReport, heading: str, tokens: Mapping[int, Sequence[int]], mirrors: Sequence[Mirror]
+) -> None:
     """The report of a run; ``heading`` says which, ``tokens`` which copies of a neuron are read."""
     print_line(f"{heading}: {len(found.group)} elements, {len(found.neurons)} active embedding neurons")
     print_line(f"chance: the elements' labels dealt anew {found.draws:,} times (seed {found.seed})")
@@ -30,6 +34,8 @@ def print_group(found: GroupReport, heading: str, tokens: Mapping[int, Sequence[
         _rings(found)
     else:
         _relations(found)
+    for one in mirrors:
+        _mirror(one)
     act = found.action
     told = "says nothing, for so many neurons fit anything"
     if act is not None:
@@ -75,10 +81,11 @@ def _neurons(found: GroupReport, tokens: Mapping[int, Sequence[int]]) -> None:
 def _rings(found: GroupReport) -> None:
     table = _table("module: neurons", "frequency", "R2", "95% of chance", "p", "overtone", "R2", "neighbours differ by")
     for one in found.rings:
+        named = one.overtone and one.overtone_r2 >= NAMED
         order = "-" if one.step is None or one.in_order is None else f"{one.step} ({one.in_order:.0%} of them)"
         table.add_row(
             ", ".join(map(str, one.neurons)), str(one.frequency), f"{one.r2:.3f}", f"{one.chance_95:.3f}",
-            f"{one.p:.2g}", f"{one.overtone} x" if one.overtone else "-", f"{one.overtone_r2:.3f}", order,
+            f"{one.p:.2g}", f"{one.overtone} x" if named else "-", f"{one.overtone_r2:.3f}", order,
         )  # fmt: skip
     _print(table)
 
@@ -91,6 +98,15 @@ def _relations(found: GroupReport) -> None:
             f"{one.p:.2g}",
         )  # fmt: skip
     _print(table)
+
+
+def _mirror(one: Mirror) -> None:
+    control = "" if one.others is None else f" (of other neurons at most {one.others:.1%})"
+    print_line(
+        f"\nneuron {one.neuron} mirrored in the first factor: {one.turned:.1%} of {one.examples} held-out products "
+        f"have the wrong {one.irrep}{control}, {one.turned_before:.1%} before; in both: {one.right:.1%} are right, "
+        f"{one.right_before:.1%} before"
+    )
 
 
 def _table(*columns: str) -> Table:

@@ -12,7 +12,9 @@ from jaxtyping import Float
 
 from bimt_tf.analysis.activations import activations
 from bimt_tf.analysis.graph import connection_graph
+from bimt_tf.analysis.group_mirror import Mirror, mirror
 from bimt_tf.analysis.group_report import GroupReport, group_report
+from bimt_tf.analysis.group_representations import irreps
 from bimt_tf.analysis.group_table import FiniteGroup, finite_group
 from bimt_tf.analysis.group_values import DRAWS
 from bimt_tf.analysis.modularity import communities
@@ -28,7 +30,7 @@ from bimt_tf.tasks.transformers import GroupTransformer
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["GroupEmbedding", "embedding_of", "group_of", "grouped", "tokens_of", "write_figures"]
+__all__ = ["GroupEmbedding", "embedding_of", "group_of", "grouped", "mirrored", "tokens_of", "write_figures"]
 
 HOOK = "hook_embed"
 
@@ -113,6 +115,30 @@ def grouped(trained: Trained, draws: int = DRAWS, seed: int = 0) -> GroupReport:
     group = group_of(trained)
     held = embedding_of(trained, group)
     return group_report(group, held.values, held.neurons, held.modules, draws=draws, seed=seed)
+
+
+def mirrored(trained: Trained, found: GroupReport) -> list[Mirror]:
+    """Whether each neuron that is a sign is used as one, on the held-out examples.
+
+    A neuron is one if a representation of one dimension has 95% of its variance; the other active neurons of the
+    embedding are the control.
+    """
+
+    def predict(outputs: torch.Tensor) -> torch.Tensor:
+        return trained.task.reported(trained.config.data, outputs, held_out.targets)[1]
+
+    held_out, parts = trained.held_out, {one.name: one for one in irreps(found.group)}
+    means = dict(zip(found.neurons, np.asarray(found.embedding).mean(0).tolist(), strict=True))
+    tested = []
+    for one in found.pure:
+        if parts[one.best].dim == 1:
+            neurons = [one.neuron, *(other for other in found.neurons if other != one.neuron)]
+            signs = parts[one.best].matrices[:, 0, 0]
+            tested.append(
+                mirror(trained.model, HOOK, neurons, [means[neuron] for neuron in neurons], held_out.inputs,
+                       held_out.targets, signs, predict, irrep=one.best)
+            )  # fmt: skip
+    return tested
 
 
 def write_figures(run: OpenedRun, figures: Mapping[str, Figure]) -> list[Path]:

@@ -9,6 +9,7 @@ from bimt_tf.runs.opened_run import OpenedRun
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from bimt_tf.analysis.group_mirror import Mirror
     from bimt_tf.analysis.group_report import GroupReport
 
 __all__ = ["GroupQuestions"]
@@ -30,6 +31,19 @@ class GroupQuestions(OpenedRun):
         from bimt_tf.runs.ask.groups import grouped
 
         return grouped(self, draws, seed)
+
+    def group_mirrors(self, found: GroupReport | None = None) -> list[Mirror]:
+        """Whether neurons that are a sign are used as one: mirrored, they must turn the sign of every product.
+
+        Args:
+            found: what :meth:`group` gave; asked anew unless given.
+
+        Raises:
+            InputError: as :meth:`group`.
+        """
+        from bimt_tf.runs.ask.groups import mirrored
+
+        return mirrored(self, found or self.group())
 
     def group_figures(self, found: GroupReport | None = None) -> dict[str, Figure]:
         """The figures of :meth:`group`, by name: "neurons", "cayley", "errors", and "rings" of a cyclic group.
