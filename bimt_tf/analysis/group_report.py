@@ -13,6 +13,7 @@ import numpy as np
 
 from bimt_tf.analysis.group_cosets import MOST, CosetFit, coset_fits
 from bimt_tf.analysis.group_dimensions import effective_dimension, standard_dimensions
+from bimt_tf.analysis.group_modules import Purity, purity
 from bimt_tf.analysis.group_relations import ActionLoss, LinearRelation, action_loss, linear_relations
 from bimt_tf.analysis.group_representations import irreps
 from bimt_tf.analysis.group_rings import Ring, rings
@@ -29,16 +30,18 @@ PURE = 0.95  # of a neuron's variance in one representation
 class GroupReport(NamedTuple):
     """What an embedding holds of a group.
 
-    ``neurons``: numbers of the k neurons; ``embedding`` [n, k]; ``modules``: sets of them; ``spectrum``, ``cosets``,
-    ``rings`` (one a module; [] unless the group is cyclic), ``relations``, ``action`` (None where there are as many
-    neurons as elements): results of the modules of those names; ``dimension``: the effective dimension of the
-    embedding; ``standard``: that of the standard representation by basis; ``draws`` and ``seed`` of the controls.
+    ``neurons``: numbers of the k neurons; ``embedding`` [n, k]; ``modules``: sets of them; ``purity``: whether each
+    holds one representation (None of a single module); ``spectrum``, ``cosets``, ``rings`` (one a module; [] unless the
+    group is cyclic), ``relations``, ``action`` (None where there are as many neurons as elements): results of the
+    modules of those names; ``dimension``: the effective dimension of the embedding; ``standard``: that of the standard
+    representation by basis; ``draws`` and ``seed`` of the controls.
     """
 
     group: FiniteGroup
     neurons: list[int]
     embedding: list[list[float]]
     modules: list[list[int]]
+    purity: Purity | None
     spectrum: Spectrum
     cosets: list[CosetFit]
     rings: list[Ring]
@@ -81,13 +84,14 @@ class GroupReport(NamedTuple):
 
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and dicts; the error maps, which are large, are left out."""
-        left_out = {"group", "spectrum", "relations", "action", "cosets", "rings"}
+        left_out = {"group", "spectrum", "relations", "action", "cosets", "rings", "purity"}
         return {
             "elements": list(self.group.names),
             **{name: value for name, value in self._asdict().items() if name not in left_out},
             "spectrum": self.spectrum.as_dict(),
             "cosets": [one._asdict() for one in self.cosets],
             "rings": [one._asdict() for one in self.rings],
+            "purity": None if self.purity is None else self.purity._asdict(),
             "relations": [_small(one) for one in self.relations],
             "action": None if self.action is None else _small(self.action),
         }
@@ -141,6 +145,7 @@ def group_report(
         numbers,
         values.tolist(),
         sets,
+        purity(sets, {one.neuron: one.best for one in found.neurons}, draws=draws, seed=seed),
         found,
         coset_fits(group, values, numbers, draws=draws, seed=seed) if few else [],
         named,

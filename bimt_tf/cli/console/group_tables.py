@@ -30,6 +30,11 @@ def print_group(
     print_line(f"chance: the elements' labels dealt anew {found.draws:,} times (seed {found.seed})")
     _spectrum(found)
     _neurons(found, tokens)
+    if (kept := found.purity) is not None:
+        print_line(
+            f"{kept.pure} of {kept.modules} modules hold one representation; dealt at random {kept.chance:.1f} would, "
+            f"p {kept.p:.2g}"
+        )
     if found.rings:
         _rings(found)
     else:
