@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from bimt_tf.analysis.exchange import Site as Site
     from bimt_tf.analysis.formula import formula as formula
     from bimt_tf.analysis.graph import connection_graph as connection_graph
+    from bimt_tf.analysis.group_report import group_report as group_report
+    from bimt_tf.analysis.group_table import finite_group as finite_group
     from bimt_tf.analysis.interchange import interchange as interchange
     from bimt_tf.analysis.minimal_set import minimal_set as minimal_set
     from bimt_tf.analysis.modularity import modularity as modularity
@@ -60,6 +62,8 @@ _HOMES = {
     "eliminate": "training.eliminate",
     "interchange": "analysis.interchange",
     "formula": "analysis.formula",
+    "finite_group": "analysis.group_table",
+    "group_report": "analysis.group_report",
     "load_run": "runs.load",
     "load_runs": "runs.load",
     "minimal_set": "analysis.minimal_set",

@@ -15,6 +15,7 @@ from bimt_tf.cli.eliminate import eliminate
 from bimt_tf.cli.export import export
 from bimt_tf.cli.finetune import FINETUNE
 from bimt_tf.cli.formula import formula
+from bimt_tf.cli.group import group
 from bimt_tf.cli.interchange import interchange
 from bimt_tf.cli.list import list_runs
 from bimt_tf.cli.minimal_set import minimal_set
@@ -43,6 +44,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "edges": edges,
         "modules": modules,
         "formula": formula,
+        "group": group,
         "prune": prune,
     },  # fmt: skip
     "Many runs": {"sweep": SWEEP, "reproduce": reproduce},

@@ -8,6 +8,7 @@ from bimt_tf.config.settings import EliminationConfig
 from bimt_tf.runs.questions.causes import CausalQuestions
 from bimt_tf.runs.questions.circuits import CircuitQuestions
 from bimt_tf.runs.questions.formulas import FormulaQuestions
+from bimt_tf.runs.questions.groups import GroupQuestions
 from bimt_tf.runs.questions.modules import ModuleQuestions
 from bimt_tf.runs.questions.probing import ProbingQuestions
 from bimt_tf.runs.state import RunState
@@ -25,6 +26,7 @@ class FinishedRun(
     CircuitQuestions,
     ModuleQuestions,
     FormulaQuestions,
+    GroupQuestions,
 ):
     """A run that :func:`bimt_tf.load_run` opened; what it is stands in :class:`~bimt_tf.runs.opened_run.OpenedRun`."""
 

@@ -8,7 +8,7 @@ paper and the notebooks do not say how long they train; here 20,000 steps of the
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
@@ -87,6 +87,13 @@ class GroupTask(Classification):
     @abstractmethod
     def elements(self, options: Any) -> list[str]:
         """What the elements are called."""
+
+    def action(self, options: Any) -> Sequence[Sequence[int]] | None:
+        """Where each element sends each point [elements, points], of a group of permutations; None unless overridden.
+
+        It names the representations (sign, standard) that :mod:`bimt_tf.analysis.group_representations` finds.
+        """
+        return None
 
     def features(self, options: Any) -> Mapping[str, Tensor]:
         """Name -> a number of each element [elements], which becomes quantities NAME_1, NAME_2 and NAME."""
@@ -182,6 +189,10 @@ class S4Task(GroupTask):
     def elements(self, options: S4Options) -> list[str]:
         """Where each permutation sends 1, 2, 3 and 4."""
         return ["".join(str(i + 1) for i in a) for a in permutation_table()[0]]
+
+    def action(self, options: S4Options) -> list[tuple[int, ...]]:
+        """The permutations."""
+        return permutation_table()[0]
 
     def features(self, options: S4Options) -> Mapping[str, Tensor]:
         """The sign."""
