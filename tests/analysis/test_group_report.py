@@ -109,11 +109,13 @@ def test_a_planted_ring_is_found_with_its_order():
     assert found.cosets == [] and found.faithful is not None
 
 
-def test_the_overtone_of_a_triangular_wave():
+def test_the_second_frequency_of_a_triangular_wave():
     turned = (4 * np.arange(59)) % 59
     triangle = np.abs(turned - 59 / 2)
     (ring,) = rings(Z59, triangle[:, None], OF_Z59, [[0]], draws=50)
-    assert (ring.frequency, ring.overtone) == (4, 3) and ring.r2 > 0.95 and 0.005 < ring.overtone_r2 < 0.02
+    assert (
+        (ring.frequency, ring.second, ring.multiple) == (4, 12, 3) and ring.r2 > 0.95 and 0.005 < ring.second_r2 < 0.02
+    )
 
 
 def test_a_group_of_ones_own():
