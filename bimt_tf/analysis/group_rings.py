@@ -29,8 +29,9 @@ class Ring(NamedTuple):
     the best of all frequencies under labels dealt anew, 95% point; ``p``: how often it is as large; ``plane`` [n, 2]:
     the elements in the two leading principal directions; ``plane_share``: of the variance; ``step``: by how many powers
     of the generator most neighbours around that plane differ; ``in_order``: the share of neighbours that do; all four
-    None for fewer than two neurons, which have no plane. ``overtone``: the least m >= 2 for which frequency m k (which
-    is n - m k as well) is the second best, ``overtone_r2`` its share: 3 of a triangular wave.
+    None for fewer than two neurons, which have no plane. ``second``: the second best frequency,
+    ``second_r2`` its share, ``multiple`` the least m >= 2 for which m times the first is the second (or n less it), 0
+    where there is none: 3 of a triangular wave.
     """
 
     neurons: tuple[int, ...]
@@ -38,8 +39,9 @@ class Ring(NamedTuple):
     r2: float
     chance_95: float
     p: float
-    overtone: int
-    overtone_r2: float
+    second: int
+    second_r2: float
+    multiple: int
     plane: list[list[float]] | None
     plane_share: float | None
     step: int | None
@@ -98,7 +100,7 @@ def _ring(
     dealt = chance.max(1)
     second = int(np.argsort(found)[-2])
     told = (best + 1, float(found[best]), float(np.quantile(dealt, 0.95)), p_value(float(found[best]), dealt),
-            _multiple(best + 1, second + 1, len(group)), float(found[second]))  # fmt: skip
+            second + 1, float(found[second]), _multiple(best + 1, second + 1, len(group)))  # fmt: skip
     if len(module) < 2:
         return Ring(tuple(module), *told, None, None, None, None)
     left, sizes, _ = np.linalg.svd(held, full_matrices=False)

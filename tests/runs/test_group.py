@@ -112,3 +112,40 @@ def test_nothing_is_held_where_no_neuron_is_on_a_path(planted):
         planted.model.layers[0].weight.zero_()
     with pytest.raises(InputError, match="nothing is held"):
         planted.group()
+
+
+OWN_TASK = '''
+import torch
+from dataclasses import dataclass
+from bimt_tf.tasks.groups import GroupTask
+
+@dataclass(frozen=True)
+class KleinOptions:
+    train_share: float = 0.8
+    """share of the examples that is trained on"""
+
+@dataclass(frozen=True)
+class Klein(GroupTask):
+    Options: type = KleinOptions
+
+    def table(self, options):
+        number = torch.arange(4)
+        return number[:, None] ^ number
+
+    def elements(self, options):
+        return list("eabc")
+
+TASK = Klein("klein", "Klein's four group", {"best": {}})
+'''
+
+
+def test_a_group_task_of_ones_own(tmp_path, capsys):
+    """No action is given, so the representations have no names of their own, and no bases are compared."""
+    file = tmp_path / "klein.py"
+    file.write_text(OWN_TASK)
+    train_run(
+        make(f"{file}:TASK", overrides={"model": {"d_embed": 2, "hidden": [3]}, "training": QUICK}), tmp_path / "r"
+    )
+    assert code_of(["group", str(tmp_path / "r"), "--draws", "50"]) == 0
+    out = capsys.readouterr().out
+    assert "4 elements, 2 active" in out and "1-dim a" in out and "by basis" not in out

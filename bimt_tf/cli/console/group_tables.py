@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["print_group"]
 
 SHOWN = 6  # representations of the whole embedding
-NAMED = 0.01  # an overtone below is not named
+OVERTONE = 3  # the highest multiple of a frequency that is pointed out
 WIDTH = 150
 FULL = {"neighbours": "e_i - e_(i+1)", "last": "e_i - e_n", "orthogonal": "orthonormal", "cube": "the cube's axes"}
 
@@ -84,13 +84,14 @@ def _neurons(found: GroupReport, tokens: Mapping[int, Sequence[int]]) -> None:
 
 
 def _rings(found: GroupReport) -> None:
-    table = _table("module: neurons", "frequency", "R2", "95% of chance", "p", "overtone", "R2", "neighbours differ by")
+    columns = ("module: neurons", "frequency", "R2", "95% of chance", "p", "second", "R2", "neighbours differ by")
+    table = _table(*columns)
     for one in found.rings:
-        named = one.overtone and one.overtone_r2 >= NAMED
         order = "-" if one.step is None or one.in_order is None else f"{one.step} ({one.in_order:.0%} of them)"
+        multiple = f" ({one.multiple} x)" if 0 < one.multiple <= OVERTONE else ""
         table.add_row(
             ", ".join(map(str, one.neurons)), str(one.frequency), f"{one.r2:.3f}", f"{one.chance_95:.3f}",
-            f"{one.p:.2g}", f"{one.overtone} x" if named else "-", f"{one.overtone_r2:.3f}", order,
+            f"{one.p:.2g}", f"{one.second}{multiple}", f"{one.second_r2:.3f}", order,
         )  # fmt: skip
     _print(table)
 
