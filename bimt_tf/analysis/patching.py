@@ -74,11 +74,8 @@ def activation_patch(
     from transformer_lens.utilities.components_utils import get_act_name
 
     require_known("activation", activation, (*_BY_TOKEN, *_BY_HEAD))
-    require_examples(inputs)
-    require_kind("source", source, Tensor)
     require_callable("metric", metric)
-    if source.shape != inputs.shape:
-        raise InputError(f"source must have the shape of inputs, {list(inputs.shape)}, found {list(source.shape)}")
+    _require_pairs(inputs, source)
     layers = int(getattr(getattr(model, "cfg", None), "n_layers", 0))
     names = [get_act_name(activation, layer) for layer in range(layers)]
     if not names:
@@ -107,6 +104,13 @@ def activation_patch(
         Patch(row[0], row[1], row[2] if len(row) > 2 else None, value, value - before)
         for row, value in zip(rows, values, strict=True)
     ]
+
+
+def _require_pairs(inputs: Tensor, source: Tensor) -> None:
+    require_examples(inputs)
+    require_kind("source", source, Tensor)
+    if source.shape != inputs.shape:
+        raise InputError(f"source must have the shape of inputs, {list(inputs.shape)}, found {list(source.shape)}")
 
 
 def _rows(shapes: Sequence[torch.Size], positions: Sequence[int] | None, heads: bool) -> list[tuple[int, ...]]:
