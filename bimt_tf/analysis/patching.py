@@ -17,7 +17,7 @@ from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from bimt_tf.analysis.activations import require_examples
-from bimt_tf.analysis.clean_run import number_of, seen_at
+from bimt_tf.analysis.clean_run import clean_run, number_of, seen_at
 from bimt_tf.analysis.written import whole_numbers
 from bimt_tf.errors import InputError, require_callable, require_kind, require_known
 from bimt_tf.models.modes import evaluating
@@ -81,8 +81,7 @@ def activation_patch(
     if not names:
         raise InputError(f"the model must be a transformer with layers, found a {type(model).__name__}")
     _, seen = seen_at(model, names, source)
-    output, _ = seen_at(model, [], inputs)
-    before = number_of(metric, output, "of run A as it is")
+    before, _ = clean_run(model, [], inputs, metric)
     heads = activation in _BY_HEAD
     rows = _rows([seen[name].shape for name in names], positions, heads)
     table = patching.make_df_from_ranges([layers, *seen[names[0]].shape[1 : 3 if heads else 2]], _COLUMNS[: 2 + heads])

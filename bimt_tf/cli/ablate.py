@@ -56,8 +56,7 @@ def ablate(
         "neurons": chosen, "position": positions(position), "value": value, "heads": of_heads, "weights": cut,
         "each_head": each_head, "seed": seed,
     }  # fmt: skip
-    found = run.ablate(hook, **asked)
-    beside = None
+    found, beside = run.ablate(hook, **asked), None
     if chosen and hook is not None and not (of_heads or cut) and random_sets:
         same: dict[str, Any] = {name: asked[name] for name in ("position", "value", "seed")}
         beside = run.ablate_random(hook, chosen, sets=random_sets, **same)
