@@ -12,10 +12,6 @@ from torch import nn
 
 from bimt_tf.adapters.stage_hooks import stage_hooks
 from bimt_tf.core.wiring import Wiring
-from bimt_tf.errors import InputError
-from bimt_tf.models.mlp import MLP
-from bimt_tf.models.token_mlp import TokenMLP
-from bimt_tf.models.transformer import RegressionTransformer
 
 __all__ = ["Ends", "weight_hooks"]
 
@@ -33,16 +29,7 @@ class Ends(NamedTuple):
 
 
 def weight_hooks(model: nn.Module, wiring: Wiring) -> dict[str, Ends]:
-    """Parameter of a connection -> its two hooks.
-
-    Raises:
-        InputError: for a model of another kind.
-    """
-    if not isinstance(model, (MLP, TokenMLP, RegressionTransformer)):
-        raise InputError(
-            "what single weights carry is known of MLP, TokenMLP and RegressionTransformer, "
-            f"found a {type(model).__name__}"
-        )
+    """Parameter of a connection -> its two hooks, of a model of one of these kinds."""
     hooks = stage_hooks(model, wiring)
     return {c.parameter: Ends(hooks.get(c.source.name), _target(c.parameter)) for c in wiring.connections}
 

@@ -92,7 +92,7 @@ def ablate(
         )
     wanted = {hook: whole_numbers(f"hook {hook!r}", neurons) for hook, neurons in hooks.items()}
     of_heads = {hook: whole_numbers(f"hook {hook!r}", these, "head") for hook, these in heads.items()}
-    parameters = dict(model.named_parameters())
+    parameters = dict(model.named_parameters()) if len(weights) and isinstance(model, nn.Module) else {}
     cut = checked_weights(parameters, weights)
     before, clean = clean_run(model, list(dict.fromkeys([*hooks, *heads])), inputs, metric)
     edits = {}

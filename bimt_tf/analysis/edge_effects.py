@@ -31,7 +31,10 @@ from bimt_tf.bimt import BIMT
 from bimt_tf.core.population import Connection
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError, require_callable, require_kind
+from bimt_tf.models.mlp import MLP
 from bimt_tf.models.modes import evaluating
+from bimt_tf.models.token_mlp import TokenMLP
+from bimt_tf.models.transformer import RegressionTransformer
 
 __all__ = ["EdgeEffect", "EdgeEffects", "edge_effects", "put_on"]
 
@@ -176,6 +179,11 @@ class _Carried:
     """What single weights carry from run B into run A."""
 
     def __init__(self, bimt: BIMT, pairs: tuple[Tensor, Tensor, Tensor | None], read: Read | None) -> None:
+        if not isinstance(bimt.model, (MLP, TokenMLP, RegressionTransformer)):
+            raise InputError(
+                "what single weights carry is known of MLP, TokenMLP and RegressionTransformer, "
+                f"found a {type(bimt.model).__name__}"
+            )
         self._ends = weight_hooks(bimt.model, bimt.wiring)
         inputs, source, wanted = pairs
         hooks = {end.source for end in self._ends.values() if end.source is not None}

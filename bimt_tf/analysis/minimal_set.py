@@ -123,13 +123,7 @@ def minimal_set(
     Raises:
         InputError: as ``interchange``, or for a number that is out of range.
     """
-    require_positive("reach", reach)
-    require_at_most("reach", reach, 1.0)
-    require_whole("checks", checks, at_least=0)
-    require_whole("random_sets", random_sets, at_least=0)
-    require_seed(seed)
-    if largest is not None:
-        require_whole("largest", largest)
+    _check(reach, largest, checks, random_sets, seed)
     exchange = Exchange(model, [hook], inputs, source, wanted, read)
     search = _Search(exchange, Site(hook, position=position), reach, progress)
     ceiling = exchange.move(exchange.edits([search.site]))
@@ -147,6 +141,16 @@ def minimal_set(
         moved.slope, moved.r2, proven, others, all_ties, steps, search.candidates, ceiling, exchange.floor, moved.null,
         moved.no_null, exchange.line.pairs,
     )  # fmt: skip
+
+
+def _check(reach: float, largest: int | None, checks: int, random_sets: int, seed: int) -> None:
+    require_positive("reach", reach)
+    require_at_most("reach", reach, 1.0)
+    require_whole("checks", checks, at_least=0)
+    require_whole("random_sets", random_sets, at_least=0)
+    require_seed(seed)
+    if largest is not None:
+        require_whole("largest", largest)
 
 
 class _Search:

@@ -17,7 +17,7 @@ from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from bimt_tf.analysis.activations import require_examples
-from bimt_tf.analysis.clean_run import number_of, seen_at
+from bimt_tf.analysis.clean_run import clean_run, number_of, seen_at
 from bimt_tf.analysis.written import whole_numbers
 from bimt_tf.errors import InputError, require_callable, require_kind, require_known
 from bimt_tf.models.modes import evaluating
@@ -74,18 +74,14 @@ def activation_patch(
     from transformer_lens.utilities.components_utils import get_act_name
 
     require_known("activation", activation, (*_BY_TOKEN, *_BY_HEAD))
-    require_examples(inputs)
-    require_kind("source", source, Tensor)
     require_callable("metric", metric)
-    if source.shape != inputs.shape:
-        raise InputError(f"source must have the shape of inputs, {list(inputs.shape)}, found {list(source.shape)}")
+    _require_pairs(inputs, source)
     layers = int(getattr(getattr(model, "cfg", None), "n_layers", 0))
     names = [get_act_name(activation, layer) for layer in range(layers)]
     if not names:
         raise InputError(f"the model must be a transformer with layers, found a {type(model).__name__}")
     _, seen = seen_at(model, names, source)
-    output, _ = seen_at(model, [], inputs)
-    before = number_of(metric, output, "of run A as it is")
+    before, _ = clean_run(model, [], inputs, metric)
     heads = activation in _BY_HEAD
     rows = _rows([seen[name].shape for name in names], positions, heads)
     table = patching.make_df_from_ranges([layers, *seen[names[0]].shape[1 : 3 if heads else 2]], _COLUMNS[: 2 + heads])
@@ -107,6 +103,13 @@ def activation_patch(
         Patch(row[0], row[1], row[2] if len(row) > 2 else None, value, value - before)
         for row, value in zip(rows, values, strict=True)
     ]
+
+
+def _require_pairs(inputs: Tensor, source: Tensor) -> None:
+    require_examples(inputs)
+    require_kind("source", source, Tensor)
+    if source.shape != inputs.shape:
+        raise InputError(f"source must have the shape of inputs, {list(inputs.shape)}, found {list(source.shape)}")
 
 
 def _rows(shapes: Sequence[torch.Size], positions: Sequence[int] | None, heads: bool) -> list[tuple[int, ...]]:

@@ -56,8 +56,7 @@ def ablate(
         "neurons": chosen, "position": positions(position), "value": value, "heads": of_heads, "weights": cut,
         "each_head": each_head, "seed": seed,
     }  # fmt: skip
-    found = run.ablate(hook, **asked)
-    beside = None
+    found, beside = run.ablate(hook, **asked), None
     if chosen and hook is not None and not (of_heads or cut) and random_sets:
         same: dict[str, Any] = {name: asked[name] for name in ("position", "value", "seed")}
         beside = run.ablate_random(hook, chosen, sets=random_sets, **same)
@@ -73,7 +72,13 @@ def ablate(
         return
     column = "heads" if heads else "neurons" if chosen or not cut else "weights"
     together = ", ".join([*map(str, chosen), *(f"head {head}" for head in of_heads), *(weight or ())])
-    token = f", token {position}," if position else ""
-    what = f"{column} of {hook}{token} {WRITTEN[value]}" if hook is not None else "weights at 0"
-    print_ablations(found, f"{what} and weights at 0" if hook is not None and cut else what, together, column, beside)
+    print_ablations(found, _what(hook, column, position, value, bool(cut)), together, column, beside)
     print_kept(kept)
+
+
+def _what(hook: str | None, column: str, position: str, value: str, cut: bool) -> str:
+    """What is ablated, in words."""
+    if hook is None:
+        return "weights at 0"
+    token = f", token {position}," if position else ""
+    return f"{column} of {hook}{token} {WRITTEN[value]}" + (" and weights at 0" if cut else "")
