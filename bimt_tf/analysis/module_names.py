@@ -1,0 +1,76 @@
+"""What a module is called: by the inputs, heads, layers and outputs that its neurons are of.
+
+``reads y1 · block 0 head 0 · writes y`` has the input y1 and the output y among its neurons and neurons of a head
+between them. A module without an input or output says neither; one with many of them says how many.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+import networkx as nx
+
+from bimt_tf.analysis.graph import NO_HEAD
+from bimt_tf.analysis.paths import Node
+
+__all__ = ["module_name"]
+
+MOST_NAMED = 4
+"""Inputs or outputs that a name lists; of more it says how many."""
+
+Labels = Mapping[str, Sequence[str]]
+"""Population -> a name for each of its neurons."""
+
+
+def module_name(nodes: Collection[Node], graph: nx.Graph, labels: Labels | None = None) -> str:
+    """The name of a module of a connection graph.
+
+    Args:
+        nodes: its neurons, nodes of ``graph``.
+        graph: as :func:`bimt_tf.analysis.graph.connection_graph` gives it.
+        labels: names of inputs and outputs, as tasks give them; numbers where there are none.
+    """
+    depths = [depth for _, depth in graph.nodes(data="depth")]
+    ends = {"reads": min(depths), "writes": max(depths)}
+    by_depth = sorted(nodes, key=lambda node: (graph.nodes[node]["depth"], node))
+    found = []
+    for word, depth in ends.items():
+        there = [node for node in by_depth if graph.nodes[node]["depth"] == depth]
+        total = sum(row == depth for row in depths)
+        spelled = f"{word} {_listed(there, total, graph, labels or {})}" if there else ""
+        found.append(spelled)
+    inner = [node for node in by_depth if graph.nodes[node]["depth"] not in ends.values()]
+    middle = list(dict.fromkeys(_places(inner, graph)))
+    if "residual" in middle and len(middle) > 1:
+        middle.remove("residual")  # nearly every module of a transformer has some of the stream
+    return " · ".join(word for word in (found[0], *middle, found[1]) if word)
+
+
+def _listed(nodes: Sequence[Node], total: int, graph: nx.Graph, labels: Labels) -> str:
+    """Inputs or outputs by their names, or how many they are."""
+    population = graph.nodes[nodes[0]]["population"]
+    if len(nodes) > MOST_NAMED:
+        return f"{len(nodes)} of {total} {_plural(population)}"
+    names = labels.get(population)
+    numbers = [graph.nodes[node]["neuron"] for node in nodes]
+    if names is not None:
+        return ", ".join(names[number] for number in numbers)
+    return f"{population} {', '.join(map(str, numbers))}"
+
+
+def _plural(population: str) -> str:
+    return f"{population}s" if population in ("input", "output") else f"neurons of {population}"
+
+
+def _places(nodes: Sequence[Node], graph: nx.Graph) -> Iterator[str]:
+    """Where the neurons stand, in plain words."""
+    for node in nodes:
+        population, head = graph.nodes[node]["population"], graph.nodes[node]["head"]
+        block = re.fullmatch(r"blocks\.(\d+)\.(\w+)", population)
+        if block and head != NO_HEAD:
+            yield f"block {block[1]} head {head}"
+        elif block:
+            yield f"block {block[1]} {block[2].upper() if block[2] == 'mlp' else block[2]}"
+        else:
+            yield population
