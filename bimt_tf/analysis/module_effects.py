@@ -27,7 +27,7 @@ from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError, require_seed, require_whole
 
 __all__ = [
-    "Combination", "ModuleEffect", "ModuleEffects", "Targets", "inner_nodes", "knock_out", "module_combinations",
+    "ENDS", "Combination", "ModuleEffect", "ModuleEffects", "Targets", "inner_nodes", "knock_out", "module_combinations",
     "module_effects", "outputs_without",
 ]  # fmt: skip
 
@@ -37,6 +37,7 @@ Targets = Mapping[str, Callable[[Any], float]]
 Value = Literal["mean", "zero"]
 
 ENDS = ("input", "output")
+"""Populations that are never knocked out."""
 MOST_COMBINED = 5
 """Modules of which every combination is knocked out; of more, each one, each two and all but one."""
 

@@ -14,10 +14,13 @@ import networkx as nx
 from bimt_tf.analysis.graph import NO_HEAD
 from bimt_tf.analysis.paths import Node
 
-__all__ = ["module_name"]
+__all__ = ["OUTPUT", "module_name"]
 
 MOST_NAMED = 4
 """Inputs or outputs that a name lists; of more it says how many."""
+
+OUTPUT = "output"
+"""The population that outputs are."""
 
 Labels = Mapping[str, Sequence[str]]
 """Population -> a name for each of its neurons."""
@@ -31,26 +34,26 @@ def module_name(nodes: Collection[Node], graph: nx.Graph, labels: Labels | None 
         graph: as :func:`bimt_tf.analysis.graph.connection_graph` gives it.
         labels: names of inputs and outputs, as tasks give them; numbers where there are none.
     """
-    depths = [depth for _, depth in graph.nodes(data="depth")]
-    ends = {"reads": min(depths), "writes": max(depths)}
+    first = min(depth for _, depth in graph.nodes(data="depth"))
     by_depth = sorted(nodes, key=lambda node: (graph.nodes[node]["depth"], node))
-    found = []
-    for word, depth in ends.items():
-        there = [node for node in by_depth if graph.nodes[node]["depth"] == depth]
-        total = sum(row == depth for row in depths)
-        spelled = f"{word} {_listed(there, total, graph, labels or {})}" if there else ""
-        found.append(spelled)
-    inner = [node for node in by_depth if graph.nodes[node]["depth"] not in ends.values()]
+    read = [node for node in by_depth if graph.nodes[node]["depth"] == first]
+    written = [node for node in by_depth if graph.nodes[node]["population"] == OUTPUT]
+    found = [
+        f"{word} {_listed(there, graph, labels or {})}" if there else ""
+        for word, there in (("reads", read), ("writes", written))
+    ]
+    inner = [node for node in by_depth if node not in read and node not in written]
     middle = list(dict.fromkeys(_places(inner, graph)))
     if "residual" in middle and len(middle) > 1:
         middle.remove("residual")  # nearly every module of a transformer has some of the stream
     return " · ".join(word for word in (found[0], *middle, found[1]) if word)
 
 
-def _listed(nodes: Sequence[Node], total: int, graph: nx.Graph, labels: Labels) -> str:
+def _listed(nodes: Sequence[Node], graph: nx.Graph, labels: Labels) -> str:
     """Inputs or outputs by their names, or how many they are."""
     population = graph.nodes[nodes[0]]["population"]
     if len(nodes) > MOST_NAMED:
+        total = sum(data["population"] == population for _, data in graph.nodes(data=True))
         return f"{len(nodes)} of {total} {_plural(population)}"
     names = labels.get(population)
     numbers = [graph.nodes[node]["neuron"] for node in nodes]

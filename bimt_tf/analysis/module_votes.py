@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from bimt_tf.analysis.module_effects import inner_nodes, outputs_without
+from bimt_tf.analysis.module_effects import ENDS, inner_nodes, outputs_without
 from bimt_tf.analysis.modules import Modules
 from bimt_tf.analysis.plain import plain
 from bimt_tf.core.wiring import Wiring
@@ -84,9 +84,10 @@ def module_votes(
     Raises:
         InputError: for outputs that are no logits of one class an example, or no module with neurons of the last layer.
     """
-    last = max(data["depth"] for _, data in graph.nodes(data=True))
+    last = max(stage.depth for stage in wiring.stages if stage.population not in ENDS)
+    at_last = {stage.population for stage in wiring.stages if stage.depth == last}
     every = inner_nodes(graph)
-    deepest = [node for node in every if graph.nodes[node]["depth"] == last - 1]
+    deepest = [node for node in every if graph.nodes[node]["population"] in at_last]
     parts = {
         one.number: [node for node in deepest if node in one.nodes]
         for one in found.modules

@@ -14,11 +14,11 @@ import networkx as nx
 import torch
 from torch import Tensor
 
-from bimt_tf.analysis.ablate import ablate
 from bimt_tf.analysis.activations import activations
 from bimt_tf.analysis.graph import connection_graph
-from bimt_tf.analysis.modularity import communities
-from bimt_tf.analysis.paths import Node, live, upstream
+from bimt_tf.analysis.module_effects import knock_out
+from bimt_tf.analysis.modules import Module, find_modules
+from bimt_tf.analysis.paths import live, upstream
 from bimt_tf.analysis.prune import PrunePoint
 from bimt_tf.runs.trained import Trained
 
@@ -89,26 +89,21 @@ def _one_class(run: Trained) -> Finding:
 def module_knockouts(run: Trained) -> list[tuple[int, float]]:
     """(neurons, held-out accuracy without them) of each module of a token MLP, largest first.
 
-    A module is a community of two or more live neurons of the embedding and the hidden layers, in the graph without
+    Here a module is a community of two or more live neurons of the embedding and the hidden layers, in the graph without
     the outputs. Knocked out, its neurons are 0 for both tokens.
     """
     graph = _unrolled(run)
-    inner: set[Node] = {node for node in live(graph) if node[0] != "output"}
-    parts = [part for part in communities(graph.subgraph(sorted(inner))) if len(part) > 1]
-    hooks = {"embed": "hook_embed", **{name: f"layers.{i}.hook_post" for i, name in enumerate(_hidden(run))}}
+    inner = graph.subgraph(sorted(node for node in live(graph) if node[0] != "output"))
     targets, options = run.held_out.targets, run.config.data
 
     def accuracy(outputs: Tensor) -> float:
         return run.task.metrics(options, outputs, targets)["accuracy"]
 
-    found = []
-    for part in parts:
-        knocked: dict[str, list[int]] = {}
-        for stage, neuron in sorted(inner & part):
-            knocked.setdefault(hooks[stage], []).append(neuron)
-        without = ablate(run.model, knocked, run.held_out.inputs, accuracy, value="zero")
-        found.append((len(part), without.after))
-    return found
+    def without(module: Module) -> float:
+        inputs, aim = run.held_out.inputs, {"accuracy": accuracy}
+        return knock_out(run.model, run.bimt.wiring, module.nodes, inputs, aim, value="zero")["accuracy"]
+
+    return [(len(module.nodes), without(module)) for module in find_modules(inner).modules]
 
 
 def _modules_matter(run: Trained) -> Finding:

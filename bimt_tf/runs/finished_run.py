@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from bimt_tf.config.settings import EliminationConfig
 from bimt_tf.runs.questions.causes import CausalQuestions
 from bimt_tf.runs.questions.circuits import CircuitQuestions
+from bimt_tf.runs.questions.modules import ModuleQuestions
 from bimt_tf.runs.questions.probing import ProbingQuestions
 from bimt_tf.runs.state import RunState
 from bimt_tf.tasks.base import Data
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["FinishedRun"]
 
 
-class FinishedRun(ProbingQuestions, CausalQuestions, CircuitQuestions):
+class FinishedRun(ProbingQuestions, CausalQuestions, CircuitQuestions, ModuleQuestions):
     """A run that :func:`bimt_tf.load_run` opened; what it is stands in :class:`~bimt_tf.runs.opened_run.OpenedRun`."""
 
     def eliminate(

@@ -1,0 +1,71 @@
+"""``bimt modules DIR``: the modules of a network, against chance and other runs, and what each one does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from bimt_tf.cli.arguments import AsJson, At, Device, Directory, at_of
+
+__all__ = ["modules"]
+
+Runs = Annotated[
+    list[Path] | None,
+    Parameter(
+        negative=(), consume_multiple=True, help="other runs of about as many weights, e.g. L1 runs, to stand beside"
+    ),
+]
+
+
+def modules(
+    directory: Directory,
+    /,
+    *,
+    against: Runs = None,
+    null_draws: Annotated[int, Parameter(help="networks drawn from each null model; 0 for none")] = 200,
+    method: Annotated[str, Parameter(help="how modules are found: greedy (the paper's), louvain or refined")] = "greedy",
+    residual: Annotated[str, Parameter(help="residual stream: shared (one set of neurons) or unrolled")] = "shared",
+    resolution: Annotated[float, Parameter(help="above 1 for more and smaller modules")] = 1.0,
+    outputs: Annotated[
+        bool, Parameter(help="sort outputs into modules too; without them each module may vote for all outputs")
+    ] = True,
+    examples: Annotated[int, Parameter(help="held-out examples to measure on, at most")] = 500,
+    seed: Annotated[int, Parameter(help="of draws, restarts and random sets")] = 0,
+    figure: Annotated[Path | None, Parameter(help="draw the network with its modules into this file")] = None,
+    at: At = "shown",
+    device: Device = "cpu",
+    json: AsJson = False,
+) -> None:
+    """Modules of the network in DIRECTORY: named, tested against chance, each knocked out and kept alone.
+
+    The answer is kept in DIRECTORY/modules.json.
+    """
+    from bimt_tf.cli.console.kept import keep_or_note, step_bar
+    from bimt_tf.cli.console.module_report import print_modules
+    from bimt_tf.cli.console.reports import print_json
+    from bimt_tf.errors import require_known
+    from bimt_tf.runs.answers import how_made
+    from bimt_tf.runs.ask.modules import module_steps
+    from bimt_tf.runs.atomic import write_atomically
+    from bimt_tf.runs.figure_files import image_of
+    from bimt_tf.runs.load import load_run
+
+    form = figure.suffix[1:] if figure is not None else "png"
+    require_known("ending of --figure", form, ("png", "pdf", "svg"))
+    run = load_run(directory, device, at=at_of(at))
+    asked: dict[str, Any] = {
+        "residual": residual, "method": method, "resolution": resolution, "outputs": outputs,
+        "null_draws": null_draws, "against": list(map(str, against or ())),
+    }  # fmt: skip
+    with step_bar("drawing networks of the null models", module_steps(null_draws)) as step:
+        report = run.modules(**asked, n=examples, seed=seed, step=step)
+    made = how_made(run, part="held-out", examples=report.effects.examples, sampler_seed=seed)
+    kept = keep_or_note(run, "modules", "modules", asked, made, report.as_dict())
+    if figure is not None:
+        write_atomically(figure, image_of(run.modules_figure(report), form))
+    if json:
+        print_json(report.as_dict())
+    else:
+        print_modules(report, [str(path) for path in (figure, kept) if path is not None])
