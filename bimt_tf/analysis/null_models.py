@@ -5,12 +5,12 @@ their sizes:
 
     sizes      the weights stay where they are, and their sizes are shuffled within each tensor;
     swaps      two weights of a tensor exchange their targets, many times over (Maslov and Sneppen, 2002): every neuron
-               keeps its number of weights to and from each tensor, and on the source's side their sizes too;
-    entries    all entries of a tensor are shuffled, zeros too, among the neurons that have a weight in it: no neuron
-               keeps its number of weights.
+               keeps its number of weights in each tensor, and on one of its two sides their sizes too;
+    entries    the entries of a tensor are shuffled, zeros too, among the neurons that have a weight in it; each of them
+               keeps at least one, but not its number of weights.
 
 In each draw, communities are searched anew by the same method; a draw differs from the network in nothing but
-what its null model shuffles. "sizes" asks whether weights are large where they should be, "swaps" whether connections go
+what its null model shuffles. Of networks without structure z has mean 0 and deviation 1 (tests). "sizes" asks whether weights are large where they should be, "swaps" whether connections go
 where they should, given how many each neuron has, and "entries" both at once.
 """
 
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import random
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -33,7 +34,7 @@ Null = Literal["sizes", "swaps", "entries"]
 
 NULLS = ("sizes", "swaps", "entries")
 TRIES = 20
-"""Exchanges that "swaps" tries for each weight of a tensor; ten accepted ones mix well (Milo et al., 2003)."""
+"""Exchanges that are tried for each weight of a tensor; ten accepted ones mix well (Milo et al., 2003)."""
 MIDDLE = 0.95
 """Share of the draws that lies in the interval."""
 
@@ -166,27 +167,48 @@ def _sizes(edges: list[Edge], generator: random.Random) -> list[Edge]:
 
 
 def _swaps(edges: list[Edge], generator: random.Random) -> list[Edge]:
-    count = len(edges)
-    sources, targets = [edge[0] for edge in edges], [edge[1] for edge in edges]
-    present = set(zip(sources, targets, strict=True))
-    for _ in range(TRIES * count):
-        i, j = int(generator.random() * count), int(generator.random() * count)
-        first, second = (sources[i], targets[j]), (sources[j], targets[i])
-        if first in present or second in present:  # this refuses i == j, one source and one target too
-            continue
-        present -= {(sources[i], targets[i]), (sources[j], targets[j])}
-        present |= {first, second}
-        targets[i], targets[j] = targets[j], targets[i]
-    return [(source, target, edge[2]) for source, target, edge in zip(sources, targets, edges, strict=True)]
+    return _walked(edges, generator, relocations=False)
 
 
 def _entries(edges: list[Edge], generator: random.Random) -> list[Edge]:
-    sources, targets = sorted({edge[0] for edge in edges}), sorted({edge[1] for edge in edges})
-    places = generator.sample(range(len(sources) * len(targets)), len(edges))
-    return [
-        (sources[place // len(targets)], targets[place % len(targets)], edge[2])
-        for place, edge in zip(places, edges, strict=True)
-    ]
+    weights = [edge[2] for edge in edges]
+    generator.shuffle(weights)
+    walked = _walked(edges, generator, relocations=True)
+    return [(source, target, weight) for (source, target, _), weight in zip(walked, weights, strict=True)]
+
+
+def _walked(edges: list[Edge], generator: random.Random, *, relocations: bool) -> list[Edge]:
+    """The edges behind a random walk of exchanges, every other step a relocation if there are any.
+
+    A step that would put two weights at one place, or leave a neuron without weights, is not made; so all arrangements
+    come to be equally likely.
+    """
+    count = len(edges)
+    ends = [edge[0] for edge in edges], [edge[1] for edge in edges]
+    sources, targets = ends
+    neurons = [sorted(set(names)) for names in ends]
+    present = set(zip(sources, targets, strict=True))
+    held = Counter(sources) + Counter(targets)  # layers differ, so a source is no target
+    draw = generator.random
+    for step in range((2 if relocations else 1) * TRIES * count):
+        i = int(draw() * count)
+        if relocations and step % 2:
+            place = neurons[0][int(draw() * len(neurons[0]))], neurons[1][int(draw() * len(neurons[1]))]
+            left = [old for old, new in zip((sources[i], targets[i]), place, strict=True) if old != new]
+            if place not in present and all(held[old] > 1 for old in left):
+                present.remove((sources[i], targets[i]))
+                held.subtract((sources[i], targets[i]))
+                sources[i], targets[i] = place
+                present.add(place)
+                held.update(place)
+            continue
+        j = int(draw() * count)
+        first, second = (sources[i], targets[j]), (sources[j], targets[i])
+        if first not in present and second not in present:  # so i is not j, and both their ends differ
+            present -= {(sources[i], targets[i]), (sources[j], targets[j])}
+            present |= {first, second}
+            targets[i], targets[j] = targets[j], targets[i]
+    return [(source, target, edge[2]) for source, target, edge in zip(sources, targets, edges, strict=True)]
 
 
 def _graph(tensors: Sequence[Sequence[Edge]], names: Sequence[str] | None = None) -> nx.Graph:

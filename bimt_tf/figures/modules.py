@@ -34,8 +34,9 @@ MODULE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E
 SHAPES = "osD^vP"
 BETWEEN = "#B8C0C9"
 WIDTH, ROW, CELL = 7.2, 0.62, 0.26  # inches: of the figure, between two rows, of a matrix's row
-LEFT, RIGHT, TOP, BOTTOM, APART = 1.15, 0.35, 0.5, 0.2, 0.75
-KEY = 0.19  # inches of a line of the key
+LEFT, RIGHT, TOP, BOTTOM = 1.15, 0.35, 0.62, 0.15  # margins
+UNDER, HEAD = 0.42, 0.42  # room below the drawing, for names of inputs, and above the matrix, for those of targets
+KEY = 0.145  # inches of a line of the key
 GUTTER = 0.06  # between the stages of one row, in plot widths
 OUTLINE = [withStroke(linewidth=2, foreground=INK_OUTLINE)]
 
@@ -68,17 +69,17 @@ def modules_figure(
     rows = 1 + max(stage.depth for stage in wiring.stages)
     key, lines = KEY * len(found.modules), len(effects.modules) + 2
     drawing, matrix = ROW * (rows - 1), CELL * lines
-    height = TOP + drawing + APART + key + 0.45 + matrix + BOTTOM
+    height = TOP + drawing + UNDER + key + HEAD + matrix + BOTTOM
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height))
         across = (WIDTH - LEFT - RIGHT) / WIDTH
         axes = figure.add_axes((LEFT / WIDTH, 1 - (TOP + drawing) / height, across, drawing / height))
         _draw_network(axes, graph, wiring, found, places, labels or {})
-        middle = TOP + drawing + APART - 0.25
-        _draw_key(figure, found, 1 - middle / height)
+        _draw_key(figure, found, 1 - (TOP + drawing + UNDER) / height)
         below = figure.add_axes((LEFT / WIDTH, BOTTOM / height, across, matrix / height))
         _draw_matrix(below, effects)
-        figure.text(0.1 / WIDTH, 1 - 0.08 / height, title or f"Modules, Q {found.q:.3f}", fontsize=10, weight="bold", va="top")
+        said = title or f"Modules, Q {found.q:.3f}"
+        figure.text(0.1 / WIDTH, 1 - 0.08 / height, said, fontsize=10, weight="bold", va="top")
     return figure
 
 
@@ -181,7 +182,7 @@ def _draw_key(figure: Figure, found: Modules, top: float) -> None:
     handles = []
     for one in found.modules:
         colour, shape = _look(one.number)
-        text = f"{one.number}: {one.name} ({len(one.nodes)} neurons)"
+        text = f"{one.number}: {one.name}, {len(one.nodes)} neurons"
         handles.append(Line2D([], [], color=colour, marker=shape, markersize=4.5, lw=1.6, label=text))
     figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(LEFT / WIDTH - 0.02, top), handlelength=2.0,
                   labelspacing=0.35, borderaxespad=0)  # fmt: skip

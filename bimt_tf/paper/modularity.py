@@ -31,14 +31,15 @@ __all__ = ["LAMBDA_FACTORS", "MODULARITY"]
 LAMBDA_FACTORS = {
     "in-context": 1.0,
     "modular-addition": 4.0,
-    "s4": 1.0,
-    "digits": 1.0,
+    "s4": 2.0,
+    "digits": 2.0,
     "symbolic-a": 4.0,
     "symbolic-b": 1.0,
     "symbolic-c": 2.0,
     "two-moon": 8.0,
 }
-"""Row -> what L1's lambda is of the preset's: of 1, 2, 4 and 8 the one that came nearest in weights on seed 100."""
+"""Row -> what L1's lambda is of the preset's: of 1, 2 and 4 the one that came nearest in weights on seed 100; for two-moon
+of 1 to 32, since above 8 nothing is learned. In-context is matched by elimination."""
 
 DRAWS = 200
 SIGNIFICANT = 0.05
