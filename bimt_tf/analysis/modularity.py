@@ -8,8 +8,8 @@ paper's. Communities are found by NetworkX, on |w|:
     greedy    greedy_modularity_communities (Clauset, Newman and Moore, 2004), the paper's;
     louvain   louvain_communities (Blondel et al., 2008), one run;
     refined   the best of greedy and of :data:`RESTARTS` Louvain runs, each community cut into its connected parts,
-              which never lowers Q. NetworkX has Leiden's algorithm (Traag et al., 2019) for its GPU backends alone; this
-              gives the same guarantee, that communities are connected, and a Q at least that of the other two.
+              which never lowers Q. NetworkX has Leiden's algorithm (Traag et al., 2019) for other backends alone; this
+              gives the same guarantee, that communities are connected, and a Q at least that of greedy.
 
 Q depends on the weights only: no swap changes it (see wiring_length.py for what swaps change).
 """

@@ -1,8 +1,8 @@
 """What modules do: the targets without a module, and with it alone (paper, Section 3.2 and Figure 5).
 
-**Knocked out**: a module's neurons are written over, all others compute on. **Kept alone**: all neurons of the graph but
-the module's are written over. What is written is each neuron's mean over the examples, token by token, or 0. Inputs and
-outputs are left as they are: they belong to modules by their weights, and without them nothing would be left to measure.
+**Knocked out**: a module's neurons are written over, all others compute on. **Kept alone**: all neurons of the graph
+but the module's are written over. What is written is each neuron's mean over the examples, token by token, or 0. Inputs
+and outputs are left as they are: they belong to modules by their weights, and without them nothing could be measured.
 
 A knock-out stands beside those of random sets of as many neurons, drawn from all that could be knocked out, and both
 beside the whole network and the one without any neuron.
@@ -27,8 +27,8 @@ from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError, require_seed, require_whole
 
 __all__ = [
-    "ENDS", "Combination", "ModuleEffect", "ModuleEffects", "Targets", "inner_nodes", "knock_out", "module_combinations",
-    "module_effects", "outputs_without",
+    "ENDS", "Combination", "ModuleEffect", "ModuleEffects", "Targets", "inner_nodes", "knock_out",
+    "module_combinations", "module_effects", "outputs_without",
 ]  # fmt: skip
 
 Targets = Mapping[str, Callable[[Any], float]]

@@ -128,7 +128,9 @@ def _features(
     hooks = {hook for where in places.values() for hook in where}
     run_hooked(model, inputs, {hook: _saver(save, hook) for hook in sorted(hooks)})
     return {
-        node: np.concatenate([seen[hook][:, :, neuron] for hook, neurons in where.items() for neuron in neurons], axis=1)
+        node: np.concatenate(
+            [seen[hook][:, :, neuron] for hook, neurons in where.items() for neuron in neurons], axis=1
+        )
         for node, where in places.items()
     }
 

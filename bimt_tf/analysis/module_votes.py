@@ -2,8 +2,8 @@
 
 The last layer is linear, so the logits are the bias plus a **vote** of every module: what they lose when the module's
 neurons of the last hidden layer are set to 0. Votes say which class a module favours at each example; whether
-modules work out their votes each by itself is another question: ``additive`` compares the logits with the sum of what each
-whole module's knock-out changes in them.
+modules work out their votes each by itself is another question: ``additive`` compares the logits with the sum of what
+each whole module's knock-out changes in them.
 """
 
 from __future__ import annotations

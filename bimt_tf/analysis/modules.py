@@ -2,8 +2,8 @@
 
 A module is a community of two or more neurons (modularity.py). Modules are numbered from 1, the one with most neurons
 first. Their **stability** is measured over restarts of Louvain with the neurons in other orders, whichever method found
-them (greedy has nothing random but ties): the adjusted Rand index (Hubert and Arabie, 1985) of each restart's communities
-with those that are reported, 1 where all neurons are sorted alike and 0 where they agree as chance would.
+them (greedy has nothing random but ties): the adjusted Rand index (Hubert and Arabie, 1985) of each restart's
+communities with those that are reported, 1 where all neurons are sorted alike and 0 where they agree as chance would.
 """
 
 from __future__ import annotations
@@ -67,7 +67,6 @@ class Modules(NamedTuple):
     stability: Stability | None = None
     nulls: tuple[NullComparison, ...] = ()
 
-
     def module(self, number: int) -> Module:
         """The module of this number.
 
@@ -89,7 +88,9 @@ class Modules(NamedTuple):
     def __repr__(self) -> str:
         """One line."""
         sizes = ", ".join(str(len(one.nodes)) for one in self.modules)
-        return f"Modules(Q {self.q:.3f}, {len(self.modules)} modules of {sizes} neurons, {self.method}, {self.residual})"
+        return (
+            f"Modules(Q {self.q:.3f}, {len(self.modules)} modules of {sizes} neurons, {self.method}, {self.residual})"
+        )
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{word}</th>" for word in ("", "touches", "neurons", "weights inside", "of all |w|"))

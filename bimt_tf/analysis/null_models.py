@@ -9,9 +9,10 @@ their sizes:
     entries    the entries of a tensor are shuffled, zeros too, among the neurons that have a weight in it; each of them
                keeps at least one, but not its number of weights.
 
-In each draw, communities are searched anew by the same method; a draw differs from the network in nothing but
-what its null model shuffles. Of networks without structure z has mean 0 and deviation 1 (tests). "sizes" asks whether weights are large where they should be, "swaps" whether connections go
-where they should, given how many each neuron has, and "entries" both at once.
+In each draw, communities are searched anew by the same method; a draw differs from the network in nothing but what its
+null model shuffles. "sizes" asks whether weights are large where they should be, "swaps" whether connections go where
+they should, given how many each neuron has, and "entries" both at once. Of networks without structure, z has mean 0 and
+deviation 1.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ __all__ = ["NULLS", "Null", "NullComparison", "compare_with_null", "null_graphs"
 
 Null = Literal["sizes", "swaps", "entries"]
 
-NULLS = ("sizes", "swaps", "entries")
+NULLS: tuple[Null, ...] = ("sizes", "swaps", "entries")
 TRIES = 20
 """Exchanges that are tried for each weight of a tensor; ten accepted ones mix well (Milo et al., 2003)."""
 MIDDLE = 0.95
@@ -70,7 +71,9 @@ class NullComparison(NamedTuple):
     def __repr__(self) -> str:
         """One line."""
         z = f"z {self.z:.2f}" if self.z is not None else f"no z: {self.reason}"
-        return f"NullComparison({self.null}: Q {self.q:.3f}, draws {self.low:.3f} to {self.high:.3f}, {z}, p {self.p:.3g})"
+        return (
+            f"NullComparison({self.null}: Q {self.q:.3f}, draws {self.low:.3f} to {self.high:.3f}, {z}, p {self.p:.3g})"
+        )
 
 
 def compare_with_null(
@@ -143,7 +146,7 @@ def _draws(tensors: dict[str, list[Edge]], null: Null, draws: int, seed: int) ->
 
 
 def _tensors(graph: nx.Graph) -> dict[str, list[Edge]]:
-    """The weights of each tensor, all of one direction: from one layer of neurons (the node's first word) to another."""
+    """The weights of each tensor, all of one direction: from one layer (the node's first word) to another."""
     require_kind("graph", graph, nx.Graph)
     found: dict[str, list[Edge]] = {}
     for u, v, data in graph.edges(data=True):

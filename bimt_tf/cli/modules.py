@@ -25,7 +25,9 @@ def modules(
     *,
     against: Runs = None,
     null_draws: Annotated[int, Parameter(help="networks drawn from each null model; 0 for none")] = 200,
-    method: Annotated[str, Parameter(help="how modules are found: greedy (the paper's), louvain or refined")] = "greedy",
+    method: Annotated[
+        str, Parameter(help="how modules are found: greedy (the paper's), louvain or refined")
+    ] = "greedy",
     residual: Annotated[str, Parameter(help="residual stream: shared (one set of neurons) or unrolled")] = "shared",
     resolution: Annotated[float, Parameter(help="above 1 for more and smaller modules")] = 1.0,
     outputs: Annotated[

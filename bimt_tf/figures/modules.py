@@ -1,8 +1,8 @@
 """The modules of a network: its drawing with each module in a colour and a shape, and what modules do to the targets.
 
-Rows of the drawing are depths, the input at the bottom; neurons without weights are left out. Weights inside a module have
-its colour, those between two are grey. In the matrix below, a cell's number is the target without the module, its tone the
-size of the change beside the largest of the column.
+Rows of the drawing are depths, the input at the bottom; neurons without weights are left out. Weights inside a module
+have its colour, those between two are grey. In the matrix below, a cell's number is the target without the module, its
+tone the size of the change beside the largest of the column.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from bimt_tf.figures.style import INK, INK_OUTLINE, MUTED, STYLE
 __all__ = ["MODULE_COLOURS", "modules_figure"]
 
 MODULE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9")
-"""Okabe and Ito's, without yellow, which is too pale for lines; a seventh module has the first colour and another shape."""
+"""Okabe and Ito's, without yellow, which is too pale for lines; a seventh module has the first and another shape."""
 SHAPES = "osD^vP"
 BETWEEN = "#B8C0C9"
 WIDTH, ROW, CELL = 7.2, 0.62, 0.26  # inches: of the figure, between two rows, of a matrix's row

@@ -89,8 +89,8 @@ def _one_class(run: Trained) -> Finding:
 def module_knockouts(run: Trained) -> list[tuple[int, float]]:
     """(neurons, held-out accuracy without them) of each module of a token MLP, largest first.
 
-    Here a module is a community of two or more live neurons of the embedding and the hidden layers, in the graph without
-    the outputs. Knocked out, its neurons are 0 for both tokens.
+    Here a module is a community of two or more live neurons of the embedding and the hidden layers, in the graph
+    without the outputs. Knocked out, its neurons are 0 for both tokens.
     """
     graph = _unrolled(run)
     inner = graph.subgraph(sorted(node for node in live(graph) if node[0] != "output"))

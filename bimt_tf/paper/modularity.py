@@ -24,7 +24,6 @@ from bimt_tf.sweeps.lambda_search import scaled
 if TYPE_CHECKING:
     from bimt_tf.analysis.matched import Other
     from bimt_tf.analysis.null_models import NullComparison
-    from bimt_tf.runs.finished_run import FinishedRun
 
 __all__ = ["LAMBDA_FACTORS", "MODULARITY"]
 
@@ -38,24 +37,28 @@ LAMBDA_FACTORS = {
     "symbolic-c": 2.0,
     "two-moon": 8.0,
 }
-"""Row -> what L1's lambda is of the preset's: of 1, 2 and 4 the one that came nearest in weights on seed 100; for two-moon
-of 1 to 32, since above 8 nothing is learned. In-context is matched by elimination."""
+"""Row -> what L1's lambda is of the preset's: of 1, 2 and 4 the one that came nearest in weights on seed 100; for
+two-moon of 1 to 32, since above 8 nothing is learned. In-context is matched by elimination."""
 
 DRAWS = 200
 SIGNIFICANT = 0.05
 HEADER = ["task", "seeds", "weights", "Q", "z, sizes", "z, swaps", "z, entries", "L1 weights", "L1 Q", "Q less L1's"]
 BY_SEED = [
     "task", "method", "seed", "weights", "held-out loss", "Q",
-    *(f"{what} {null}" for null in ("sizes", "swaps", "entries") for what in ("mean", "low", "high", "z", "p", "moved")),
+    *(
+        f"{what} {null}"
+        for null in ("sizes", "swaps", "entries")
+        for what in ("mean", "low", "high", "z", "p", "moved")
+    ),
 ]  # fmt: skip
 LEGEND = (
-    "Q of the connection graph (residual stream shared, weights above the active threshold), mean and standard deviation "
-    "over the seeds. z: mean over the seeds (lowest to highest) of how many standard deviations Q lies above "
-    f"{DRAWS} draws of the null model (sizes: |w| shuffled within each tensor; swaps: weights exchange targets within each "
-    "tensor, every neuron keeps its number of weights; entries: the entries of each tensor shuffled, zeros too), and in "
-    f"how many seeds p is at most {SIGNIFICANT}. L1: runs of the same seeds, preset and steps, lambda times a factor that "
-    "matches the number of weights on seed 100, with the lowest and highest of their values. A z of several hundredths "
-    "either way is the chance of the draws."
+    "Q of the connection graph (residual stream shared, weights above the active threshold), mean and standard "
+    "deviation over the seeds. z: mean over the seeds (lowest to highest) of how many standard deviations Q lies above "
+    f"the mean of {DRAWS} draws of a null model (sizes: |w| shuffled within each tensor; swaps: weights exchange "
+    "targets within each tensor, every neuron keeps its number of weights; entries: the entries of each tensor "
+    f"shuffled, zeros too), and in how many seeds p is at most {SIGNIFICANT}. L1: runs of the same seeds, preset and "
+    "steps, lambda times a factor that matches the number of weights on seed 100; the mean and range of their values. "
+    "A network without structure has a z of 0, with deviation 1."
 )
 
 
@@ -78,7 +81,9 @@ def _jobs(plan: Plan, out: Path, docs: Path) -> dict[RunKey, Job]:
         for seed in plan.seeds:
             for method in plan.methods:
                 folder = out / row.name if method == "bimt" else out / "modularity" / row.name
-                jobs[RunKey(row.name, method, seed)] = Job(folder / f"{method}-seed{seed}", _config(row, method, seed, plan))
+                jobs[RunKey(row.name, method, seed)] = Job(
+                    folder / f"{method}-seed{seed}", _config(row, method, seed, plan)
+                )
     return jobs
 
 

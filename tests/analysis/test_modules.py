@@ -26,7 +26,10 @@ def test_two_blocks_that_one_weight_joins(method, residual):
     found = find_modules(graph, method=method, labels=LABELS)
     assert [len(one.nodes) for one in found.modules] == [6, 6]
     assert [one.number for one in found.modules] == [1, 2]
-    assert [one.name for one in found.modules] == ["reads x1, x2 · hidden0 · writes y1", "reads x3, x4 · hidden0 · writes y2"]
+    assert [one.name for one in found.modules] == [
+        "reads x1, x2 · hidden0 · writes y1",
+        "reads x3, x4 · hidden0 · writes y2",
+    ]
     first = found.module(1)
     assert first.nodes == (("hidden0", 0), ("hidden0", 1), ("hidden0", 2), ("input", 0), ("input", 1), ("output", 0))
     assert first.inside == 9 and first.joined == {2: 1} and found.weights == 19
@@ -50,8 +53,8 @@ def test_names_of_a_transformer():
     graph = connection_graph(bimt)
     whole = find_modules(graph, resolution=1e-9)
     assert [one.name for one in whole.modules] == [
-        "reads input 0, 1 · block 0 head 0 · block 0 head 1 · block 0 MLP · block 1 head 0 · block 1 head 1 · block 1 MLP"
-        " · writes output 0, 1"
+        "reads input 0, 1 · block 0 head 0 · block 0 head 1 · block 0 MLP · block 1 head 0 · block 1 head 1"
+        " · block 1 MLP · writes output 0, 1"
     ]
 
 
@@ -107,7 +110,11 @@ def test_noise_is_not_stable_and_the_seed_decides():
     nx.set_edge_attributes(graph, 1.0, "weight")
     found = stability(graph, method="louvain", restarts=20)
     assert found.lowest < found.mean < 0.9 and found.q_lowest < found.q_highest
-    assert found == stability(graph, method="louvain", restarts=20) != stability(graph, method="louvain", seed=1, restarts=20)
+    assert (
+        found
+        == stability(graph, method="louvain", restarts=20)
+        != stability(graph, method="louvain", seed=1, restarts=20)
+    )
     assert communities(graph, "louvain", seed=5) == communities(graph, "louvain", seed=5)
     assert len({frozenset(communities(graph, "louvain", seed=i)) for i in range(6)}) > 1
 

@@ -41,7 +41,9 @@ def test_a_run_is_asked(opened):
     assert len(steps) == 9 + len(found.found.modules)
     assert found.found.stability.restarts == 100 and found.against is None
     assert found.effects.examples == 40 and list(found.effects.whole) == list(opened.evaluate())
-    assert found.votes is None and found.combinations == () and set(found.read_outs.inputs) == {"w", "x", "x1", "y", "y1"}
+    assert (
+        found.votes is None and found.combinations == () and set(found.read_outs.inputs) == {"w", "x", "x1", "y", "y1"}
+    )
     assert found.found.modules[0].name.startswith("reads")
     assert "ModuleReport(Modules(Q" in repr(found) and "<table>" in found._repr_html_()
     assert found == opened.modules(null_draws=3, n=40)
@@ -51,7 +53,11 @@ def test_a_run_is_asked(opened):
 def test_unrolled_refined_and_without_outputs(opened):
     found = opened.modules(residual="unrolled", method="refined", outputs=False, null_draws=0, n=20)
     stages = {stage for one in found.found.modules for stage, _ in one.nodes}
-    assert "Res1" in stages and "output" not in stages and "writes" not in " ".join(one.name for one in found.found.modules)
+    assert (
+        "Res1" in stages
+        and "output" not in stages
+        and "writes" not in " ".join(one.name for one in found.found.modules)
+    )
     assert found.found.q >= opened.modules(residual="unrolled", outputs=False, null_draws=0, n=20).found.q
 
 

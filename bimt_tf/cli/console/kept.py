@@ -24,9 +24,14 @@ def step_bar(what: str, steps: int) -> Iterator[Callable[[], None]]:
     """A bar on stderr that goes when it is done, and what is called at each step; nothing in a file or a pipe."""
     console = Console(stderr=True)
     with Progress(
-        Whole(lambda task: f"{task.percentage:3.0f}%"), bar_column(24), Whole(lambda task: spelled_time(task.time_remaining)),
-        Whole(lambda task: task.description), console=console, transient=True, disable=not console.is_terminal,
-    ) as bar:  # fmt: skip
+        Whole(lambda task: f"{task.percentage:3.0f}%"),
+        bar_column(24),
+        Whole(lambda task: spelled_time(task.time_remaining)),
+        Whole(lambda task: task.description),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
         task = bar.add_task(what, total=steps or None)
         yield lambda: bar.advance(task)
 

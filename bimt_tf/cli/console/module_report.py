@@ -156,8 +156,8 @@ def _print_votes(votes: Votes) -> None:
         table.add_row(str(one.number), str(one.neurons), f"{one.accuracy:.1%}", f"{one.rank:.3f}")
     additive = "undefined, the logits are constant" if votes.additive is None else f"R2 {votes.additive:.3f}"
     head = (
-        f"Votes on {votes.examples} examples: right together {votes.accuracy:.1%} (chance {votes.chance:.1%}), of these "
-        f"{votes.together:.1%} of all where no module is right alone; logits by the sum of whole modules: {additive}"
+        f"Votes on {votes.examples} examples: right together {votes.accuracy:.1%} (chance {votes.chance:.1%}), "
+        f"on {votes.together:.1%} though no module is right alone; logits by the sum of whole modules: {additive}"
     )
     _print(table, head)
 

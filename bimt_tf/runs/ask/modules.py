@@ -16,7 +16,11 @@ from bimt_tf.analysis.graph import Residual, connection_graph
 from bimt_tf.analysis.matched import MatchedComparison, Other, compare_matched
 from bimt_tf.analysis.modularity import Method, communities, quality
 from bimt_tf.analysis.module_effects import (
-    Combination, ModuleEffects, Targets, module_combinations, module_effects,
+    Combination,
+    ModuleEffects,
+    Targets,
+    module_combinations,
+    module_effects,
 )  # fmt: skip
 from bimt_tf.analysis.module_names import OUTPUT
 from bimt_tf.analysis.module_probe import ModuleReadouts, module_readouts
@@ -28,7 +32,16 @@ from bimt_tf.errors import InputError, require_whole
 from bimt_tf.runs.opened_run import OpenedRun
 from bimt_tf.runs.trained import Trained
 
-__all__ = ["EXAMPLES", "ModuleReport", "Steps", "asked_modules", "graph_of", "matched_point", "module_steps", "other_run"]
+__all__ = [
+    "EXAMPLES",
+    "ModuleReport",
+    "Steps",
+    "asked_modules",
+    "graph_of",
+    "matched_point",
+    "module_steps",
+    "other_run",
+]
 
 EXAMPLES = 500
 """Held-out examples on which modules are measured, at most."""
@@ -99,7 +112,7 @@ def asked_modules(
     require_whole("null draws", null_draws, at_least=0)
     require_whole("examples", n)
     graph = graph_of(trained, residual, outputs)
-    chosen = {"method": method, "resolution": resolution, "seed": seed}
+    chosen: dict[str, Any] = {"method": method, "resolution": resolution, "seed": seed}
     found = find_modules(graph, labels=trained.task.labels(trained.config.data), **chosen)
     if not found.modules:
         raise InputError("the network has no modules: no two of its neurons are joined by a weight")
