@@ -141,7 +141,8 @@ def _line(row: Row, own: Sequence[_Network], others: Sequence[_Network]) -> list
         return [*line, "–", "–", "–"]
     theirs = [one.q for one in others]
     difference = statistics.fmean(qs) - statistics.fmean(theirs)
-    return [*line, _range([one.weights for one in others], ".0f"), _range(theirs, ".3f"), f"{difference:+.3f}"]
+    weights = f"{_range([one.weights for one in others], '.0f')}; {len(others)} runs"
+    return [*line, weights, _range(theirs, ".3f"), f"{difference:+.3f}"]
 
 
 def _of(own: Sequence[_Network], null: str) -> list[NullComparison]:
