@@ -49,22 +49,27 @@ def modules(
     from bimt_tf.cli.console.reports import print_json
     from bimt_tf.errors import require_known
     from bimt_tf.runs.answers import how_made
-    from bimt_tf.runs.ask.modules import module_steps
+    from bimt_tf.runs.ask.modules import graph_of, module_steps
     from bimt_tf.runs.atomic import write_atomically
     from bimt_tf.runs.figure_files import image_of
     from bimt_tf.runs.load import load_run
+    from bimt_tf.runs.matched_runs import matched_run
 
     form = figure.suffix[1:] if figure is not None else "png"
     require_known("ending of --figure", form, ("png", "pdf", "svg"))
     run = load_run(directory, device, at=at_of(at))
     asked: dict[str, Any] = {
         "residual": residual, "method": method, "resolution": resolution, "outputs": outputs,
-        "null_draws": null_draws, "against": list(map(str, against or ())),
+        "null_draws": null_draws,
     }  # fmt: skip
+    weights = graph_of(run).number_of_edges()
+    others = [matched_run(path, weights, device) for path in against or ()]
     with step_bar("drawing networks of the null models", module_steps(null_draws)) as step:
-        report = run.modules(**asked, n=examples, seed=seed, step=step)
+        report = run.modules(**asked, against=others, n=examples, seed=seed, step=step)
     made = how_made(run, part="held-out", examples=report.effects.examples, sampler_seed=seed)
-    kept = keep_or_note(run, "modules", "modules", asked, made, report.as_dict())
+    kept = keep_or_note(
+        run, "modules", "modules", {**asked, "against": list(map(str, against or ()))}, made, report.as_dict()
+    )
     if figure is not None:
         write_atomically(figure, image_of(run.modules_figure(report), form))
     if json:

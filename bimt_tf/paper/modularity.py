@@ -123,11 +123,12 @@ def _measured(runs: EndedRuns, row: str, seed: int) -> _Network:
 
 
 def _others(runs: EndedRuns, row: str, weights: int) -> list[_Network]:
-    from bimt_tf.runs.ask.modules import other_run
+    from bimt_tf.runs.ask.modules import other_of
+    from bimt_tf.runs.matched_runs import matched_run
 
     found = []
     for seed in runs.seeds(row, "l1"):
-        one: Other = other_run(runs.ended[RunKey(row, "l1", seed)].job.path, weights)
+        one: Other = other_of(matched_run(runs.ended[RunKey(row, "l1", seed)].job.path, weights))
         found.append(_Network(row, "l1", seed, one.weights, one.loss, one.q))
     return found
 
@@ -140,7 +141,8 @@ def _line(row: Row, own: Sequence[_Network], others: Sequence[_Network]) -> list
         return [*line, "–", "–", "–"]
     theirs = [one.q for one in others]
     difference = statistics.fmean(qs) - statistics.fmean(theirs)
-    return [*line, _range([one.weights for one in others], ".0f"), _range(theirs, ".3f"), f"{difference:+.3f}"]
+    weights = f"{_range([one.weights for one in others], '.0f')}; {len(others)} runs"
+    return [*line, weights, _range(theirs, ".3f"), f"{difference:+.3f}"]
 
 
 def _of(own: Sequence[_Network], null: str) -> list[NullComparison]:

@@ -11,8 +11,9 @@ from bimt_tf import load_run
 from bimt_tf.analysis.modularity import modularity
 from bimt_tf.cli.main import main
 from bimt_tf.errors import InputError
-from bimt_tf.runs.ask.modules import graph_of, matched_point
+from bimt_tf.runs.ask.modules import graph_of
 from bimt_tf.runs.execute import train_run
+from bimt_tf.runs.matched_runs import matched_point, matched_run
 
 
 def bimt(*arguments):
@@ -78,7 +79,7 @@ def test_several_outputs_have_a_loss_each(tmp_path, tiny_config):
 
 
 def test_other_runs_stand_beside(opened, run):
-    found = opened.modules(null_draws=0, n=20, against=[run])
+    found = opened.modules(null_draws=0, n=20, against=[matched_run(run, 30)])
     (other,) = found.against.others
     assert other.q == pytest.approx(found.found.q) and other.weights == found.found.weights
     assert found.against.difference == pytest.approx(0) and found.against.ratios == (1.0,)
@@ -99,7 +100,6 @@ def test_what_cannot_be(opened):
         ({"method": "greed", "null_draws": 0}, "did you mean 'greedy'"),
         ({"residual": "share", "null_draws": 0}, "did you mean 'shared'"),
         ({"resolution": -1, "null_draws": 0}, "resolution must be above 0"),
-        ({"null_draws": 0, "against": ["/nowhere"]}, "/nowhere"),
     ]:
         with pytest.raises(InputError, match=said):
             opened.modules(**options)

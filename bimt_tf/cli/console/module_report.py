@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["print_modules"]
 
-WIDE = 160
+WIDE = 240
 NULLS = {
     "sizes": "|w| shuffled within each tensor",
     "swaps": "weights exchange targets, same number a neuron",

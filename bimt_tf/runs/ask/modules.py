@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import html
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import networkx as nx
@@ -38,9 +36,8 @@ __all__ = [
     "Steps",
     "asked_modules",
     "graph_of",
-    "matched_point",
     "module_steps",
-    "other_run",
+    "other_of",
 ]
 
 EXAMPLES = 500
@@ -86,7 +83,7 @@ def asked_modules(
     outputs: bool = True,
     null_draws: int = 200,
     restarts: int = 100,
-    against: Sequence[str | Path] = (),
+    against: Sequence[OpenedRun] = (),
     n: int = EXAMPLES,
     seed: int = 0,
     step: Steps = lambda: None,
@@ -101,7 +98,7 @@ def asked_modules(
             addition, each of which votes for all outputs, have none.
         null_draws: networks drawn from each null model; 0 for none.
         restarts: of Louvain, for stability.
-        against: directories of other runs, each taken at the point of its elimination that is nearest in weights.
+        against: other runs, opened where they have about as many weights (matched_runs.py).
         n: held-out examples, at most.
         seed: of draws, restarts and random sets.
         step: called after each draw, and after each module.
@@ -118,7 +115,7 @@ def asked_modules(
         raise InputError("the network has no modules: no two of its neurons are joined by a weight")
     nulls = [compare_with_null(graph, null, null_draws, step=step, **chosen) for null in NULLS] if null_draws else []
     found = found._replace(stability=stability(graph, restarts=restarts, **chosen), nulls=tuple(nulls))
-    others = [other_run(path, found.weights, residual, outputs, **chosen) for path in against]
+    others = [other_of(run, residual, outputs, **chosen) for run in against]
     examples = trained.examples(n=min(n, len(trained.held_out.inputs)))
     model, wiring = trained.model, trained.bimt.wiring
     targets = _targets(trained, examples.targets)
@@ -147,36 +144,17 @@ def graph_of(trained: Trained, residual: Residual = "shared", outputs: bool = Tr
     return graph
 
 
-def matched_point(run: OpenedRun, weights: int) -> int | None:
-    """The number of weights of that point of a run's elimination which comes nearest to ``weights``, as a ratio.
-
-    None for a run without an elimination, which is opened as it is.
-    """
-    there = [int(row["weights"]) for row in run.elimination if row["weights"]]
-    return min(there, key=lambda each: (abs(math.log(each / max(weights, 1))), each)) if there else None
-
-
-def other_run(
-    path: str | Path,
-    weights: int,
+def other_of(
+    run: OpenedRun,
     residual: Residual = "shared",
     outputs: bool = True,
     method: Method = "greedy",
     resolution: float = 1.0,
     seed: int = 0,
 ) -> Other:
-    """A run as what a network of so many ``weights`` is compared with, at its :func:`matched_point`.
-
-    Raises:
-        InputError: if there is no run, or it cannot be opened.
-    """
-    from bimt_tf.runs.load import load_run
-
-    run = load_run(path)
-    if (point := matched_point(run, weights)) is not None:
-        run = load_run(path, at=point)
+    """A run as what a network is compared with."""
     graph = graph_of(run, residual, outputs)
-    label = str(path) if point is None else f"{path} at {point}"
+    label = str(run.path) if run.round_number is None else f"{run.path} at {run.active_weights}"
     q = quality(graph, communities(graph, method, resolution, seed), resolution)
     return Other(label, graph.number_of_edges(), q, run.evaluate()["loss"])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bimt_tf.runs.opened_run import OpenedRun
@@ -29,7 +28,7 @@ class ModuleQuestions(OpenedRun):
         resolution: float = 1.0,
         outputs: bool = True,
         null_draws: int = 200,
-        against: Sequence[str | Path] = (),
+        against: Sequence[OpenedRun] = (),
         n: int = 500,
         seed: int = 0,
         step: Callable[[], None] = lambda: None,
@@ -42,7 +41,7 @@ class ModuleQuestions(OpenedRun):
             resolution: above 1 for more and smaller modules.
             outputs: whether outputs are sorted into modules too; False for the paper's modules of modular addition.
             null_draws: networks drawn from each null model; 0 for none.
-            against: directories of other runs whose modularity stands beside, each at the point nearest in weights.
+            against: other runs whose modularity stands beside, opened where they have about as many weights.
             n: held-out examples, at most.
             seed: of draws, restarts and random sets.
             step: called as it goes on.
