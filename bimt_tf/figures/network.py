@@ -42,7 +42,7 @@ __all__ = ["draw_network", "draw_scene", "network_figure"]
 WIDTHS = (6.2, 4.6, 3.6)  # inches, of one column, of one of two, of one of more
 PITCH = 0.7  # inches between two depths
 EDGE = 8.0  # points around everything
-TITLE = 10.0  # font size
+TITLE = 9.0  # font size
 ROW_SIZE, COUNT_SIZE = 7.5, 6.0
 
 
