@@ -71,7 +71,7 @@ def main() -> None:
         print(f"test loss {(model(test_tokens)[:, -1, 0] - test_y).square().mean():.2e}")
     print(f"modularity {modularity(connection_graph(bimt)):.3f}")
     print("best pair:", probe(model, "blocks.0.hook_resid_post", test_w, 1, inputs=test_tokens).best_pair)
-    network_figure(connection_graph(bimt, residual="unrolled"), bimt.wiring).savefig(options.out, dpi=200)
+    network_figure(bimt).savefig(options.out, dpi=200)
     print(f"figure: {options.out}")
 
 

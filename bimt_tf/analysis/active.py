@@ -26,10 +26,23 @@ from bimt_tf.core.population import Connection, Stage
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError, require_kind, require_non_negative
 
-__all__ = ["above_threshold", "active_masks", "active_weights", "values_of"]
+__all__ = ["Paths", "above_threshold", "active_masks", "active_weights", "paths_through", "values_of"]
 
 Reach = dict[str, Bool[Tensor, " neurons"]]
 """Stage name -> which of its neurons are reached."""
+
+
+class Paths(NamedTuple):
+    """The weights above a threshold, and which neurons the paths of these weights reach.
+
+    ``above``: parameter -> entries [copies, source, target] above the threshold; ``fed``: the neurons that a path
+    reaches from the first row; ``read``: those from which a path leads to the last. An entry is active where its source
+    is fed and its target is read, a neuron where it is both.
+    """
+
+    above: dict[str, Bool[Tensor, "copies source target"]]
+    fed: Reach
+    read: Reach
 
 
 class _Above(NamedTuple):
@@ -78,6 +91,22 @@ def active_masks(bimt: BIMT, threshold: float) -> dict[str, Bool[Tensor, "..."]]
     return {connection.parameter: connection.unflatten(mask) for connection, mask in _active(bimt, threshold)}
 
 
+@torch.no_grad()
+def paths_through(bimt: BIMT, threshold: float) -> Paths:
+    """The paths of the weights with |w| > ``threshold``: what a drawing of the network shows.
+
+    Raises:
+        InputError: as :func:`active_weights`.
+    """
+    require_kind("bimt", bimt, BIMT)
+    require_non_negative("threshold", threshold)
+    parameters = bimt.parameters
+    above = [_above(c, parameters[c.parameter], threshold) for c in bimt.wiring.connections]
+    device = above[0].entries.device if above else torch.device("cpu")
+    fed = _fed(bimt.wiring, above, device)
+    return Paths({one.connection.parameter: one.entries for one in above}, fed, _read(bimt.wiring, above, fed, device))
+
+
 def values_of(wiring: Wiring) -> dict[str, list[Stage]]:
     """Query or key stage -> the stages of the values that it helps to choose.
 
@@ -100,17 +129,10 @@ def values_of(wiring: Wiring) -> dict[str, list[Stage]]:
 @torch.no_grad()
 def _active(bimt: BIMT, threshold: float) -> Iterator[tuple[Connection, Bool[Tensor, "copies source target"]]]:
     """Each connection with its active entries."""
-    require_kind("bimt", bimt, BIMT)
-    require_non_negative("threshold", threshold)
-    parameters = bimt.parameters
-    above = [_above(c, parameters[c.parameter], threshold) for c in bimt.wiring.connections]
-    if not above:
-        return
-    device = above[0].entries.device
-    fed = _fed(bimt.wiring, above, device)
-    read = _read(bimt.wiring, above, fed, device)
-    for connection, entries, _ in above:
-        yield connection, entries & (fed[connection.source.name][:, None] & read[connection.target.name])
+    above, fed, read = paths_through(bimt, threshold)
+    for connection in bimt.wiring.connections:
+        on_path = fed[connection.source.name][:, None] & read[connection.target.name]
+        yield connection, above[connection.parameter] & on_path
 
 
 def _above(connection: Connection, weight: Tensor, threshold: float) -> _Above:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import networkx as nx
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
 from bimt_tf.figures.network import draw_network
-from bimt_tf.figures.style import MUTED, NEGATIVE, POSITIVE, STYLE
+from bimt_tf.figures.network_wires import DASHED
+from bimt_tf.figures.scene import Scene
+from bimt_tf.figures.style import MUTED, STYLE, WIRE_NEGATIVE, WIRE_POSITIVE
 
 __all__ = ["Panel", "comparison_figure"]
 
@@ -22,12 +22,11 @@ SIDE, GAP, BOTTOM, TOP = 0.3, 0.55, 0.62, 0.72  # margins, inches
 
 
 class Panel(NamedTuple):
-    """One network: its unrolled connection graph, its name, and a line of numbers under the name."""
+    """One network: its name, a line of numbers under the name, and its scene (scene.py)."""
 
     name: str
     note: str
-    graph: nx.Graph
-    wiring: Wiring
+    scene: Scene
 
 
 def comparison_figure(panels: Sequence[Panel], *, labels: Mapping[str, Sequence[str]] | None = None) -> Figure:
@@ -42,20 +41,20 @@ def comparison_figure(panels: Sequence[Panel], *, labels: Mapping[str, Sequence[
     """
     if not panels:
         raise InputError("comparison_figure needs at least one network to draw")
-    rows = max(stage.depth for panel in panels for stage in panel.wiring.stages)
-    height = ROW_PITCH * max(rows, 1)
+    tall = max(panel.scene.rows[-1].y + panel.scene.rows[-1].half for panel in panels)
+    height = ROW_PITCH * max(tall, 1)
     size = (2 * SIDE + len(panels) * PANEL + (len(panels) - 1) * GAP + 0.2, BOTTOM + height + TOP)
     with rc_context(STYLE):
         figure = Figure(figsize=size)
         for i, panel in enumerate(panels):
             left = SIDE + i * (PANEL + GAP)
             axes = figure.add_axes((left / size[0], BOTTOM / size[1], PANEL / size[0], height / size[1]))
-            draw_network(axes, panel.graph, panel.wiring, labels=labels)
+            draw_network(axes, panel.scene, labels=labels)
             figure.text(left / size[0], 1 - 0.1 / size[1], panel.name, fontsize=10, weight="bold", va="top")
             figure.text(left / size[0], 1 - 0.29 / size[1], panel.note, fontsize=6.5, color=MUTED, va="top")
         handles = [
-            Line2D([], [], color=POSITIVE, lw=1.6, label="positive"),
-            Line2D([], [], color=NEGATIVE, lw=1.6, label="negative"),
+            Line2D([], [], color=WIRE_POSITIVE, lw=1.6, label="positive"),
+            Line2D([], [], color=WIRE_NEGATIVE, lw=1.6, ls=DASHED, label="negative"),
         ]
         figure.legend(handles=handles, loc="lower right", bbox_to_anchor=(1 - 0.1 / size[0], 0.02 / size[1]),
                       ncols=2, handlelength=1.4, columnspacing=1.2, borderaxespad=0)  # fmt: skip

@@ -1,214 +1,215 @@
 """The picture of a network in space (paper, Figs. 2 and 7): every neuron where it stands, every weight a line.
 
-Rows are depths, the input at the bottom; Q, K and V stand side by side. Colour is the weight's own sign; width and
-opacity are |w| over the largest |w| of the same tensor, so that a layer of small weights does not vanish.
+Drawn from a scene (scene.py). Rows are depths, the input at the bottom; queries, keys, values and what heads write
+stand on top of each other, so that every wire has its true length. Width and opacity of a wire are |w| over the largest
+|w| of its matrix, so that a layer of small weights does not vanish; negative wires are dashed and lighter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
-import networkx as nx
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from matplotlib.patheffects import withStroke
+from torch import Tensor
 
-from bimt_tf.analysis.paths import Node
-from bimt_tf.core.wiring import Wiring
+from bimt_tf.bimt import BIMT
 from bimt_tf.errors import InputError, unknown
-from bimt_tf.figures.network_words import LEFT, OUTLINE, draw_counts, draw_key, draw_labels, draw_row_names
-from bimt_tf.figures.scene import Scene
-from bimt_tf.figures.style import ACCENT, BANDS, INK, MUTED, NEGATIVE, PALE, POSITIVE, STYLE
+from bimt_tf.figures.network_key import (
+    LINE,
+    NOTE,
+    bar_of,
+    draw_bar,
+    draw_entries,
+    draw_lines,
+    entries_of,
+    flowed,
+    notes_of,
+    wrapped,
+)  # fmt: skip
+from bimt_tf.figures.network_neurons import draw_biases, draw_box, draw_neurons, draw_plane, draw_table
+from bimt_tf.figures.network_page import Column, columns_of, measure
+from bimt_tf.figures.network_wires import Look, draw_density, draw_links, draw_wires, heights
+from bimt_tf.figures.network_words import draw_names, draw_row_names, label_room, row_label
+from bimt_tf.figures.scene import Scene, scene_of
+from bimt_tf.figures.scene_emphasis import Emphasis, Node, Step, emphasis_of
+from bimt_tf.figures.style import STYLE
 
-__all__ = ["draw_network", "network_figure"]
+__all__ = ["draw_network", "draw_scene", "network_figure"]
 
-PLOT_WIDTH, ROW_PITCH = 6.2, 0.74  # inches
-RIGHT, BOTTOM, TOP = 0.6, 0.62, 0.62  # margins, inches
-HEAD_WORD = 0.25  # inches a band must be wide to say "head 3", not "3"
-BAND_BELOW, BAND_ABOVE = 0.13, 0.31  # extent of a head's band around its row, in rows; its name stands above
-CROWD = 250  # lines between two rows beyond which they get thinner and paler
-FADED = 0.3  # opacity left to lines that touch no highlighted neuron
-MANY_LINES = 5000  # beyond which a PDF holds them as an image
+WIDTHS = (6.2, 4.6, 3.6)  # inches, of one column, of one of two, of one of more
+PITCH = 0.7  # inches between two depths
+EDGE = 8.0  # points around everything
+TITLE = 9.0  # font size
+ROW_SIZE, COUNT_SIZE = 7.5, 6.0
 
 
 def network_figure(
-    graph: nx.Graph,
-    wiring: Wiring,
+    bimt: BIMT,
     *,
+    threshold: float = 0.0,
     labels: Mapping[str, Sequence[str]] | None = None,
     title: str | None = None,
-    highlight: Collection[Node] | None = None,
+    highlight: Collection[Node | Step] = (),
+    modules: Mapping[str, Collection[Node]] | None = None,
+    values: Mapping[Node, float] | None = None,
+    values_name: str = "value",
+    effects: Mapping[str, Tensor] | None = None,
+    effects_name: str = "effect",
 ) -> Figure:
-    """Draw an unrolled connection graph.
-
-    Active neurons, on a path from an input to an output, are solid, and the count at the right says how many of a row
-    they are; neurons whose weights lead nowhere or come from nowhere are hollow, the others small and pale.
-    Dotted verticals are the residual stream between the first and last stage at which a neuron is read or written.
-    Bands are heads, wherever their places do not overlap in x.
+    """Draw a model as it is now.
 
     Args:
-        graph: ``connection_graph(bimt, residual="unrolled")``.
-        wiring: of the same model.
+        bimt: the model, with its layout.
+        threshold: weights of at most this size are not drawn (a run's ``threshold``).
         labels: stage name -> a name for each of its neurons, in the order of neurons, e.g. ``{"input": ["x", "y"]}``.
         title: above the figure.
-        highlight: nodes ``(stage, neuron)`` to ring and number; lines that touch none of them fade.
+        highlight: nodes ``(stage, neuron)`` to ring and number, and steps ``(node, node)`` of paths; other wires fade.
+        modules: name -> its nodes; wires inside a module have its colour, and neurons its colour and marker.
+        values: node -> a number (what a probe found, say), which the neuron's colour shows.
+        values_name: what these numbers are.
+        effects: parameter -> a number for each of its weights (a causal effect), which the wire's colour shows.
+        effects_name: what these numbers are.
 
     Raises:
-        InputError: for a graph that is not unrolled or not of this wiring, or labels or nodes that do not exist.
+        InputError: for what is no BIMT, labels, nodes, wires or parameters that do not exist, weights that are not
+            finite, or both modules and effects.
     """
-    _check(graph, wiring, labels or {}, highlight or ())
-    scene = Scene.of(graph, wiring)
-    height = ROW_PITCH * max(len(scene.rows) - 1, 1)
-    size = (LEFT + PLOT_WIDTH + RIGHT, BOTTOM + height + TOP)
+    scene = scene_of(bimt, threshold, effects=effects)
+    if modules and effects:
+        raise InputError("modules and effects both colour the wires: give one of them")
+    emphasis = emphasis_of(scene, highlight, modules, values)
+    return draw_scene(
+        scene, emphasis=emphasis, labels=labels, title=title, values_name=values_name, effects_name=effects_name
+    )
+
+
+def draw_scene(
+    scene: Scene,
+    *,
+    emphasis: Emphasis | None = None,
+    labels: Mapping[str, Sequence[str]] | None = None,
+    title: str | None = None,
+    values_name: str = "value",
+    effects_name: str = "effect",
+) -> Figure:
+    """Draw a scene: :func:`network_figure` for one that is at hand. Networks of many rows have several columns.
+
+    Raises:
+        InputError: for labels of a stage that does not exist, or of another number.
+    """
+    labels = _checked(scene, labels or {})
+    look = _look(scene, emphasis or emphasis_of(scene))
+    many = len(columns_of(scene, WIDTHS[0], PITCH))
+    columns = columns_of(scene, WIDTHS[min(many, len(WIDTHS)) - 1], PITCH)
     with rc_context(STYLE):
-        figure = Figure(figsize=size)
-        axes = figure.add_axes((LEFT / size[0], BOTTOM / size[1], PLOT_WIDTH / size[0], height / size[1]))
-        _draw(axes, scene, (PLOT_WIDTH, ROW_PITCH), labels or {}, highlight or ())
-        draw_row_names(axes, scene)
-        draw_key(figure, size, scene, title)
+        return _page(scene, columns, look, labels, title, (effects_name, values_name))
+
+
+def _page(
+    scene: Scene, columns: list[Column], look: Look, labels: Mapping[str, Sequence[str]], title: str | None,
+    names: tuple[str, str],
+) -> Figure:  # fmt: skip
+    """Measure what stands around the columns, make a figure of that size, and draw."""
+    widest = max(measure(row_label(c, row), ROW_SIZE)[0] for c in columns for row in c.rows)
+    left = EDGE + widest + (24 if any(row.block is not None for row in scene.rows) else 10)
+    counts = [f"{row.size:,}/{row.size:,}" for row in scene.rows]
+    right = EDGE + 10 + max(measure(text, COUNT_SIZE)[0] for text in counts)
+    pitch = left + 72 * columns[0].width + right
+    width = pitch * len(columns)
+    room = width - left - EDGE
+    entries, bars = flowed(entries_of(columns, look), room), bar_of(look, *names)
+    below = max(label_room(c, labels, c.first) for c in columns) + 8
+    above = max(max(label_room(c, labels, row) for row in c.rows if _top(c, row)) for c in columns) + 8
+    titled = wrapped(title, TITLE, room / 1.16) if title else []
+    tall = max(c.high - c.low for c in columns) * 72 * PITCH or 1.0
+    # the sentence about names without room is counted in, for it is known only when all is drawn
+    lines = len(entries) + len(bars) + len(wrapped(" ".join(notes_of(scene, 10_000)), NOTE, room))
+    height = EDGE + lines * LINE + 4 + below + tall + above + 13 * len(titled) + EDGE
+    figure = Figure(figsize=(width / 72, height / 72))
+    bottom, left_out = EDGE + lines * LINE + 4 + below, 0
+    for i, column in enumerate(columns):
+        own = (column.high - column.low) * 72 * PITCH or 1.0
+        axes = figure.add_axes(((left + i * pitch) / width, bottom / height, 72 * column.width / width, own / height))
+        left_out += _draw(axes, column, look, labels)
+        draw_row_names(axes, column)
+    for number, line in enumerate(titled):
+        figure.text(left / width, 1 - (EDGE + 13 * number) / height, line, fontsize=TITLE, weight="bold", va="top",
+                    parse_math=False, gid="title")  # fmt: skip
+    top = EDGE + lines * LINE
+    draw_entries(figure, entries, left, top)
+    for number, bar in enumerate(bars):
+        draw_bar(figure, bar, left, top - (len(entries) + number) * LINE)
+    draw_lines(figure, wrapped(" ".join(notes_of(scene, left_out)), NOTE, room), left,
+               top - (len(entries) + len(bars)) * LINE)  # fmt: skip
     return figure
 
 
-def draw_network(
-    axes: Axes,
-    graph: nx.Graph,
-    wiring: Wiring,
-    *,
-    labels: Mapping[str, Sequence[str]] | None = None,
-    highlight: Collection[Node] | None = None,
-) -> None:
-    """Draw an unrolled connection graph into a panel: what :func:`network_figure` draws, without row names and key.
+def _top(column: Column, row: int) -> bool:
+    rows = column.scene.rows
+    return rows[row].depth == rows[column.last].depth
+
+
+def draw_network(axes: Axes, scene: Scene, *, labels: Mapping[str, Sequence[str]] | None = None) -> None:
+    """Draw a scene into a panel: what :func:`network_figure` draws, without row names, neurons' numbers and key.
 
     The caller draws inside ``rc_context(STYLE)`` and leaves room around the panel for labels.
 
     Raises:
-        InputError: as :func:`network_figure`.
+        InputError: for labels of a stage that does not exist, or of another number.
     """
-    _check(graph, wiring, labels or {}, highlight or ())
-    scene = Scene.of(graph, wiring)
     extent, dpi = axes.get_window_extent(), axes.figure.dpi
-    row = extent.height / dpi / max(len(scene.rows) - 1, 1)
-    _draw(axes, scene, (extent.width / dpi, row), labels or {}, highlight or ())
+    (column,) = columns_of(scene, extent.width / dpi, 1.0, tallest=float("inf"))
+    column = column._replace(pitch=extent.height / dpi / ((column.high - column.low) or 1.0))
+    _draw(axes, column, _look(scene, emphasis_of(scene)), _checked(scene, labels or {}), numbers=False)
 
 
-def _draw(
-    axes: Axes,
-    scene: Scene,
-    inches: tuple[float, float],
-    labels: Mapping[str, Sequence[str]],
-    highlight: Collection[Node],
-) -> None:
-    """Everything inside a panel whose width and whose distance between rows are ``inches``."""
-    axes.set(xlim=(0, 1), ylim=(0, max(len(scene.rows) - 1, 1)))
+def _draw(axes: Axes, column: Column, look: Look, labels: Mapping[str, Sequence[str]], *, numbers: bool = True) -> int:
+    """Everything inside a panel; gives how many names of neurons found no room."""
+    scene = column.scene
     axes.set_axis_off()
-    _draw_heads(axes, scene, inches)
-    _draw_stream(axes, scene)
-    _draw_connections(axes, scene, set(highlight))
-    _draw_neurons(axes, scene, inches, highlight)
-    draw_counts(axes, scene)
-    draw_labels(axes, scene, inches, labels)
+    boxes, wires_z = heights(scene)
+    for row in column.rows:
+        draw_box(axes, column, row, boxes[row])
+        draw_plane(axes, column, row)
+    for wires, z in zip(scene.wires, wires_z, strict=True):
+        if column.holds(wires.source, wires.target):
+            if wires.density is not None:
+                draw_density(axes, column, wires, wires.density, z)
+            draw_wires(axes, column, wires, look, z)
+    draw_links(axes, column)
+    for row in column.rows:
+        draw_neurons(axes, column, row, look)
+    for biases in scene.biases:
+        if biases.row in column.rows:
+            draw_biases(axes, column, biases)
+    for i, table in enumerate(scene.tables):
+        if table.row in column.rows:
+            draw_table(axes, column, table, sum(other.row == table.row for other in scene.tables[:i]))
+    axes.set(xlim=(0, 1), ylim=(column.low, column.high if column.high > column.low else column.low + 1))
+    return draw_names(axes, column, labels, look, numbers=numbers)
 
 
-def _check(graph: nx.Graph, wiring: Wiring, labels: Mapping[str, Sequence[str]], highlight: Collection[Node]) -> None:
-    if graph.graph.get("residual") != "unrolled":
-        raise InputError("network_figure draws connection_graph(bimt, residual='unrolled'), found another graph")
-    sizes = {stage.name: wiring.populations[stage.population].size for stage in wiring.stages}
-    if set(graph) != {(name, neuron) for name, size in sizes.items() for neuron in range(size)}:
-        raise InputError("the graph's nodes are not the neurons of this wiring: it was made for another model")
+def _look(scene: Scene, emphasis: Emphasis) -> Look:
+    effects = [wires.effects for wires in scene.wires if wires.effects is not None and len(wires.effects)]
+    wires = "effect" if effects else "module" if emphasis.modules else "sign"
+    values = [own[~np.isnan(own)] for own in emphasis.values or () if not np.isnan(own).all()]
+    return Look(wires, emphasis, _ends(effects), _ends(values))
+
+
+def _ends(arrays: Sequence[np.ndarray]) -> tuple[float, float]:
+    together = np.concatenate(list(arrays)) if arrays else np.zeros(1)
+    low, high = float(together.min()), float(together.max())
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def _checked(scene: Scene, labels: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    sizes = {row.stage: row.size for row in scene.rows}
     for name, words in labels.items():
         if name not in sizes:
             raise unknown("stage in labels", name, sizes)
         if len(words) != sizes[name]:
             raise InputError(f"labels of stage {name!r} must be {sizes[name]} names, found {len(words)}")
-    for node in highlight:
-        if node not in graph:
-            raise InputError(f"highlight names {node!r}, which is no (stage, neuron) of the graph")
-
-
-def _draw_heads(axes: Axes, scene: Scene, inches: tuple[float, float]) -> None:
-    for stage in scene.wiring.stages:
-        bands = scene.heads(stage)
-        narrow = any((right - left) * inches[0] < HEAD_WORD for _, left, right in bands)
-        bottom = scene.places[stage.name, 0][1] - BAND_BELOW
-        for segment, (head, left, right) in enumerate(bands):
-            tone = BANDS[segment % 2]
-            band = Rectangle((left, bottom), right - left, BAND_BELOW + BAND_ABOVE, color=tone, lw=0, zorder=0)
-            band.set(gid="head", clip_on=False)
-            axes.add_patch(band)
-            axes.text((left + right) / 2, bottom + BAND_BELOW + BAND_ABOVE - 0.03,
-                      f"{head}" if narrow else f"head {head}", fontsize=5.2, color=MUTED, ha="center", va="top",
-                      zorder=5, path_effects=[withStroke(linewidth=1.8, foreground=tone)])  # fmt: skip
-
-
-def _draw_stream(axes: Axes, scene: Scene) -> None:
-    used: dict[tuple[str, int], list[Node]] = {}
-    for stage in (stage for row in scene.rows for stage in row):
-        for node in scene.nodes(stage):
-            if node in scene.connected:
-                used.setdefault((stage.population, node[1]), []).append(node)
-    ends = [(scene.places[nodes[0]], scene.places[nodes[-1]]) for nodes in used.values()]
-    segments = [(start, end) for start, end in ends if start[1] < end[1]]
-    stream = LineCollection(segments, colors=MUTED, linewidths=0.5, linestyles=[(0, (1, 2.5))], alpha=0.55, zorder=1)
-    stream.set_gid("stream")
-    axes.add_collection(stream, autolim=False)
-
-
-def _draw_connections(axes: Axes, scene: Scene, highlight: set[Node]) -> None:
-    """Every edge, the strongest on top."""
-    edges = list(scene.graph.edges(data=True))
-    segments = np.array([(scene.places[u], scene.places[v]) for u, v, _ in edges]).reshape(-1, 2, 2)
-    sizes = np.array([data["weight"] for *_, data in edges])
-    signs = np.array([data["sign"] for *_, data in edges])
-    names, tensor = np.unique([data["parameter"] for *_, data in edges], return_inverse=True)
-    largest = np.zeros(len(names))
-    np.maximum.at(largest, tensor, sizes)
-    strength = sizes / largest[tensor]
-    _, gap, counts = np.unique(np.floor(segments[:, :, 1].mean(1)), return_inverse=True, return_counts=True)
-    room = np.minimum(1.0, (CROWD / counts) ** 0.6)[gap]
-    colours = np.empty((len(edges), 4))
-    colours[:, :3] = np.where((signs > 0)[:, None], to_rgb(POSITIVE), to_rgb(NEGATIVE))
-    colours[:, 3] = (0.15 + 0.8 * np.sqrt(strength)) * room
-    if highlight:
-        colours[:, 3] *= [1.0 if u in highlight or v in highlight else FADED for u, v, _ in edges]
-    order = np.argsort(colours[:, 3], kind="stable")
-    widths = (0.4 + 1.5 * strength) * np.sqrt(room)
-    lines = LineCollection(
-        list(segments[order]), colors=colours[order], linewidths=widths[order], capstyle="round", zorder=2
-    )
-    lines.set_gid("connections")
-    lines.set(rasterized=len(edges) > MANY_LINES, clip_on=False)
-    axes.add_collection(lines, autolim=False)
-
-
-def _draw_neurons(axes: Axes, scene: Scene, inches: tuple[float, float], highlight: Collection[Node]) -> None:
-    rooms = {stage.name: 72 * scene.spacing(stage, inches) for stage in scene.wiring.stages}
-    size = {name: float(np.clip((0.75 * room) ** 2, 5, 20)) for name, room in rooms.items()}
-    active = [node for node in scene.places if node in scene.active]
-    hollow = [node for node in scene.places if node in scene.connected and node not in scene.active]
-    pale = [node for node in scene.places if node not in scene.connected and node not in scene.active]
-    drawn: list[tuple[list[Node], str, dict[str, Any]]] = [
-        (pale, "unconnected", {"s": 2.2, "color": PALE, "lw": 0}),
-        (
-            hollow,
-            "off path",
-            {"s": [size[stage] for stage, _ in hollow], "facecolor": "white", "edgecolor": MUTED, "lw": 0.6},
-        ),
-        (
-            active,
-            "active",
-            {"s": [size[stage] for stage, _ in active], "facecolor": INK, "edgecolor": "white", "lw": 0.4},
-        ),
-        (list(highlight), "highlight", {"s": 52, "facecolor": "none", "edgecolor": ACCENT, "lw": 1.5}),
-    ]
-    for nodes, gid, style in drawn:
-        x, y = np.array([scene.places[node] for node in nodes]).reshape(-1, 2).T
-        axes.scatter(x, y, clip_on=False, gid=gid, zorder=4, **style)
-    for node in highlight:
-        axes.annotate(str(node[1]), scene.places[node], (6, 3), textcoords="offset points", fontsize=6.5, weight="bold",
-                      color=ACCENT, path_effects=OUTLINE, zorder=6)  # fmt: skip
+    return {name: [str(word) for word in words] for name, words in labels.items()}

@@ -16,7 +16,7 @@ from bimt_tf.errors import InputError
 
 __all__ = [
     "STYLE", "POSITIVE", "NEGATIVE", "INK", "MUTED", "PALE", "ACCENT", "BANDS", "SEQUENTIAL", "INK_OUTLINE",
-    "METHOD_COLOURS", "METHOD_MARKERS", "vector",
+    "METHOD_COLOURS", "METHOD_MARKERS", "MODULES", "MODULE_MARKERS", "WIRE_POSITIVE", "WIRE_NEGATIVE", "vector",
 ]  # fmt: skip
 
 POSITIVE = "#0072B2"
@@ -28,6 +28,10 @@ PALE = "#C9D0D8"
 INK_OUTLINE = "white"
 BANDS = ("#EEF1F4", "#E1E6EB")
 SEQUENTIAL = "viridis"
+WIRE_POSITIVE = "#004E8C"
+WIRE_NEGATIVE = "#E57200"  # lighter too, so that the signs differ in grey
+MODULES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C6D00", "#5B3A8C")
+MODULE_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 METHOD_COLOURS = {
     "vanilla": MUTED, "l1": "#E69F00", "l1-local": "#CC79A7", "l1-swap": "#56B4E9", "bimt": POSITIVE,
     "magnitude": NEGATIVE, "topk": ACCENT,

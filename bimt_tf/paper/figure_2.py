@@ -15,6 +15,7 @@ def _make(runs: EndedRuns, docs: Path) -> Made:
     from bimt_tf.analysis.graph import connection_graph
     from bimt_tf.analysis.modularity import modularity
     from bimt_tf.figures.comparison import Panel, comparison_figure
+    from bimt_tf.figures.scene import scene_of
 
     plan = runs.plan
     files, labels = [], None
@@ -26,7 +27,7 @@ def _make(runs: EndedRuns, docs: Path) -> Made:
             run = runs.open(PRODUCTS.name, method, seed)
             graph, labels = connection_graph(run.bimt, "unrolled"), run.task.labels(run.config.data)
             note = f"loss {run.evaluate('test')['loss']:.1e} · {run.active_weights} weights · Q {modularity(graph):.2f}"
-            panels.append(Panel(method, note, graph, run.bimt.wiring))
+            panels.append(Panel(method, note, scene_of(run.bimt)))
         if panels:
             name = "fig2" if len(plan.seeds) == 1 else f"fig2-seed{seed}"
             files += write_figure(docs / name, comparison_figure(panels, labels=labels))

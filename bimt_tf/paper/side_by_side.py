@@ -140,15 +140,13 @@ def _claims_table(runs: EndedRuns) -> TextTable:
 
 def _draw_networks(runs: EndedRuns, docs: Path) -> list[Path]:
     """The counted rows' networks, of bimt and the first seed, without weights that are not active."""
-    from bimt_tf.analysis.graph import connection_graph
     from bimt_tf.figures.network import network_figure
 
     files, seed = [], runs.plan.seeds[0]
     for row in runs.plan.rows:
         if row.counted and runs.has(row.name, "bimt", seed):
             run = runs.open(row.name, "bimt", seed)
-            graph = connection_graph(run.bimt, "unrolled", run.threshold)
             labels, title = run.task.labels(run.config.data), f"{row.label} · bimt · seed {seed}"
-            figure = network_figure(graph, run.bimt.wiring, labels=labels, title=title)
+            figure = network_figure(run.bimt, threshold=run.threshold, labels=labels, title=title)
             files += write_figure(docs / f"network-{row.name}", figure)
     return files

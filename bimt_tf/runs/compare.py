@@ -55,23 +55,18 @@ class Comparison(NamedTuple):
         """The networks side by side, in the order of the paths.
 
         Raises:
-            InputError: for runs whose networks are not of one shape, or are too large to be drawn.
+            InputError: for runs whose networks are not of one shape.
         """
-        from bimt_tf.analysis.graph import connection_graph
         from bimt_tf.figures.comparison import Panel, comparison_figure
+        from bimt_tf.figures.scene import scene_of
         from bimt_tf.runs.load import load_run
-        from bimt_tf.runs.summary import MOST_EDGES
 
         runs = [load_run(path, at=self.at) for path in self.paths]
-        for run in runs:
-            if run.nonzero_weights > MOST_EDGES:
-                raise InputError(f"the network of {run.path} has more than {MOST_EDGES:,} weights, too many to draw")
-        graphs = [connection_graph(run.bimt, "unrolled", threshold=run.threshold) for run in runs]
         panels = []
-        for run, graph in zip(runs, graphs, strict=True):
+        for run in runs:
             loss = run.summary.get("test_loss")
             note = f"{run.active_weights:,} weights" + ("" if loss is None else f" · loss {loss:.1e}")
-            panels.append(Panel(run.path.name, note, graph, run.bimt.wiring))
+            panels.append(Panel(run.path.name, note, scene_of(run.bimt, run.threshold)))
         labels = [run.task.labels(run.config.data) for run in runs]
         return comparison_figure(panels, labels=labels[0] if all(each == labels[0] for each in labels) else None)
 

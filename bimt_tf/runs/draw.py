@@ -9,9 +9,9 @@ import torch
 from matplotlib.figure import Figure
 
 from bimt_tf.analysis.activations import activations
-from bimt_tf.analysis.graph import connection_graph
 from bimt_tf.config.methods import METHODS
 from bimt_tf.errors import InputError, unknown
+from bimt_tf.figures.block_view import connectivity_figure
 from bimt_tf.figures.confusion import confusion_figure
 from bimt_tf.figures.curves import curves_figure
 from bimt_tf.figures.elimination import elimination_figure
@@ -20,13 +20,13 @@ from bimt_tf.figures.pair import pair_figure
 from bimt_tf.figures.prediction import prediction_figure
 from bimt_tf.runs.ask.probing import probed
 from bimt_tf.runs.ask.usual import usual_probe
-from bimt_tf.runs.summary import MOST_EDGES, told_by
+from bimt_tf.runs.summary import told_by
 from bimt_tf.runs.trained import Trained
 from bimt_tf.training.schedule import width_at
 
 __all__ = ["FIGURES", "draw", "figures_of"]
 
-FIGURES = ("network", "curves", "elimination", "prediction", "confusion", "best_pair")
+FIGURES = ("network", "connectivity", "curves", "elimination", "prediction", "confusion", "best_pair")
 MOST_CLASSES = 300  # of a matrix that can be read
 
 
@@ -51,6 +51,8 @@ def draw(
     summary = summary or {}
     if name == "network":
         return _network(trained, summary)
+    if name == "connectivity":
+        return connectivity_figure(trained.bimt, threshold=trained.threshold, title=_title(trained, "connectivity"))
     if name == "curves":
         if not records:
             raise InputError("there are no curves: no step is logged yet")
@@ -69,10 +71,8 @@ def draw(
 
 
 def figures_of(trained: Trained, summary: Mapping[str, Any]) -> list[str]:
-    """The figures that a measured run has: by its kind of task, its size, and what its probe found."""
-    wanted = ["curves", "elimination"] if trained.eliminated else ["curves"]
-    if summary["modularity_unrolled"] is not None:  # else its graph is too large
-        wanted.append("network")
+    """The figures that a measured run has: by its kind of task and what its probe found."""
+    wanted = ["network", "connectivity", "curves", *(["elimination"] if trained.eliminated else [])]
     if trained.task.kind != "classification":
         wanted.append("prediction")
     elif 0 < len(trained.task.classes(trained.config.data)) <= MOST_CLASSES:
@@ -82,18 +82,20 @@ def figures_of(trained: Trained, summary: Mapping[str, Any]) -> list[str]:
 
 def _network(trained: Trained, summary: Mapping[str, Any]) -> Figure:
     """The network's active weights, neurons in their slots."""
-    config, bimt, task = trained.config, trained.bimt, trained.task
-    if (edges := trained.nonzero_weights) > MOST_EDGES:
-        raise InputError(f"a network of {edges:,} weights is too large to be drawn: at most {MOST_EDGES:,}")
+    task = trained.task
     measured = summary or {f"test_{name}": value for name, value in trained.evaluate("test").items()}
     result = f"test loss {measured['test_loss']:.2g}"
     if task.kind == "classification":
         result = f"test accuracy {measured['test_accuracy']:.1%}"
-    weights = f"{trained.active_weights:,} of {bimt.wiring.total_weights:,} weights"
+    weights = f"{trained.active_weights:,} of {trained.bimt.wiring.total_weights:,} weights"
+    labels, title = task.labels(trained.config.data), _title(trained, f"{result}, {weights}")
+    return network_figure(trained.bimt, threshold=trained.threshold, labels=labels, title=title)
+
+
+def _title(trained: Trained, told: str) -> str:
+    config = trained.config
     method = f"{config.method}, eliminated" if trained.eliminated else config.method
-    title = f"{config.task} · {method} · seed {config.seed}: {result}, {weights}"
-    graph = connection_graph(bimt, residual="unrolled", threshold=trained.threshold)
-    return network_figure(graph, bimt.wiring, labels=task.labels(config.data), title=title)
+    return f"{config.task} · {method} · seed {config.seed}: {told}"
 
 
 def _elimination(trained: Trained, rows: Sequence[Mapping[str, Any]], outcome: Mapping[str, Any]) -> Figure:

@@ -19,7 +19,7 @@ from bimt_tf.runs.trained import Trained
 
 __all__ = ["MOST_EDGES", "Measured", "before_elimination", "measure", "told_by"]
 
-MOST_EDGES = 150_000  # of a graph that is measured and drawn, which takes minutes then
+MOST_EDGES = 150_000  # of a graph that is measured, which takes minutes then
 
 
 class Measured(NamedTuple):
@@ -57,7 +57,7 @@ def measure(trained: Trained, seconds: float, *, probing: bool = True) -> Measur
     if nonzero <= MOST_EDGES:
         shared, unrolled = (modularity(connection_graph(bimt, residual)) for residual in ("shared", "unrolled"))
     else:
-        notes.append(f"no graph of {nonzero:,} weights: modularity and drawing stop at {MOST_EDGES:,}")
+        notes.append(f"no graph of {nonzero:,} weights: modularity stops at {MOST_EDGES:,}")
     length = wiring_length(bimt)
     pair = probes[0].best_pair if probes and probes[0].pair_above_control else None
     summary: dict[str, Any] = {

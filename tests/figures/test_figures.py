@@ -9,30 +9,21 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from matplotlib.collections import LineCollection, PathCollection
-from matplotlib.colors import to_hex
+from drawn_networks import sparse
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from torch import nn
 
-from bimt_tf.analysis.graph import connection_graph
-from bimt_tf.analysis.paths import live
 from bimt_tf.analysis.prune import PrunePoint
-from bimt_tf.bimt import BIMT
 from bimt_tf.config.methods import METHODS
-from bimt_tf.core.geometry import Geometry
-from bimt_tf.core.layout import Layout
 from bimt_tf.errors import InputError
 from bimt_tf.figures.comparison import Panel, comparison_figure
 from bimt_tf.figures.confusion import confusion_figure
 from bimt_tf.figures.curves import curves_figure
-from bimt_tf.figures.network import network_figure
 from bimt_tf.figures.pair import pair_figure
 from bimt_tf.figures.prediction import prediction_figure
 from bimt_tf.figures.pruning_curves import pruning_curves_figure
-from bimt_tf.figures.style import METHOD_COLOURS, METHOD_MARKERS, NEGATIVE, POSITIVE
+from bimt_tf.figures.scene import scene_of
+from bimt_tf.figures.style import METHOD_COLOURS, METHOD_MARKERS
 from bimt_tf.models.mlp import MLP
-from bimt_tf.models.transformer import RegressionTransformer
 
 
 @pytest.fixture(autouse=True)
@@ -51,195 +42,8 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def sparse(model: nn.Module, keep: float = 0.1) -> BIMT:
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for p in model.parameters():
-            p.mul_(torch.rand(p.shape, generator=generator) < keep)
-    bimt = BIMT(model)
-    bimt.layout = Layout.random(bimt.wiring, generator)
-    return bimt
-
-
-def transformer(n_heads: int = 1, d_head: int | None = None) -> BIMT:
-    return sparse(RegressionTransformer(d_model=8, n_layers=2, n_heads=n_heads, d_head=d_head, d_mlp=16))
-
-
-def named(figure: Figure, gid: str, kind: type) -> list:
-    return [artist for artist in figure.findobj(kind) if artist.get_gid() == gid]
-
-
 def texts(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
-
-
-MODELS = {
-    "mlp": lambda: sparse(MLP(sizes=[4, 20, 20, 2]), 0.3),
-    "1 head": transformer,
-    "4 heads": lambda: transformer(4),
-    "7 heads": lambda: transformer(7, 3),
-}
-
-
-@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
-def test_every_weight_is_a_line_of_its_sign(make):
-    bimt = make()
-    graph = connection_graph(bimt, "unrolled")
-    figure = network_figure(graph, bimt.wiring, title="a title")
-    (lines,) = named(figure, "connections", LineCollection)
-    segments = lines.get_segments()
-    assert len(segments) == graph.number_of_edges() > 0
-    colours = [to_hex(colour) for colour in lines.get_colors()]
-    signs = [sign for *_, sign in graph.edges(data="sign")]
-    assert colours.count(POSITIVE.lower()) == signs.count(1)
-    assert colours.count(NEGATIVE.lower()) == signs.count(-1)
-    alphas = lines.get_colors()[:, 3]
-    assert (np.diff(alphas) >= 0).all() and 0.03 < alphas.min() and alphas.max() <= 1
-    assert any(f"{len(segments)} connections" in text for text in texts(figure))
-    assert "a title" in texts(figure)
-    assert png(figure)
-
-
-def test_each_line_joins_its_neurons_in_its_colour():
-    bimt = transformer(4)
-    graph = connection_graph(bimt, "unrolled")
-    rows = {stage.name: stage.depth for stage in bimt.wiring.stages}
-    figure = network_figure(graph, bimt.wiring)
-    (lines,) = named(figure, "connections", LineCollection)
-    drawn = sorted(
-        (*sorted(round(y) for y in np.asarray(segment)[:, 1].tolist()), to_hex(colour))
-        for segment, colour in zip(lines.get_segments(), lines.get_colors(), strict=True)
-    )
-    expected = sorted(
-        (*sorted((rows[u[0]], rows[v[0]])), (POSITIVE if sign > 0 else NEGATIVE).lower())
-        for u, v, sign in graph.edges(data="sign")
-    )
-    assert drawn == expected
-
-
-def test_the_strongest_weight_of_each_tensor_is_equally_wide():
-    bimt = sparse(MLP(sizes=[3, 6, 2]), 1.0)
-    with torch.no_grad():
-        bimt.model.layers[1].weight.mul_(1e-3)
-    (lines,) = named(network_figure(connection_graph(bimt, "unrolled"), bimt.wiring), "connections", LineCollection)
-    upper = np.array([np.asarray(segment)[:, 1].max() > 1.5 for segment in lines.get_segments()])
-    widths = np.asarray(lines.get_linewidths())
-    assert widths[upper].max() == pytest.approx(widths[~upper].max())
-
-
-@pytest.mark.parametrize("model", ["1 head", "4 heads", "7 heads"])
-def test_heads_are_banded_and_named(model):
-    bimt = MODELS[model]()
-    heads = int(model.split()[0])
-    figure = network_figure(connection_graph(bimt, "unrolled"), bimt.wiring)
-    bands = named(figure, "head", Rectangle)
-    assert len(bands) == 2 * 3 * heads
-    words = texts(figure)
-    for head in range(heads):
-        assert words.count(f"head {head}") == 6
-    assert [words.count(letter) for letter in "QKV"] == [2, 2, 2]
-    assert {"Res0", "Res4", "MLP", "input", "output", "Attn head" if heads == 1 else "Attn heads"} <= set(words)
-
-
-@pytest.mark.parametrize("model", ["4 heads", "7 heads"])
-def test_a_heads_neurons_lie_in_its_band(model):
-    bimt = MODELS[model]()
-    graph = connection_graph(bimt, "unrolled")
-    figure = network_figure(graph, bimt.wiring)
-    spots = np.concatenate(
-        [c.get_offsets() for gid in ("active", "off path", "unconnected") for c in named(figure, gid, PathCollection)]
-    )
-    per_head = bimt.wiring.populations["blocks.0.qk"].head_size
-    for band in named(figure, "head", Rectangle):
-        (left, right), (low, high) = band.get_bbox().intervalx, band.get_bbox().intervaly
-        inside = [x for x, y in spots.tolist() if left < x < right and low < y < high]
-        assert len(inside) == per_head
-
-
-def test_active_neurons_are_told_from_those_off_the_path_and_those_without_weights():
-    bimt = transformer()
-    graph = connection_graph(bimt, "unrolled")
-    figure = network_figure(graph, bimt.wiring)
-    active, off, unconnected = (named(figure, gid, PathCollection)[0] for gid in ("active", "off path", "unconnected"))
-    degrees = dict(graph.degree())
-    assert len(active.get_offsets()) == len(live(graph))
-    assert len(off.get_offsets()) == sum(d > 0 and node not in live(graph) for node, d in degrees.items()) > 0
-    carried = {node for node in live(graph) if not degrees[node]}  # on a path, without weights of their own
-    assert carried and all(graph.nodes[node]["population"] == "residual" for node in carried)
-    assert len(unconnected.get_offsets()) == sum(d == 0 for d in degrees.values()) - len(carried)
-    assert unconnected.get_sizes().max() < active.get_sizes().min()
-    used = sum(("blocks.0.mlp", n) in live(graph) for n in range(bimt.wiring.populations["blocks.0.mlp"].size))
-    assert f"{used}/{bimt.wiring.populations['blocks.0.mlp'].size}" in texts(figure)
-
-
-def test_neurons_stand_in_the_order_of_slots():
-    bimt = sparse(MLP(sizes=[4, 20, 20, 2]), 1.0)
-    graph = connection_graph(bimt, "unrolled")
-    figure = network_figure(graph, bimt.wiring, labels={"hidden0": [f"n{i}" for i in range(20)]})
-    xs = {t.get_text(): t.xy[0] for t in figure.findobj(matplotlib.text.Annotation) if t.get_text().startswith("n")}
-    order = sorted(range(20), key=lambda i: xs[f"n{i}"])
-    assert order == bimt.layout.order("hidden0").tolist()
-
-
-def test_labels_and_highlight():
-    bimt = transformer()
-    graph = connection_graph(bimt, "unrolled")
-    labels = {"input": ["first", "second"], "output": ["y", "unused"]}
-    figure = network_figure(graph, bimt.wiring, labels=labels, highlight=[("Res2", 3), ("Res2", 7)])
-    assert {"first", "second", "y", "unused", "3", "7"} <= set(texts(figure))
-    (rings,) = named(figure, "highlight", PathCollection)
-    assert len(rings.get_offsets()) == 2
-    (plain,) = named(network_figure(graph, bimt.wiring), "connections", LineCollection)
-    (faded,) = named(figure, "connections", LineCollection)
-    assert faded.get_colors()[:, 3].sum() < plain.get_colors()[:, 3].sum()
-    assert faded.get_colors()[:, 3].max() <= plain.get_colors()[:, 3].max()
-
-
-def test_the_stream_joins_stages_of_one_neuron():
-    bimt = transformer()
-    graph = connection_graph(bimt, "unrolled")
-    (stream,) = named(network_figure(graph, bimt.wiring), "stream", LineCollection)
-    stages = [[f"Res{i}" for i in range(5) if graph.degree[f"Res{i}", n]] for n in range(8)]
-    assert len(stream.get_segments()) == sum(len(used) > 1 for used in stages)
-    assert all(segment[0][0] == segment[-1][0] for segment in stream.get_segments())
-
-
-@pytest.mark.parametrize(
-    "geometry",
-    [Geometry(width=0.0), Geometry(layer_gap=0.0), Geometry(shapes={"input": "grid", "hidden0": "ring"})],
-    ids=["no width", "no gap", "planes"],
-)
-def test_neurons_never_coincide(geometry):
-    bimt = BIMT(MLP(sizes=[9, 16, 2]), geometry)
-    figure = network_figure(connection_graph(bimt, "unrolled"), bimt.wiring)
-    (spots,) = named(figure, "active", PathCollection)
-    assert len({tuple(np.round(place, 9)) for place in spots.get_offsets().tolist()}) == 27
-    assert png(figure)
-
-
-def test_a_network_without_weights_can_be_drawn():
-    bimt = transformer()
-    with torch.no_grad():
-        for p in bimt.model.parameters():
-            p.zero_()
-    figure = network_figure(connection_graph(bimt, "unrolled"), bimt.wiring)
-    assert len(named(figure, "connections", LineCollection)[0].get_segments()) == 0
-    assert png(figure)
-
-
-def test_network_mistakes_are_named():
-    bimt, other = transformer(), MODELS["mlp"]()
-    graph = connection_graph(bimt, "unrolled")
-    with pytest.raises(InputError, match="residual='unrolled'"):
-        network_figure(connection_graph(bimt), bimt.wiring)
-    with pytest.raises(InputError, match="another model"):
-        network_figure(graph, other.wiring)
-    with pytest.raises(InputError, match="stage in labels 'inptu'; did you mean 'input'"):
-        network_figure(graph, bimt.wiring, labels={"inptu": ["a", "b"]})
-    with pytest.raises(InputError, match="'input' must be 2 names, found 1"):
-        network_figure(graph, bimt.wiring, labels={"input": ["a"]})
-    with pytest.raises(InputError, match="Res9"):
-        network_figure(graph, bimt.wiring, highlight=[("Res9", 0)])
 
 
 def records(n: int = 50) -> list[dict]:
@@ -360,16 +164,6 @@ def test_numbers_must_be_finite_and_equally_many(bad):
         pair_figure([1.0, 2.0], [1.0, 2.0], [1.0])
 
 
-def test_every_label_of_a_ring_is_drawn():
-    bimt = BIMT(MLP([3, 4, 10]), Geometry(shapes={"output": "ring"}))
-    words = [f"class {i}" for i in range(10)]
-    figure = network_figure(connection_graph(bimt, "unrolled"), bimt.wiring, labels={"output": words})
-    figure.savefig(io.BytesIO())
-    texts = {text.get_text(): text for text in figure.axes[0].texts}
-    inside = [figure.axes[0].get_ylim()[0] <= texts[word].xy[1] <= figure.axes[0].get_ylim()[1] for word in words]
-    assert not all(inside) and all(texts[word].get_annotation_clip() is False for word in words)
-
-
 def test_confusion_counts_true_against_predicted():
     figure = confusion_figure([0, 1, 1, 2], [0, 1, 2, 2], ["a", "b", "c"])
     axes = figure.axes[0]
@@ -395,14 +189,14 @@ def test_bad_classes(true, predicted, expected):
 
 
 def test_networks_stand_side_by_side():
-    bimts = [sparse(MLP([4, 8, 2], seed=seed), 0.5) for seed in range(3)]
-    panels = [Panel(f"m{i}", "note", connection_graph(b, "unrolled"), b.wiring) for i, b in enumerate(bimts)]
+    scenes = [scene_of(sparse(MLP([4, 8, 2], seed=seed), 0.5)) for seed in range(3)]
+    panels = [Panel(f"m{i}", "note", scene) for i, scene in enumerate(scenes)]
     figure = comparison_figure(panels, labels={"output": ["one", "two"]})
     png(figure)
     assert len(figure.axes) == 3 and {"m0", "m1", "m2"} <= {text.get_text() for text in figure.texts}
     for panel, axes in zip(panels, figure.axes, strict=True):
-        (lines,) = [c for c in axes.collections if c.get_gid() == "connections"]
-        assert len(lines.get_segments()) == panel.graph.number_of_edges()
+        drawn = [c for c in axes.collections if str(c.get_gid()).startswith("wires ")]
+        assert sum(len(c.get_segments()) for c in drawn) == panel.scene.drawn > 0
         assert {"one", "two"} <= {text.get_text() for text in axes.texts}
     with pytest.raises(InputError, match="at least one"):
         comparison_figure([])

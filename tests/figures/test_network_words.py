@@ -1,0 +1,40 @@
+"""The words of a network's picture: none covers another, none leaves the page, as the renderer has them."""
+
+from __future__ import annotations
+
+import pytest
+from drawn_networks import NETWORKS, collisions, transformer
+
+from bimt_tf.figures.network import network_figure
+
+LABELS = {
+    "short": lambda n: [f"x{i}" for i in range(n)],
+    "long": lambda n: [f"the {i}th quantity of a long name ($x_{i}^2$), in metres per second" for i in range(n)],
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_no_word_covers_another_or_leaves_the_figure(name):
+    bimt, words = NETWORKS[name](), LABELS["long" if len(name) % 2 else "short"]
+    ends = [min(bimt.wiring.stages, key=lambda s: s.depth), max(bimt.wiring.stages, key=lambda s: s.depth)]
+    labels = {stage.name: words(bimt.wiring.populations[stage.population].size) for stage in ends}
+    title = "a network with a title that is long, so that it takes several lines of the figure " * 2
+    figure = network_figure(bimt, labels=labels, title=title)
+    assert collisions(figure) == []
+    figure.set_dpi(100)
+    assert collisions(figure) == []
+
+
+def test_words_in_the_middle_of_a_network_do_not_collide():
+    bimt = transformer(4, 2)
+    labels = {"Res2": [f"feature {i}" for i in range(16)], "blocks.0.mlp": [f"m{i}" for i in range(24)]}
+    assert collisions(network_figure(bimt, labels=labels, highlight=[("Res2", 3), ("Res2", 4)])) == []
+
+
+def test_a_collision_is_seen():
+    figure = network_figure(NETWORKS["mlp"]())
+    figure.text(0.5, 0.5, "one text")
+    figure.text(0.505, 0.5, "another")
+    figure.text(0.99, 0.5, "beyond the edge")
+    assert {"'one text' covers 'another'"} <= set(collisions(figure))
+    assert any("'beyond the edge' leaves" in said for said in collisions(figure))
