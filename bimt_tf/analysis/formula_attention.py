@@ -18,7 +18,8 @@ from bimt_tf.analysis.compact import Compact
 from bimt_tf.analysis.formula_functions import IDENTITY, SOFTMAX
 from bimt_tf.analysis.formula_polynomial import Polynomial, variable, weighted
 from bimt_tf.analysis.formula_program import POLYNOMIAL, SCORE, Definition, Program
-from bimt_tf.models.transformer import Attention, Block, RegressionTransformer
+from bimt_tf.models.transformer import RegressionTransformer
+from bimt_tf.models.transformer_parts import Attention, Block
 
 __all__ = ["transformer_program"]
 
