@@ -326,4 +326,4 @@ def test_a_stage_of_one_number_becomes_a_polynomial_of_it():
     judge = Judge(sample, sample, Budget(0.9999, None))
     found, said = stages_of_inputs(program, judge, 0.35)
     assert [one.name for one in found.inlined().definitions] == ["h1_1_t0"]
-    assert said == ["h1_0_t0: gelu_new by degree 2 in x"] and judge.allows(found, 0.35)
+    assert said == ["h1_0_t0: gelu_new by degree 3 in x"] and judge.allows(found, 0.35)
