@@ -99,7 +99,7 @@ def formula(
     network = network.inlined(_all_names(network) if stages else frozenset())
     made, steps = _shortened(network, asked, stages, told)
     told("a short formula is looked for by its shape")
-    short = _recognised(network, asked)
+    short = _recognised(network, asked, made.size)
     return Formula(
         Written(made),
         tuple(steps),
@@ -188,15 +188,15 @@ def _works(asked: Question, stages: bool, details: list[str]) -> Iterator[tuple[
     yield ROUNDED, partial(rounded, judge=judge, share=1.0)
 
 
-def _recognised(network: Program, asked: Question) -> Program | None:
-    """A short formula within the budget, or within one that is wider; its own errors are stated beside it."""
+def _recognised(network: Program, asked: Question, size: int) -> Program | None:
+    """A formula shorter than ``size`` within the budget, or a wider one; its own errors are stated beside it."""
     sample = asked.drawn(DRAWN)
     for factor in WIDER:
         judge = asked.judge._replace(budget=asked.judge.budget.wider(factor))
         found = recognised(network, judge, sample, MULTIPLIED)
         if found is not None:
             short = rounded(drop_small(found, judge, RECOGNISED), judge, 1.0).inlined()
-            return short if short.size <= SHORT else None
+            return short if short.size <= SHORT and short.size < size else None
     return None
 
 
