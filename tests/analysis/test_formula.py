@@ -109,7 +109,7 @@ def near(program, low=-1.0, high=1.0, r2=0.9999):
             n: uniform(400, seed=10 * seed + i, low=low, high=high).numpy() for i, n in enumerate(program.variables)
         }
         samples.append(Sample(inputs, program.run(inputs, 400)))
-    found = recognised(program, Judge(*samples, Budget(r2, None)), samples[0], 0.8)
+    found = recognised(program, Judge(*samples, Budget(r2, None)), 0.8)
     return found, samples
 
 
