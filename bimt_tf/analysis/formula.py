@@ -5,7 +5,8 @@ replaced by polynomials where the error allows; an MLP's outputs are multiplied 
 are rounded. Apart from this, a short formula of the same function is looked for by its shape (formula_recognise.py).
 
 A step is taken only if the formula stays near the network both on held-out examples and on those that polynomials are
-fitted to. Work is bounded: any network of up to 500 weights takes seconds; a larger one is refused.
+fitted to; an MLP's also on new ones, for a hundred held-out examples say little. Work is bounded: any network of up to
+500 weights takes seconds; a larger one is refused.
 """
 
 from __future__ import annotations
@@ -51,7 +52,6 @@ DROPPED, OF_INPUTS, REPLACED, DROPPED_AGAIN, MULTIPLIED = (
 RECOGNISED = 0.9  # the same of a recognised formula's coefficients, before they are rounded
 WIDER = (1, 10, 100)  # budgets of a recognised formula: a network that learned it roughly is no nearer to it
 SHORT = 20  # terms and functions that a recognised formula may have: more is no shape but a fit
-DRAWN = 2_000  # examples that an MLP's polynomials are fitted to
 
 
 def formula(
@@ -99,7 +99,7 @@ def formula(
     network = network.inlined(_all_names(network) if stages else frozenset())
     made, steps = _shortened(network, asked, stages, told)
     told("a short formula is looked for by its shape")
-    short = _recognised(network, asked)
+    short = _recognised(network, asked, made.size)
     return Formula(
         Written(made),
         tuple(steps),
@@ -180,23 +180,21 @@ def _works(asked: Question, stages: bool, details: list[str]) -> Iterator[tuple[
     yield f"{replaced} replaced by polynomials", replace
     yield "small coefficients left out again", partial(drop_small, judge=judge, share=DROPPED_AGAIN)
     if asked.position is None and not stages:
-        sample = asked.drawn(DRAWN)
         yield (
             "outputs multiplied out where that is shorter",
-            partial(multiplied_out, judge=judge, sample=sample, share=MULTIPLIED),
+            partial(multiplied_out, judge=judge, share=MULTIPLIED),
         )
     yield ROUNDED, partial(rounded, judge=judge, share=1.0)
 
 
-def _recognised(network: Program, asked: Question) -> Program | None:
-    """A short formula within the budget, or within one that is wider; its own errors are stated beside it."""
-    sample = asked.drawn(DRAWN)
+def _recognised(network: Program, asked: Question, size: int) -> Program | None:
+    """A formula shorter than ``size`` within the budget, or a wider one; its own errors are stated beside it."""
     for factor in WIDER:
         judge = asked.judge._replace(budget=asked.judge.budget.wider(factor))
-        found = recognised(network, judge, sample, MULTIPLIED)
+        found = recognised(network, judge, MULTIPLIED)
         if found is not None:
             short = rounded(drop_small(found, judge, RECOGNISED), judge, 1.0).inlined()
-            return short if short.size <= SHORT else None
+            return short if short.size <= SHORT and short.size < size else None
     return None
 
 

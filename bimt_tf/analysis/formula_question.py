@@ -21,6 +21,7 @@ from bimt_tf.errors import InputError, names_of, require_kind, require_positive
 
 __all__ = ["Question", "Wanted", "ask", "is_name"]
 
+DRAWN = 2_000  # new examples of an MLP, at least
 R2 = 0.9999  # of the budget, unless one is given
 OWN_NAMES = re.compile(r"(?:[rmqkvzh]\d+_\d+|s\d+_\d+|a\d+_\d+)\w*")  # what definitions are called
 WORDS = ("np", "math", "formula", "softmax")  # of the source that python() gives
@@ -53,26 +54,6 @@ class Question(NamedTuple):
     judge: Judge
     targets: Array | None
 
-    def drawn(self, n: int, seed: int = 0) -> Sample:
-        """Examples to fit polynomials to: of an MLP also new ones, each input's values in another order.
-
-        A transformer's inputs belong together (y1 is w x1), so that its own examples are taken.
-        """
-        fit = self.judge.fit
-        if self.position is not None or not fit.inputs:
-            return fit
-        generator = np.random.default_rng(seed)
-        times = math.ceil(n / len(fit.network))
-        inputs = {
-            name: np.concatenate([column, generator.permutation(np.tile(column, times))])
-            for name, column in fit.inputs.items()
-        }
-        columns = [
-            np.broadcast_to(np.asarray(value.value(inputs)), (len(fit.network) * (times + 1),)) for value in self.values
-        ]
-        examples = torch.from_numpy(np.stack(columns, axis=1).copy())
-        return Sample(inputs, computed(self.model, examples, self.outputs, None))
-
 
 def ask(
     model: nn.Module,
@@ -103,6 +84,8 @@ def ask(
         Sample(_columns(examples, names, fixed), computed(model, examples, outputs, position))
         for examples in (inputs, fit_inputs)
     )
+    if position is None:
+        fit = _with_drawn(model, fit, values, outputs)
     clash = {*names} & {name for _, name in outputs}
     if clash:
         raise InputError(f"an output must not be called as an input is, found {sorted(clash)}")
@@ -110,6 +93,27 @@ def ask(
         model, values, tuple(inputs.shape[1:]), fixed, outputs, position,
         Judge(fit, held_out, _budget(wanted.r2, wanted.max_error)), _targets(targets, len(inputs), len(outputs)),
     )  # fmt: skip
+
+
+def _with_drawn(
+    model: nn.Module, fit: Sample, values: Sequence[Polynomial], outputs: Sequence[tuple[int, str]]
+) -> Sample:
+    """An MLP's examples and new ones, each input's values in another order, so that few examples do not decide.
+
+    A transformer's inputs belong together (y1 is w x1), so that its own examples have to do.
+    """
+    if not fit.inputs:
+        return fit
+    n = len(fit.network)
+    times = math.ceil(DRAWN / n)
+    generator = np.random.default_rng(0)
+    inputs = {
+        name: np.concatenate([column, generator.permutation(np.tile(column, times))])
+        for name, column in fit.inputs.items()
+    }
+    columns = [np.broadcast_to(np.asarray(value.value(inputs)), (n * (times + 1),)) for value in values]
+    examples = torch.from_numpy(np.stack(columns, axis=1).copy())
+    return Sample(inputs, computed(model, examples, outputs, None))
 
 
 def computed(model: nn.Module, examples: Tensor, outputs: Sequence[tuple[int, str]], position: int | None) -> Array:

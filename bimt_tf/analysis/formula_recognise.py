@@ -27,15 +27,15 @@ EXAMPLES = 1_000  # that shapes are fitted to
 STEP = 1e-3  # of a gradient, in ranges of the variable
 
 
-def recognised(program: Program, judge: Judge, sample: Sample, share: float) -> Program | None:
+def recognised(program: Program, judge: Judge, share: float) -> Program | None:
     """The shortest sum of shapes for every output that stays within a share of the budget; None if one has none.
 
     Args:
         program: the network, exactly.
-        judge: says what is near enough.
-        sample: the examples that shapes are fitted to.
+        judge: says what is near enough; shapes are fitted to its examples.
         share: of the budget.
     """
+    sample = judge.fit
     n = min(EXAMPLES, len(sample.network))
     inputs = {name: column[-n:] for name, column in sample.inputs.items()}
     found = (_all(program, judge, inputs, n, share, meets) for meets in MEETS)

@@ -30,7 +30,7 @@ def stages_of_inputs(program: Program, judge: Judge, share: float) -> tuple[Prog
         if one is None or not 0 < len(reach[name]) <= VARIABLES or one.names <= reach[name]:
             continue
         values = program.values(judge.fit.inputs)
-        for degree in range(1, DEGREE + 1):
+        for degree in range(DEGREE + 1):
             instead = _of_inputs(one, values[name], reach[name], degree, judge.fit)
             trial = program.with_definitions({name: (instead,)}).folded()
             if judge.allows(trial, share * number / len(names)) and not is_longer(trial, program):

@@ -24,15 +24,15 @@ MOST = 600  # monomials that are fitted together
 LONGER = 4  # a polynomial of more terms than so many times the program's seldom becomes a shorter one
 
 
-def multiplied_out(program: Program, judge: Judge, sample: Sample, share: float) -> Program:
+def multiplied_out(program: Program, judge: Judge, share: float) -> Program:
     """Each output as a polynomial of the variables, where one within the budget makes the program shorter.
 
     Args:
         program: the network as far as it is simplified.
-        judge: says what is near enough.
-        sample: the examples that coefficients are fitted to.
+        judge: says what is near enough; coefficients are fitted to its examples.
         share: of the budget.
     """
+    sample = judge.fit
     found: dict[str, Polynomial] = {}
     for number, name in enumerate(program.outputs):
         groups = groups_of(program, name)

@@ -17,6 +17,7 @@ from bimt_tf.analysis.formula_polynomial import Polynomial, variable
 from bimt_tf.analysis.formula_program import Definition, Program
 from bimt_tf.analysis.formula_recognise import recognised
 from bimt_tf.analysis.formula_rounding import significant
+from bimt_tf.analysis.formula_stages import stages_of_inputs
 from bimt_tf.analysis.formula_terms import groups_of
 from bimt_tf.analysis.plain import plain
 from bimt_tf.errors import InputError
@@ -108,7 +109,7 @@ def near(program, low=-1.0, high=1.0, r2=0.9999):
             n: uniform(400, seed=10 * seed + i, low=low, high=high).numpy() for i, n in enumerate(program.variables)
         }
         samples.append(Sample(inputs, program.run(inputs, 400)))
-    found = recognised(program, Judge(*samples, Budget(r2, None)), samples[0], 0.8)
+    found = recognised(program, Judge(*samples, Budget(r2, None)), 0.8)
     return found, samples
 
 
@@ -312,19 +313,17 @@ def test_digits_and_groups():
 
 
 def test_a_stage_of_one_number_becomes_a_polynomial_of_it():
-    """What is gathered from token 0 is a chain of two activations of x0 alone; behind them stands one polynomial."""
-    model = RegressionTransformer(1, 1, 2, 2, 1, 2, 2, d_head=1, act_fn="gelu_new", dtype=F64)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.zero_()
-            if name == "embed.W_E":
-                parameter[0, 0] = 1.0
-        first, second = model.blocks
-        first.mlp.W_in[0] = torch.tensor([1.0, -0.5], dtype=F64)
-        first.mlp.W_out[:, 1] = torch.tensor([1.0, 2.0], dtype=F64)
-        second.attn.W_V[0, 1, 0] = second.attn.W_O[0, 0, 1] = 1.0
-        model.unembed.W_U[1, 0] = 1.0
-    found = formula(model, uniform(300, 2, 1))
-    (step,) = (one for one in found.steps if one.what.startswith("stages"))
-    assert any(re.fullmatch(r"h0_[01]_t0: gelu_new by degree [123] in x0_0", detail) for detail in step.details)
-    assert found.size < found.steps[0].size and found.r2 >= 0.9999
+    """Behind a chain of activations of x alone stands one polynomial of x; what depends on three inputs stays."""
+    chain = (
+        Definition("h0_0_t0", "gelu_new", (variable("x", 0.5),), ""),
+        Definition("h0_1_t0", "gelu_new", (variable("x", -0.3),), ""),
+        Definition("h1_0_t0", "gelu_new", (variable("h0_0_t0", 0.5) + variable("h0_1_t0") + variable("x", 0.2),), ""),
+        Definition("h1_1_t0", "silu", (variable("x") + variable("a", 3.0) + variable("b", 4.0),), ""),
+    )
+    program = Program(("x", "a", "b"), chain, {"y": variable("h1_0_t0", 5.0) + variable("h1_1_t0")})
+    inputs = {name: uniform(200, seed=seed).numpy() for seed, name in enumerate(program.variables)}
+    sample = Sample(inputs, program.run(inputs, 200))
+    judge = Judge(sample, sample, Budget(0.9999, None))
+    found, said = stages_of_inputs(program, judge, 0.35)
+    assert [one.name for one in found.inlined().definitions] == ["h1_1_t0"]
+    assert said == ["h1_0_t0: gelu_new by degree 3 in x"] and judge.allows(found, 0.35)

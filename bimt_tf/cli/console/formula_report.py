@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMULAS", "print_formula", "telling"]
 
+WORTH_SAYING = 0.9  # R2 of a reading; --json has all
 FORMULAS = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 """Where progress and notes go."""
 
@@ -66,10 +67,10 @@ def print_formula(found: Formula, shown: Written) -> None:
 
 
 def _near(found: Formula, name: str) -> str:
-    """What a definition is near."""
-    if name not in found.readings:
+    """What a definition is near, where it is near something simple."""
+    reading = found.readings.get(name)
+    if reading is None or reading.r2 < WORTH_SAYING:
         return ""
-    reading = found.readings[name]
     return f"; near {as_text(reading.polynomial)} (R2 {reading.r2:.4f})"
 
 
