@@ -1,28 +1,71 @@
-"""What a probe regresses, checked and scaled: its target, and the neurons that vary."""
+"""What a probe regresses, checked and scaled: its target, numbers or classes, and the neurons that vary."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bimt_tf.errors import InputError
+from bimt_tf.errors import InputError, require_known
 
-__all__ = ["FEWEST", "checked_target", "varying_neurons", "within_one"]
+__all__ = ["FEWEST", "Kind", "Target", "checked_target", "varying_neurons", "within_one"]
+
+Kind = Literal["numbers", "classes"]
 
 FEWEST = 20
-"""The fewest examples of a probe: with less, a held-out R2 is mostly noise."""
+"""The fewest examples of a probe, and the fewest distinct inputs: with less, a held-out score is mostly noise."""
+MOST_CLASSES = 64
+"""Distinct whole numbers up to which a target is taken for classes, unless it is said what it is."""
+EXAMPLES_A_CLASS = 5
+"""Examples of each class, on average, from which on whole numbers are taken for classes."""
 
 
-def checked_target(target: Tensor | np.ndarray | Sequence[float], examples: int) -> Float[np.ndarray, " examples"]:
-    """The target as numbers that are finite, not all equal, and within -1 and 1 (R2 knows no scale).
+class Target(NamedTuple):
+    """What is looked for in each example.
+
+    ``columns`` [n, 1] holds the numbers, or [n, classes] a one in the column of the example's class; ``values`` are
+    the numbers as given, centred and scaled. ``chance``: of classes, the share of the most frequent one, which is the accuracy of
+    who always says it; None of numbers.
+    """
+
+    kind: Kind
+    columns: Float[np.ndarray, "n columns"]
+    values: Float[np.ndarray, " n"]
+    chance: float | None
+
+
+def checked_target(
+    target: Tensor | np.ndarray | Sequence[float], examples: int, kind: Kind | None = None
+) -> Target:
+    """The target as finite numbers that are not all equal, within -1 and 1 (R2 knows no scale), or as classes.
+
+    Unless ``kind`` says so, booleans and whole numbers are classes if they are at most MOST_CLASSES different ones,
+    each in EXAMPLES_A_CLASS examples on average.
 
     Raises:
-        InputError: for a target that is no such row of numbers, or fewer examples than FEWEST.
+        InputError: for a target that is no such row of numbers, fewer examples than FEWEST, or another kind.
     """
+    y = _numbers(target, examples)
+    classes, number = np.unique(y, return_inverse=True)
+    if kind is None:
+        whole = len(classes) <= min(MOST_CLASSES, examples / EXAMPLES_A_CLASS) and bool((y == np.round(y)).all())
+        kind = "classes" if whole else "numbers"
+    require_known("kind of target", kind, ("numbers", "classes"))
+    values = within_one(y)
+    values = within_one(values - values.mean())
+    if kind == "numbers":
+        return Target("numbers", values[:, None], values, None)
+    if len(classes) > examples / 2:
+        raise InputError(f"target has {len(classes)} classes in {examples} examples: too many to learn; are it numbers?")
+    columns = np.eye(len(classes))[number]
+    return Target("classes", columns, values, float(columns.mean(0).max()))
+
+
+def _numbers(target: Any, examples: int) -> Float[np.ndarray, " examples"]:
     try:
         values = torch.as_tensor(target).detach().cpu()
     except (TypeError, ValueError, RuntimeError) as error:
@@ -38,7 +81,7 @@ def checked_target(target: Tensor | np.ndarray | Sequence[float], examples: int)
         raise InputError(f"target holds {int((~np.isfinite(y)).sum())} NaN or infinite value(s)")
     if np.ptp(y) == 0:
         raise InputError(f"target is constant ({y[0]:g}): there is nothing to decode")
-    return within_one(y)
+    return y
 
 
 def within_one(values: np.ndarray) -> np.ndarray:

@@ -1,28 +1,27 @@
 """The two regressors of a probe, as scikit-learn estimators.
 
-**Linear**: ordinary least squares.
+**Linear**: ridge regression on the standardised neurons.
 
 **Smooth** (called nonlinear in results): ridge regression on
 
 1. the neurons' whitened principal components (StandardScaler, PCA),
 2. the products of any two of the leading :data:`SQUARED` of them (PolynomialFeatures),
 3. Gaussian bumps around training examples, at most :data:`BUMPS` and at most one for :data:`EXAMPLES_A_BUMP` examples
-   (Nystroem with its usual width: exp(-|z - centre|^2 / number of components)),
+   (Nystroem with its usual width: exp(-|z - centre|^2 / number of components)).
 
-whose penalty minimises the generalised cross-validation error (Golub, Heath and Wahba 1979) of the training examples.
-It stays bounded where held-out examples leave the range seen in training, and one rule serves one neuron, two, and a
+Both choose their penalty by cross-validation on the training examples (:class:`CrossValidatedRidge`). The smooth one
+stays bounded where held-out examples leave the range seen in training, and one rule serves one neuron, two, and a
 population.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.kernel_approximation import Nystroem
-from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
@@ -40,13 +39,15 @@ PENALTIES = np.logspace(-10, 2, 13)
 """Candidates for the ridge penalty, for each training example."""
 MOST_FREEDOM = 0.7
 """Share of the examples that the effective degrees of freedom may reach; beyond, cross-validation error misleads."""
+INNER_FOLDS = 5
+"""Parts into which groups of examples are divided, where a penalty is chosen by leaving out groups."""
 LEAST_ERROR = 1e-14
 """Share of the target's sum of squares below which a residual is rounding."""
 
 
-def linear_regressor() -> LinearRegression:
-    """Ordinary least squares with an intercept."""
-    return LinearRegression()
+def linear_regressor() -> Pipeline:
+    """Ridge regression on standardised neurons."""
+    return make_pipeline(StandardScaler(), CrossValidatedRidge())
 
 
 def smooth_regressor(examples: int, seed: int) -> Pipeline:
@@ -65,31 +66,75 @@ def smooth_regressor(examples: int, seed: int) -> Pipeline:
 
 
 class CrossValidatedRidge(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Ridge regression whose penalty, one of :data:`PENALTIES`, has the least generalised cross-validation error.
+    """Ridge regression whose penalty, one of :data:`PENALTIES` for each target, has the least cross-validation error.
+
+    The error is the generalised one (Golub, Heath and Wahba 1979), which leaves out one example. Where examples come in
+    groups that repeat one input, leaving out one leaves its repetitions in, so whole groups are left out instead.
 
     scikit-learn's RidgeCV predicts the same to within the noise of a probe (a test compares them) and takes five times
     as long, since it leaves out every example in turn; a probe fits some hundred of these.
     """
 
-    def fit(self, features: Float[np.ndarray, "n features"], y: Float[np.ndarray, " n"]) -> CrossValidatedRidge:
-        """Choose the penalty and the weights from training examples."""
-        n = len(y)
-        self.centre_, self.mean_ = features.mean(0), y.mean()
-        features, y = features - self.centre_, y - self.mean_
-        eigenvalues, vectors = np.linalg.eigh(features.T @ features)
-        eigenvalues = eigenvalues.clip(0)
-        projected = vectors.T @ (features.T @ y)
-        penalties = n * PENALTIES[:, None]
-        shrunk = projected / (eigenvalues + penalties)
-        residual = y @ y - 2 * (projected * shrunk).sum(1) + (eigenvalues * shrunk**2).sum(1)
-        freedom = 1 + (eigenvalues / (eigenvalues + penalties)).sum(1)
-        error = residual.clip(LEAST_ERROR * (y @ y)) / (n - freedom) ** 2
-        error[:-1][freedom[:-1] > MOST_FREEDOM * n] = np.inf  # the largest penalty stays a candidate
-        best = int(error.argmin())
-        self.penalty_, self.coef_ = float(penalties[best, 0]), vectors @ shrunk[best]
+    def fit(
+        self,
+        features: Float[np.ndarray, "n features"],
+        y: Float[np.ndarray, "n *targets"],
+        groups: Int[np.ndarray, " n"] | None = None,
+    ) -> CrossValidatedRidge:
+        """Choose penalties and weights from training examples; ``groups`` numbers those that repeat one input."""
+        n, targets = len(y), y[:, None] if y.ndim == 1 else y
+        self.centre_, self.mean_ = features.mean(0), y.mean(0)
+        features, targets = features - self.centre_, targets - targets.mean(0)
+        penalties = n * PENALTIES
+        eigenvalues, vectors = _eigen(features)
+        shrunk = (vectors.T @ (features.T @ targets)) / (eigenvalues + penalties[:, None])[..., None]
+        if groups is None:
+            error = _generalised_error(eigenvalues, shrunk, penalties, targets)
+        else:
+            error = _error_without_groups(features, targets, penalties, groups)
+        best = error.argmin(0)
+        penalty, coefficients = penalties[best], vectors @ shrunk[best, :, np.arange(len(best))].T
+        self.penalty_ = float(penalty[0]) if y.ndim == 1 else penalty
+        self.coef_ = coefficients[:, 0] if y.ndim == 1 else coefficients
         return self
 
-    def predict(self, features: Float[np.ndarray, "m features"]) -> Float[np.ndarray, " m"]:
-        """The fitted target of other examples."""
+    def predict(self, features: Float[np.ndarray, "m features"]) -> Float[np.ndarray, "m *targets"]:
+        """The fitted targets of other examples."""
         predicted: np.ndarray = (features - self.centre_) @ self.coef_ + self.mean_
         return predicted
+
+
+def _eigen(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues and eigenvectors of the features' moments."""
+    eigenvalues, vectors = np.linalg.eigh(features.T @ features)
+    return eigenvalues.clip(0), vectors
+
+
+def _generalised_error(
+    eigenvalues: np.ndarray, shrunk: np.ndarray, penalties: np.ndarray, targets: np.ndarray
+) -> Float[np.ndarray, "penalties targets"]:
+    n, total = len(targets), (targets**2).sum(0)
+    weight = (eigenvalues + 2 * penalties[:, None])[..., None]
+    residual = total - (weight * shrunk**2).sum(1)
+    freedom = 1 + (eigenvalues / (eigenvalues + penalties[:, None])).sum(1)
+    error: np.ndarray = residual.clip(LEAST_ERROR * total) / (n - freedom[:, None]) ** 2
+    error[:-1][freedom[:-1] > MOST_FREEDOM * n] = np.inf  # the largest penalty stays a candidate
+    return error
+
+
+def _error_without_groups(
+    features: np.ndarray, targets: np.ndarray, penalties: np.ndarray, groups: np.ndarray
+) -> Float[np.ndarray, "penalties targets"]:
+    """The squared error on groups that were left out, :data:`INNER_FOLDS` parts of them in turn."""
+    error = np.zeros((len(penalties), targets.shape[1]))
+    part = np.unique(groups, return_inverse=True)[1] % INNER_FOLDS
+    for left_out in (part == k for k in range(part.max() + 1)):
+        kept, wanted = features[~left_out], targets[~left_out]
+        centre, mean = kept.mean(0), wanted.mean(0)
+        eigenvalues, vectors = _eigen(kept - centre)
+        projected = vectors.T @ ((kept - centre).T @ (wanted - mean))
+        share = len(kept) / len(features)
+        shrunk = projected / (eigenvalues + share * penalties[:, None])[..., None]
+        predicted = ((features[left_out] - centre) @ vectors) @ shrunk + mean
+        error += ((targets[left_out] - predicted) ** 2).sum(1)
+    return error

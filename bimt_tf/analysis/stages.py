@@ -1,0 +1,129 @@
+"""The stages of a network as a probe sees them: its hooks in order, and which tokens of the input reach each place.
+
+What reaches a place is found by asking: one token of the inputs is exchanged for another example's, and where the
+activations change, that token reaches. So causal attention, attention to both sides and no attention are told apart
+without knowing the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Shaped
+from torch import Tensor, nn
+
+from bimt_tf.analysis.activations import flat_neurons, require_examples, run_hooked
+from bimt_tf.errors import InputError
+from bimt_tf.models.modes import evaluating
+
+__all__ = ["Stage", "reaching_tokens", "stages", "tokens_of", "whole_stage"]
+
+ASKED = 64
+"""Examples on which it is found which tokens reach a place."""
+ROUNDING = 100
+"""Roundings of an activation's dtype, of the largest one, below which a change is none."""
+
+
+class Stage(NamedTuple):
+    """A hook that holds neurons: its number of tokens (None for none), of heads (None for none), and of neurons."""
+
+    hook: str
+    tokens: int | None
+    heads: int | None
+    neurons: int
+
+
+def stages(model: nn.Module, inputs: Shaped[Tensor, "batch ..."]) -> dict[str, Stage]:
+    """The hooks that hold neurons of each example, in the order in which the model computes them.
+
+    Raises:
+        InputError: for no inputs, or a model without hooks.
+    """
+    require_examples(inputs)
+    found: dict[str, Stage] = {}
+    few = inputs[:2]
+
+    def note(name: str, activation: Any) -> None:
+        if not isinstance(activation, Tensor) or not activation.is_floating_point() or len(activation) != len(few):
+            return
+        if activation.ndim in (2, 3, 4) and not name.endswith(("attn_scores", "pattern")):
+            heads = activation.shape[2] if activation.ndim == 4 else None
+            tokens = activation.shape[1] if activation.ndim > 2 else None
+            found.setdefault(name, Stage(name, tokens, heads, activation.shape[-1] * (heads or 1)))
+
+    _watched(model, few, note)
+    return found
+
+
+def tokens_of(inputs: Shaped[Tensor, "batch ..."]) -> int | None:
+    """How many tokens an input has: those of [batch, tokens] of whole numbers and of [batch, tokens, ...]."""
+    if inputs.ndim > 2 or (inputs.ndim == 2 and not inputs.is_floating_point()):
+        return inputs.shape[1]
+    return None
+
+
+def reaching_tokens(
+    model: nn.Module, inputs: Shaped[Tensor, "batch ..."], hooks: Mapping[str, Stage]
+) -> dict[str, np.ndarray]:
+    """Hook -> [its tokens, the input's tokens]: whether that token of the input changes the activations there.
+
+    A hook without tokens, and inputs without, have one row, and one column.
+    """
+    few, n = inputs[:ASKED], tokens_of(inputs)
+    if n is None or len(few) < 2:
+        return {hook: np.ones((stage.tokens or 1, n or 1), dtype=bool) for hook, stage in hooks.items()}
+    before = _all(model, few, hooks)
+    reached = {hook: np.zeros((stage.tokens or 1, n), dtype=bool) for hook, stage in hooks.items()}
+    for token in range(n):
+        changed = few.clone()
+        changed[:, token] = few[:, token].roll(1, 0)
+        for hook, values in _all(model, changed, hooks).items():
+            least = ROUNDING * torch.finfo(values.dtype).eps * float(before[hook].abs().max())
+            moved = ((values - before[hook]).abs() > least).flatten(2 if values.ndim > 2 else 1).any(-1).any(0)
+            reached[hook][:, token] = moved.reshape(-1).cpu().numpy()
+    return reached
+
+
+def whole_stage(model: nn.Module, inputs: Shaped[Tensor, "batch ..."], hook: str) -> Tensor:
+    """All activations of a hook, [batch, neurons] or [batch, tokens, neurons]; heads lie end to end.
+
+    Raises:
+        InputError: for activations that are NaN or infinite.
+    """
+    seen: dict[str, Tensor] = {}
+
+    def save(activation: Tensor) -> None:
+        seen[hook] = flat_neurons(hook, activation).detach().clone()
+
+    run_hooked(model, inputs, {hook: save})
+    if not seen[hook].isfinite().all():
+        raise InputError(f"hook {hook!r} has NaN or infinite activations on these inputs")
+    return seen[hook]
+
+
+def _all(model: nn.Module, inputs: Tensor, hooks: Mapping[str, Stage]) -> dict[str, Tensor]:
+    kept: dict[str, Tensor] = {}
+
+    def keep(name: str, activation: Any) -> None:
+        if name in hooks and name not in kept:
+            kept[name] = flat_neurons(name, activation).detach().clone()
+
+    _watched(model, inputs, keep)
+    return kept
+
+
+def _watched(model: nn.Module, inputs: Tensor, note: Callable[[str, Any], None]) -> None:
+    """Run the model, in evaluation mode without gradients, and show every hook's activations to ``note``."""
+    known = getattr(model, "hook_dict", None)
+    if known is None or not hasattr(model, "run_with_hooks"):
+        raise InputError(f"the model must be a HookedRootModule or a TransformerBridge, found {type(model).__name__}")
+
+    def shown(name: str) -> Callable[[Any, Any], None]:
+        return lambda activation, hook: note(name, activation)
+
+    run_with_hooks: Callable[..., Any] = getattr(model, "run_with_hooks")  # noqa: B009  (nn.Module does not declare it)
+    with evaluating(model), torch.no_grad():
+        run_with_hooks(inputs, fwd_hooks=[(name, shown(name)) for name in known])
