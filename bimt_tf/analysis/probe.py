@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
-from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from bimt_tf.analysis.activations import activations
@@ -33,7 +32,7 @@ from bimt_tf.analysis.probe_results import (
     ReadOut,
     Shuffled,
 )
-from bimt_tf.analysis.probe_scores import LEVEL, RESAMPLES, Reader, Reading, difference
+from bimt_tf.analysis.probe_scores import LEVEL, RESAMPLES, Reader, Reading, difference, quick_fits
 from bimt_tf.analysis.probe_split import Division, divide
 from bimt_tf.analysis.probe_values import Kind, Target, checked_target, varying_neurons
 from bimt_tf.errors import require_kind, require_non_negative, require_seed, require_whole
@@ -91,7 +90,7 @@ def probe(
     x = base.activations(hook, position)
     varying = varying_neurons(x, base.rounding(hook), varying_threshold)
     division = divide(y, base.reaching(hook, position), seed)
-    with threadpool_limits(1):  # hundreds of small fits: threads of their own would wait for each other
+    with quick_fits():
         reader = Reader(y, division, seed)
         paired, screened = _paired(x, y, varying, division, max_pairs_neurons)
         neurons = {(i,): _both(reader, x[:, [i]]) for i in varying}
@@ -99,7 +98,7 @@ def probe(
         whole = _both(reader, x[:, varying])
         inputs_, before, fresh = _baselines(base, hook, position, reader, whole)
     ranked = [PairProbe(*pair, *_scores(read)) for pair, read in pairs.items()]
-    ranked.sort(key=lambda pair: (-(pair.nonlinear.value or 0.0), pair.first, pair.second))
+    ranked.sort(key=lambda pair: (-round(pair.nonlinear.value or 0.0, 9), pair.first, pair.second))
     control = Control(reader.shuffles, *(_shuffled(reads) for reads in ([whole], neurons.values(), pairs.values())))
     return ProbeResult(
         name, y.kind, hook, position, varying, paired, screened, ReadOut(*_scores(whole)), inputs_, before, fresh,

@@ -131,7 +131,7 @@ class ProbeResult(NamedTuple):
     def ranked_neurons(self) -> list[NeuronProbe]:
         """The neurons with a defined score, best first."""
         defined = [one for one in self.neurons if one.nonlinear.value is not None]
-        return sorted(defined, key=lambda one: -(one.nonlinear.value or 0.0))
+        return sorted(defined, key=lambda one: -round(one.nonlinear.value or 0.0, 9))
 
     @property
     def tied_pairs(self) -> list[PairProbe]:

@@ -12,17 +12,21 @@ fitted weights are not drawn anew.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
+import sklearn
 from jaxtyping import Float
 from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
 
 from bimt_tf.analysis.probe_split import Division, shuffled_columns
 from bimt_tf.analysis.probe_values import Target
 from bimt_tf.analysis.regressors import linear_regressor, smooth_regressor
 
-__all__ = ["LEVEL", "RESAMPLES", "Reader", "Reading", "Score", "difference"]
+__all__ = ["LEVEL", "RESAMPLES", "Reader", "Reading", "Score", "difference", "quick_fits"]
 
 RESAMPLES = 1000
 """Bootstrap draws."""
@@ -139,6 +143,13 @@ def difference(one: Reading | None, other: Reading | None) -> Score | None:
     if one.score.value is None or other.score.value is None:
         return Score(None, reason=one.score.reason or other.score.reason)
     return Score(one.score.value - other.score.value, *interval(one.draws - other.draws))
+
+
+@contextmanager
+def quick_fits() -> Iterator[None]:
+    """While hundreds of small regressions are made: no threads, which would wait for each other, and no checks."""
+    with threadpool_limits(1), sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
+        yield
 
 
 def interval(draws: Float[np.ndarray, " resamples"]) -> tuple[float | None, float | None]:

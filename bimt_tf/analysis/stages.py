@@ -19,7 +19,7 @@ from bimt_tf.analysis.activations import flat_neurons, require_examples, run_hoo
 from bimt_tf.errors import InputError
 from bimt_tf.models.modes import evaluating
 
-__all__ = ["Stage", "reaching_tokens", "stages", "tokens_of", "whole_stage"]
+__all__ = ["Stage", "reaching_tokens", "stages", "tokens_of", "whole_stage", "whole_stages"]
 
 ASKED = 64
 """Examples on which it is found which tokens reach a place."""
@@ -75,12 +75,12 @@ def reaching_tokens(
     few, n = inputs[:ASKED], tokens_of(inputs)
     if n is None or len(few) < 2:
         return {hook: np.ones((stage.tokens or 1, n or 1), dtype=bool) for hook, stage in hooks.items()}
-    before = _all(model, few, hooks)
+    before = whole_stages(model, few, hooks)
     reached = {hook: np.zeros((stage.tokens or 1, n), dtype=bool) for hook, stage in hooks.items()}
     for token in range(n):
         changed = few.clone()
         changed[:, token] = few[:, token].roll(1, 0)
-        for hook, values in _all(model, changed, hooks).items():
+        for hook, values in whole_stages(model, changed, hooks).items():
             least = ROUNDING * torch.finfo(values.dtype).eps * float(before[hook].abs().max())
             moved = ((values - before[hook]).abs() > least).flatten(2 if values.ndim > 2 else 1).any(-1).any(0)
             reached[hook][:, token] = moved.reshape(-1).cpu().numpy()
@@ -104,7 +104,10 @@ def whole_stage(model: nn.Module, inputs: Shaped[Tensor, "batch ..."], hook: str
     return seen[hook]
 
 
-def _all(model: nn.Module, inputs: Tensor, hooks: Mapping[str, Stage]) -> dict[str, Tensor]:
+def whole_stages(
+    model: nn.Module, inputs: Shaped[Tensor, "batch ..."], hooks: Mapping[str, Stage]
+) -> dict[str, Tensor]:
+    """All activations of several hooks, as :func:`whole_stage` gives them of one."""
     kept: dict[str, Tensor] = {}
 
     def keep(name: str, activation: Any) -> None:
