@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from bimt_tf.analysis.graph import connection_graph as connection_graph
     from bimt_tf.analysis.modularity import modularity as modularity
     from bimt_tf.analysis.probe import probe as probe
+    from bimt_tf.analysis.probe_map import probe_map as probe_map
     from bimt_tf.analysis.prune import prune as prune
     from bimt_tf.bimt import BIMT as BIMT
     from bimt_tf.core.geometry import Geometry as Geometry
     from bimt_tf.core.layout import Layout as Layout
     from bimt_tf.core.search import SwapReport as SwapReport
     from bimt_tf.core.wiring import Wiring as Wiring
+    from bimt_tf.figures.probe_map import probe_map_figure as probe_map_figure
     from bimt_tf.models.mlp import MLP as MLP
     from bimt_tf.models.token_mlp import TokenMLP as TokenMLP
     from bimt_tf.models.transformer import RegressionTransformer as RegressionTransformer
@@ -48,6 +50,8 @@ _HOMES = {
     "load_runs": "runs.load",
     "modularity": "analysis.modularity",
     "probe": "analysis.probe",
+    "probe_map": "analysis.probe_map",
+    "probe_map_figure": "figures.probe_map",
     "prune": "analysis.prune",
     "train": "runs.train",
     "wire": "adapters.families",

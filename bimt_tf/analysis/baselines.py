@@ -1,7 +1,7 @@
 """What a probe's read-out is compared with: the inputs that reach the place, the stage before it, an untrained network.
 
-A quantity that can be read off a place is no finding if it can be read off the inputs just as well, or was there a stage
-earlier, or would be there in a network that learned nothing.
+That a quantity can be read off a place is no finding if it can be read off the inputs just as well, or was there a
+stage earlier, or would be there in a network that learned nothing.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class Baselines:
             theirs = stages(untrained, inputs)
             differing = [hook for hook, stage in self.stages.items() if theirs.get(hook) != stage]
             if differing:
-                raise InputError(f"untrained must be of the model's architecture: {differing[0]} differs or is not there")
+                raise InputError(
+                    f"untrained must be of the model's architecture: {differing[0]} differs or is not there"
+                )
         # Of the architecture, if it can be asked: a trained network may have cut a token off.
         self._reached = reaching_tokens(model if untrained is None else untrained, inputs, self.stages)
 

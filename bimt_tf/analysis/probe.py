@@ -1,12 +1,12 @@
 """Probing: what single neurons, pairs and the whole population of a hook tell about a quantity (paper, Section 3.4).
 
-Each is regressed on the target with a part of the examples and scored on the held-out rest, by two regressors: **linear**
-ridge regression and a **nonlinear** one (regressors.py gives every constant; probe_scores.py says what the score is of
-numbers and of classes). Examples are held out by distinct input (probe_split.py).
+Each is regressed on the target with a part of the examples and scored on the held-out rest, by two regressors:
+**linear** ridge regression and a **nonlinear** one (regressors.py gives every constant; probe_scores.py says what the
+score is of numbers and of classes). Examples are held out by distinct input (probe_split.py).
 
 A probe can fail: beside the population stands what the inputs that reach the place tell, the stage before it, and the
-same network untrained (baselines.py), and what is left with a shuffled target. Two neurons that carry y and x give y/x to
-a nonlinear regressor as the raw inputs do; it is the gain over them that tells whether the network computed it.
+same network untrained (baselines.py), and what is left with a shuffled target. Two neurons that carry y and x give y/x
+to a nonlinear regressor as the raw inputs do; it is the gain over them that tells whether the network computed it.
 """
 
 from __future__ import annotations
@@ -128,9 +128,7 @@ def _scores(read: _Both) -> tuple[Any, Any]:
     return read[0].score, read[1].score
 
 
-def _paired(
-    x: np.ndarray, y: Target, varying: list[int], division: Division, most: int
-) -> tuple[list[int], bool]:
+def _paired(x: np.ndarray, y: Target, varying: list[int], division: Division, most: int) -> tuple[list[int], bool]:
     """The neurons whose pairs are probed, and whether they were chosen."""
     if len(varying) <= most:
         return varying, False

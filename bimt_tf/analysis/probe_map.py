@@ -1,8 +1,8 @@
 """Where a quantity appears: one read-out of the population at every hook and token, and its gains.
 
 Read from the first stage to the last, three columns tell three things: how well the quantity can be read there at all;
-how much better than off the inputs that reach the place, which a network that merely passes them on cannot beat; and how
-much better than off the stage before, which is positive where the quantity is being made. An untrained network and
+how much better than off the inputs that reach the place, which a network that merely passes them on cannot beat; and
+how much better than off the stage before, which is positive where the quantity is being made. An untrained network and
 shuffled targets stand beside them, as in :func:`bimt_tf.probe`.
 """
 
@@ -100,12 +100,22 @@ class ProbeMap(NamedTuple):
         """The table."""
         head = "".join(f"<th>{name}</th>" for name in self.columns())
         rows = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in self.rows())
-        return f"<table><caption>{html.escape(self.target)}, {self.regressor}, held out</caption><tr>{head}</tr>{rows}</table>"
+        caption = f"<caption>{html.escape(self.target)}, {self.regressor}, held out</caption>"
+        return f"<table>{caption}<tr>{head}</tr>{rows}</table>"
 
     @staticmethod
     def columns() -> tuple[str, ...]:
         """The heads of :meth:`rows`."""
-        return "hook", "token", "neurons", "read-out", "inputs", "gain over inputs", "gain over stage before", "untrained"
+        return (
+            "hook",
+            "token",
+            "neurons",
+            "read-out",
+            "inputs",
+            "gain over inputs",
+            "gain over stage before",
+            "untrained",
+        )
 
     def rows(self) -> Iterator[tuple[str, ...]]:
         """The table's rows, as words."""
@@ -221,11 +231,10 @@ def _cell(
     given = read(base.input_features(hook, position))
     fresh = read(base.untrained(hook, position, head) if base.has_untrained else None)
     assert whole is not None and given is not None
-    over_inputs = difference(whole, given)
-    assert over_inputs is not None
+    shuffled = float(whole.shuffled.max()) if whole.shuffled.size else None
     return MapCell(
         hook, position, head, len(varying), whole.score, given.score, before and before.score, fresh and fresh.score,
-        over_inputs, difference(whole, before), float(whole.shuffled.max()) if whole.shuffled.size else None,
+        difference(whole, given), before and difference(whole, before), shuffled,
         how_made(target, division, reader, seed),
     )  # fmt: skip
 

@@ -44,7 +44,7 @@ class ReadOut(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """A baseline: ``what`` is read, its ``read_out``, and the population's ``gain`` over it; else ``reason``, why not."""
+    """A baseline: ``what`` is read, its ``read_out``, the population's ``gain`` over it; or the ``reason`` why not."""
 
     what: str
     read_out: ReadOut | None
@@ -158,7 +158,9 @@ class ProbeResult(NamedTuple):
             told.append(f"linear gain over the inputs {self.inputs.gain.linear}")
         if pair := self.best_pair:
             others = len(self.tied_pairs) - 1
-            told.append(f"pair {pair.first} and {pair.second} {pair.nonlinear}" + f" ({others} tie with it)" * bool(others))
+            told.append(
+                f"pair {pair.first} and {pair.second} {pair.nonlinear}" + f" ({others} tie with it)" * bool(others)
+            )
         return f"ProbeResult({self.target} in {self.where}: {size}; {'; '.join(told)})"
 
     @property
@@ -171,19 +173,25 @@ class ProbeResult(NamedTuple):
         cells = (f"<tr><td>{html.escape(name)}</td><td>{linear}</td><td>{nonlinear}</td></tr>"
                  for name, linear, nonlinear in self.rows(SHOWN))  # fmt: skip
         score = "R2" if self.kind == "numbers" else "Brier skill"
-        head = f"<tr><th></th><th>linear</th><th>nonlinear</th></tr><caption>{html.escape(self.target)} in "
-        return f"<table>{head}{html.escape(self.where)} (held-out {score})</caption>{''.join(cells)}</table>"
+        caption = f"<caption>{html.escape(f'{self.target} in {self.where}')} (held-out {score})</caption>"
+        head = "<tr><th></th><th>linear</th><th>nonlinear</th></tr>"
+        return f"<table>{caption}{head}{''.join(cells)}</table>"
 
     def rows(self, shown: int) -> list[tuple[str, str, str]]:
         """What a table shows: (what is read, linear, nonlinear), the ``shown`` best neurons and pairs among it."""
-        found = [(f"all {len(self.varying)} that vary", *map(str, self.population))]
+        whole = self.population
+        found = [(f"all {len(self.varying)} that vary", str(whole.linear), str(whole.nonlinear))]
+        if self.chance is not None:
+            linear, nonlinear = ("undefined" if one.accuracy is None else f"{one.accuracy:.1%}" for one in whole)
+            found.append((f"their accuracy (chance {self.chance:.1%})", linear, nonlinear))
         compared = (self.inputs, self.stage_before, self.untrained)
         for one in compared:
-            found.append((one.what, *map(str, one.read_out)) if one.read_out else (one.what, one.reason, ""))
+            read = one.read_out
+            found.append((one.what, str(read.linear), str(read.nonlinear)) if read else (one.what, one.reason, ""))
         found.append((f"target shuffled, highest of {self.control.shuffles}", *_told(self.control.population)))
         for one, over in zip(compared, ("the inputs", "the stage before", "the untrained network"), strict=True):
             if one.gain:
-                found.append((f"gain over {over}", *(f"{'+' if (g.value or 0) >= 0 else ''}{g}" for g in one.gain)))
+                found.append((f"gain over {over}", _signed(one.gain.linear), _signed(one.gain.nonlinear)))
         for kind, ranked, ties in (
             ("neuron", self.ranked_neurons, self.tied_neurons), ("pair", self.pairs, self.tied_pairs)
         ):  # fmt: skip
@@ -204,6 +212,10 @@ def tied(ranked: list[Any]) -> list[Any]:
     best = ranked[0].nonlinear
     least = min(best.value - TIE, best.value if best.low is None else best.low)
     return [one for one in ranked if one.nonlinear.value is not None and one.nonlinear.value >= least]
+
+
+def _signed(gain: Score) -> str:
+    return f"+{gain}" if gain.value is not None and gain.value >= 0 else str(gain)
 
 
 def _told(shuffled: Shuffled) -> tuple[str, str]:

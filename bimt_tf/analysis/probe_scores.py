@@ -136,10 +136,8 @@ class Reader:
         return float(found[0]), found[1:], accuracy
 
 
-def difference(one: Reading | None, other: Reading | None) -> Score | None:
-    """How much better ``one`` is, with the interval of the difference on the same draws; None without both."""
-    if one is None or other is None:
-        return None
+def difference(one: Reading, other: Reading) -> Score:
+    """How much better ``one`` is, with the interval of the difference on the same draws."""
     if one.score.value is None or other.score.value is None:
         return Score(None, reason=one.score.reason or other.score.reason)
     return Score(one.score.value - other.score.value, *interval(one.draws - other.draws))

@@ -28,8 +28,8 @@ class Target(NamedTuple):
     """What is looked for in each example.
 
     ``columns`` [n, 1] holds the numbers, or [n, classes] a one in the column of the example's class; ``values`` are
-    the numbers as given, centred and scaled. ``chance``: of classes, the share of the most frequent one, which is the accuracy of
-    who always says it; None of numbers.
+    the numbers as given, centred and scaled. ``chance``: of classes, the share of the most frequent one, which is the
+    accuracy of who always says it; None of numbers.
     """
 
     kind: Kind
@@ -38,9 +38,7 @@ class Target(NamedTuple):
     chance: float | None
 
 
-def checked_target(
-    target: Tensor | np.ndarray | Sequence[float], examples: int, kind: Kind | None = None
-) -> Target:
+def checked_target(target: Tensor | np.ndarray | Sequence[float], examples: int, kind: Kind | None = None) -> Target:
     """The target as finite numbers that are not all equal, within -1 and 1 (R2 knows no scale), or as classes.
 
     Unless ``kind`` says so, booleans and whole numbers are classes if they are at most MOST_CLASSES different ones,
@@ -60,7 +58,9 @@ def checked_target(
     if kind == "numbers":
         return Target("numbers", values[:, None], values, None)
     if len(classes) > examples / 2:
-        raise InputError(f"target has {len(classes)} classes in {examples} examples: too many to learn; are it numbers?")
+        raise InputError(
+            f"target has {len(classes)} classes in {examples} examples: too many to learn; are it numbers?"
+        )
     columns = np.eye(len(classes))[number]
     return Target("classes", columns, values, float(columns.mean(0).max()))
 

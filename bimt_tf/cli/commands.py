@@ -15,6 +15,7 @@ from bimt_tf.cli.export import export
 from bimt_tf.cli.finetune import FINETUNE
 from bimt_tf.cli.list import list_runs
 from bimt_tf.cli.probe import probe
+from bimt_tf.cli.probe_map import probe_map
 from bimt_tf.cli.prune import prune
 from bimt_tf.cli.reproduce import reproduce
 from bimt_tf.cli.resume import resume
@@ -28,7 +29,7 @@ __all__ = ["COMMANDS", "bimt"]
 COMMANDS: dict[str, dict[str, Any]] = {
     "Train": {"tasks": tasks, "train": TRAIN, "resume": resume, "eliminate": eliminate, "finetune": FINETUNE},
     "Runs": {"list": list_runs, "show": show, "compare": compare},
-    "Questions": {"probe": probe, "ablate": ablate, "prune": prune, "export": export},
+    "Questions": {"probe": probe, "probe-map": probe_map, "ablate": ablate, "prune": prune, "export": export},
     "Many runs": {"sweep": SWEEP, "reproduce": reproduce},
 }
 """Group -> name -> command: a function, or an app where its options depend on its task."""

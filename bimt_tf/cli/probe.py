@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from bimt_tf.cli.arguments import AsJson, At, Device, Directory, Hook, at_of
 
-__all__ = ["probe"]
+__all__ = ["Kind", "Target", "Values", "probe"]
+
+Target = Annotated[
+    str | None, Parameter(help="what to look for, a quantity of the task, or a name for --values [its own probe's]")
+]
+Values = Annotated[
+    Path | None, Parameter(help="what to look for: a NumPy file (.npy), one number or class for each held-out example")
+]
+Kind = Annotated[
+    Literal["numbers", "classes"] | None,
+    Parameter(help="what the target is [classes, if it is few different whole numbers, else numbers]"),
+]
 
 
 def probe(
@@ -16,25 +28,37 @@ def probe(
     /,
     *,
     hook: Hook = None,
-    target: Annotated[str | None, Parameter(help="what to look for, a quantity of the task [its own probe's]")] = None,
+    target: Target = None,
     position: Annotated[
         int | None, Parameter(help="token, from 0; negative from the end [every token]", allow_leading_hyphen=True)
     ] = None,
+    values: Values = None,
+    kind: Kind = None,
     at: At = "shown",
     device: Device = "cpu",
     json: AsJson = False,
 ) -> None:
-    """Which neurons of the trained network in DIRECTORY hold a quantity (held-out R2)."""
-    from bimt_tf.cli.console.reports import print_json, print_probe
-    from bimt_tf.runs.ask.usual import usual_probe
+    """Which neurons of the network in DIRECTORY hold a quantity, beside what the inputs tell.
+
+    Held-out scores of single neurons, pairs and all together, by a linear and a nonlinear regressor; the same of the
+    inputs, the stage before, an untrained network and a shuffled target. The answer is kept in DIRECTORY/probes.json.
+    """
+    from bimt_tf.cli.console.probe_report import keep_probes, print_probe, progress, read_values
+    from bimt_tf.cli.console.reports import print_json
     from bimt_tf.runs.load import load_run
 
+    given = None if values is None else read_values(values)
     run = load_run(directory, device, at=at_of(at))
-    every = position is None
-    results = run.probe_tokens(hook, target) if every else [run.probe(hook, position, target)]
+    with progress("probing") as on_token:
+        if position is None:
+            results = run.probe_tokens(hook, target, values=given, kind=kind, on_token=on_token)
+        else:
+            results = [run.probe(hook, position, target, values=given, kind=kind)]
     if json:
         print_json([result.as_dict() for result in results])
-        return
-    target = target or usual_probe(run).target
-    for result in results:
-        print_probe(result, target)
+    for result in results if not json else ():
+        print_probe(result)
+    first = results[0]
+    asked = {"hook": first.hook, "target": first.target, "position": position, "values": values, "kind": kind}
+    made = {"examples": first.made.examples, "probe_seed": first.made.seed}
+    keep_probes(run, "probe", asked, made, [result.as_dict() for result in results], say=not json)

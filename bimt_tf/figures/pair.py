@@ -10,7 +10,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from bimt_tf.errors import InputError
-from bimt_tf.figures.style import SEQUENTIAL, STYLE, vector
+from bimt_tf.figures.style import MUTED, SEQUENTIAL, STYLE, vector
 
 __all__ = ["pair_figure"]
 
@@ -25,7 +25,7 @@ def pair_figure(
     *,
     names: tuple[str, str] = ("first neuron", "second neuron"),
     target_name: str = "target",
-    r2: float | None = None,
+    told: str = "",
 ) -> Figure:
     """A scatter of two neurons' activations, coloured by the value they encode.
 
@@ -35,7 +35,7 @@ def pair_figure(
         target: the value at each sample.
         names: of the neurons, for the axes, e.g. ``("residual 3", "residual 17")``.
         target_name: of the value, for the colour bar.
-        r2: how well the pair gives the value (held out), for the title.
+        told: how well the pair gives the value, and what else does, for a second line of the title.
 
     Raises:
         InputError: when the three differ in length, are empty or hold NaN or infinity.
@@ -55,5 +55,7 @@ def pair_figure(
         bar = figure.colorbar(ScalarMappable(points.norm, points.cmap), ax=axes, pad=0.02, aspect=28)
         bar.set_label(target_name)
         bar.outline.set_visible(False)
-        axes.set_title(target_name if r2 is None else f"{target_name} from two neurons: $R^2$ = {r2:.4f}")
+        axes.set_title(f"{target_name} from two neurons", pad=16 if told else None)
+        if told:
+            axes.text(0, 1.02, told, transform=axes.transAxes, fontsize=7, color=MUTED)
     return figure

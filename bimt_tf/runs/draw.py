@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -20,7 +20,7 @@ from bimt_tf.figures.pair import pair_figure
 from bimt_tf.figures.prediction import prediction_figure
 from bimt_tf.runs.ask.probing import probed
 from bimt_tf.runs.ask.usual import usual_probe
-from bimt_tf.runs.summary import MOST_EDGES
+from bimt_tf.runs.summary import MOST_EDGES, told_by
 from bimt_tf.runs.trained import Trained
 from bimt_tf.training.schedule import width_at
 
@@ -28,12 +28,6 @@ __all__ = ["FIGURES", "draw", "figures_of"]
 
 FIGURES = ("network", "curves", "elimination", "prediction", "confusion", "best_pair")
 MOST_CLASSES = 300  # of a matrix that can be read
-
-
-class _Pair(NamedTuple):
-    first: int
-    second: int
-    r2: float
 
 
 def draw(
@@ -137,22 +131,26 @@ def _confusion(trained: Trained) -> Figure:
 
 
 def _best_pair(trained: Trained, summary: Mapping[str, Any]) -> Figure:
-    """The two neurons that tell most about the quantity that the task probes first."""
+    """The two neurons that tell most about the quantity that the task probes first, and how little that may say."""
     wanted, test = usual_probe(trained), trained.held_out
-    if summary.get("best_pair"):
-        first, second = summary["best_pair"]
-        pair = _Pair(first, second, summary["best_pair_r2"])
-    else:
-        found = probed(trained, wanted).best_pair
-        if found is None:
-            raise InputError(f"fewer than two neurons of {wanted.hook} are active: there is no pair to draw")
-        pair = _Pair(found.first, found.second, found.nonlinear)
+    pair, probe = summary.get("best_pair"), summary.get("probe")
+    if not pair or not probe:  # not measured, or by a version that did not count the ties
+        result = probed(trained, wanted)
+        if result.best_pair is None:
+            raise InputError(f"there is no pair of {wanted.hook} to draw: fewer than two neurons vary, or few examples")
+        pair = [result.best_pair.first, result.best_pair.second]
+        summary = {"best_pair_r2": result.best_pair.nonlinear.value}
+        probe = told_by(result) or {}
     held = activations(trained.model, wanted.hook, wanted.position, inputs=test.inputs).cpu().numpy()
+    others = probe.get("tied_pairs", 1) - 1
+    tie = f", as have {others} other pair{'s' * (others > 1)}" if others > 0 else ""
+    score = "$R^2$" if probe["score"] == "R2" else "Brier skill"
+    told = f"{score} {summary['best_pair_r2']:.4f}{tie}; the inputs alone {probe['inputs_nonlinear']:.4f}"
     return pair_figure(
-        held[:, pair.first],
-        held[:, pair.second],
+        held[:, pair[0]],
+        held[:, pair[1]],
         test.quantities[wanted.target].cpu().numpy(),
-        names=(f"{wanted.hook}, neuron {pair.first}", f"{wanted.hook}, neuron {pair.second}"),
+        names=(f"{wanted.hook}, neuron {pair[0]}", f"{wanted.hook}, neuron {pair[1]}"),
         target_name=wanted.target,
-        r2=pair.r2,
+        told=told,
     )

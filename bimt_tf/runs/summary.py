@@ -10,14 +10,14 @@ import torch
 from bimt_tf import __version__
 from bimt_tf.analysis.graph import connection_graph
 from bimt_tf.analysis.modularity import modularity
-from bimt_tf.analysis.probe import ProbeResult
+from bimt_tf.analysis.probe_results import ProbeResult
 from bimt_tf.analysis.prune import severed
 from bimt_tf.analysis.wiring_length import wiring_length
 from bimt_tf.errors import InputError
 from bimt_tf.runs.ask.probing import probed
 from bimt_tf.runs.trained import Trained
 
-__all__ = ["MOST_EDGES", "Measured", "before_elimination", "measure"]
+__all__ = ["MOST_EDGES", "Measured", "before_elimination", "measure", "told_by"]
 
 MOST_EDGES = 150_000  # of a graph that is measured and drawn, which takes minutes then
 
@@ -78,12 +78,40 @@ def measure(trained: Trained, seconds: float, *, probing: bool = True) -> Measur
         "wiring_length": length.mean,
         "wiring_length_total": length.total,
         "best_pair": None if pair is None else [pair.first, pair.second],
-        "best_pair_r2": None if pair is None else pair.nonlinear,
+        "best_pair_r2": None if pair is None else pair.nonlinear.value,
+        "probe": told_by(probes[0]) if probes else None,
         "notes": notes,
         "seconds": seconds,
         "versions": {"bimt_tf": __version__, "torch": torch.__version__, "python": platform.python_version()},
     }
     return Measured(summary, [result.as_dict() for result in probes])
+
+
+def told_by(result: ProbeResult) -> dict[str, Any] | None:
+    """What a summary says of a probe; None if it is undefined.
+
+    ``linear`` and ``nonlinear`` are held-out scores of all neurons, ``inputs_...``, ``stage_before_...`` and
+    ``untrained_...`` the same of what they are compared with (null where there is none), ``gain_linear`` the first's
+    gain over the inputs with its interval. ``tied_pairs`` of ``pairs`` tell as much as the best one.
+    """
+    whole, gain = result.population, result.inputs.gain
+    if whole.linear.value is None:
+        return None
+    found: dict[str, Any] = {
+        "target": result.target,
+        "hook": result.hook,
+        "position": result.position,
+        "where": result.where,
+        "score": "R2" if result.kind == "numbers" else "Brier skill",
+        "linear": whole.linear.value,
+        "nonlinear": whole.nonlinear.value,
+    }
+    for name in ("inputs", "stage_before", "untrained"):
+        read_out = getattr(result, name).read_out
+        for regressor in ("linear", "nonlinear"):
+            found[f"{name}_{regressor}"] = None if read_out is None else getattr(read_out, regressor).value
+    found["gain_linear"] = None if gain is None else [gain.linear.value, gain.linear.low, gain.linear.high]
+    return found | {"pairs": len(result.pairs), "tied_pairs": len(result.tied_pairs)}
 
 
 def _probes(trained: Trained) -> tuple[list[ProbeResult], list[str]]:

@@ -15,17 +15,15 @@ from bimt_tf.analysis.plain import plain
 
 if TYPE_CHECKING:
     from bimt_tf.analysis.ablate import NeuronAblation
-    from bimt_tf.analysis.probe import ProbeResult
     from bimt_tf.analysis.prune import PrunePoint
     from bimt_tf.runs.compare import Comparison
     from bimt_tf.sweeps.results import SweepResult
 
 __all__ = [
-    "print_ablation", "print_comparison", "print_json", "print_line", "print_probe", "print_pruning", "print_report",
+    "print_ablation", "print_comparison", "print_json", "print_line", "print_pruning", "print_report",
     "print_rows", "print_run", "print_summary", "print_sweep", "print_tasks", "sweep_as_dict",
 ]  # fmt: skip
 
-SHOWN_ROWS = 8  # rows of a probe's table
 UNBROKEN = 240
 FOLDED = ("path", "task", "when")  # columns of a list of runs that may take several lines
 NUMBERS = ("seed", "steps", "loss", "weights", "q")  # columns of a list of runs
@@ -122,8 +120,7 @@ def print_summary(out: Path, summary: dict[str, Any]) -> None:
         ("training took", f"{summary['seconds']:.0f} s"),
         *_elimination_rows(summary),
     ]
-    if pair := summary["best_pair"]:
-        rows.append(("best pair", f"neurons {pair[0]} and {pair[1]}: R2 {summary['best_pair_r2']:.4f}"))
+    rows += _probe_rows(summary)
     if summary["severed"]:
         rows.append(("warning", "no path of weights leads from input to output: the cut was too deep"))
     rows += [("note", note) for note in summary["notes"]]
@@ -135,6 +132,20 @@ def print_summary(out: Path, summary: dict[str, Any]) -> None:
         console.print(f"for transformers: {plain}", soft_wrap=True)
     console.print(f"figures: {out / 'figures'}", soft_wrap=True)
     console.print(f"results: {out}", soft_wrap=True)
+
+
+def _probe_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The first probe: what all neurons tell and the inputs alone, and how many pairs tie; none of an older run."""
+    probe = summary.get("probe")
+    if not probe:
+        return []
+    linear = f"{probe['score']} {probe['linear']:.4f} linear, the inputs alone {probe['inputs_linear']:.4f}"
+    rows = [(f"{probe['target']} at {probe['where']}", linear)]
+    if (pair := summary["best_pair"]) and (ties := probe["tied_pairs"]):
+        tie = "" if ties == 1 else f", one of {ties} pairs that tie"
+        told = f"neurons {pair[0]} and {pair[1]}: {summary['best_pair_r2']:.4f} nonlinear{tie}"
+        rows.append(("best pair", f"{told}; the inputs alone {probe['inputs_nonlinear']:.4f}"))
+    return rows
 
 
 def _elimination_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -183,26 +194,6 @@ def print_report(line: str, files: Sequence[Path], failed: Sequence[tuple[str, s
     console.print(line)
     for path in files:
         console.print(f"wrote {path}")
-
-
-def print_probe(result: ProbeResult, target: str) -> None:
-    """The best neurons and pairs of one probe, its population and its control, held-out R2 each."""
-    console = Console(highlight=False)
-    token = "" if result.position is None else f", token {result.position}"
-    table = Table(title=f"{target} in {result.hook}{token} (held-out R2)")
-    for column in ("neurons", "linear", "nonlinear"):
-        table.add_column(column, justify="left" if column == "neurons" else "right")
-    for pair in result.pairs[:SHOWN_ROWS]:
-        table.add_row(f"{pair.first} and {pair.second}", f"{pair.linear:.4f}", f"{pair.nonlinear:.4f}")
-    table.add_section()
-    for one in sorted(result.neurons, key=lambda n: -n.nonlinear)[:SHOWN_ROWS]:
-        table.add_row(str(one.neuron), f"{one.linear:.4f}", f"{one.nonlinear:.4f}")
-    table.add_section()
-    whole = result.population
-    table.add_row(f"all {len(result.varying)} that vary", f"{whole.linear:.4f}", f"{whole.nonlinear:.4f}")
-    control = result.control.population
-    table.add_row("all, target shuffled", f"{control.linear:.4f}", f"{control.nonlinear:.4f}")
-    console.print(table)
 
 
 def print_ablation(found: Sequence[NeuronAblation], hook: str, together: Sequence[int]) -> None:

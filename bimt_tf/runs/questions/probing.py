@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from bimt_tf.runs.opened_run import OpenedRun
 from bimt_tf.tasks.base import Probe
 
 if TYPE_CHECKING:
-    from bimt_tf.analysis.probe import ProbeResult
+    from torch import nn
+
+    from bimt_tf.analysis.probe_map import ProbeMap
+    from bimt_tf.analysis.probe_results import ProbeResult
+    from bimt_tf.analysis.probe_values import Kind
 
 __all__ = ["ProbingQuestions"]
 
@@ -16,7 +21,16 @@ __all__ = ["ProbingQuestions"]
 class ProbingQuestions(OpenedRun):
     """What neurons hold: read off their activations."""
 
-    def probe(self, hook: str | None = None, position: int | None = None, target: str | None = None) -> ProbeResult:
+    def probe(
+        self,
+        hook: str | None = None,
+        position: int | None = None,
+        target: str | None = None,
+        *,
+        values: Any = None,
+        kind: Kind | None = None,
+        untrained: nn.Module | None = None,
+    ) -> ProbeResult:
         """Which neurons of a hook hold a quantity of the task (paper, Section 3.4), on the held-out examples.
 
         Args:
@@ -24,6 +38,10 @@ class ProbingQuestions(OpenedRun):
             position: token, from the end if negative; unless given, that of the task's own first probe where ``hook``
                 is that probe's, and none at a hook whose activations have no tokens.
             target: the quantity, a name of ``examples().quantities``; the task's own first probe's unless given.
+            values: one number or class for each held-out example, instead of a quantity; ``target`` then names them.
+            kind: what the target is, "numbers" or "classes"; a few different whole numbers are classes unless it is
+                given.
+            untrained: a network to compare with; one that the task builds anew unless given.
 
         Raises:
             InputError: for names that are unknown (the near ones are listed), a task without a probe of its own where
@@ -31,27 +49,77 @@ class ProbingQuestions(OpenedRun):
         """
         from bimt_tf.runs.ask import probing, usual
 
-        hook, target = self._probed(hook, target)
-        return probing.probed(
-            self, Probe(hook, target, usual.position_of(self, hook) if position is None else position)
-        )
+        hook, target = self._probed(hook, target, values)
+        wanted = Probe(hook, target, usual.position_of(self, hook) if position is None else position)
+        return probing.probed(self, wanted, values=values, kind=kind, untrained=untrained)
 
-    def probe_tokens(self, hook: str | None = None, target: str | None = None) -> list[ProbeResult]:
+    def probe_tokens(
+        self,
+        hook: str | None = None,
+        target: str | None = None,
+        *,
+        values: Any = None,
+        kind: Kind | None = None,
+        on_token: Callable[[int, int], None] | None = None,
+    ) -> list[ProbeResult]:
         """:meth:`probe` at every token of a hook, from the first on; one result where activations have no tokens.
+
+        ``on_token`` is called with the number of tokens that are done, and of all.
 
         Raises:
             InputError: as :meth:`probe`.
         """
         from bimt_tf.runs.ask import probing, usual
 
-        hook, target = self._probed(hook, target)
-        return [probing.probed(self, Probe(hook, target, each)) for each in usual.positions_of(self, hook)]
+        hook, target = self._probed(hook, target, values)
+        tokens, found = usual.positions_of(self, hook), []
+        for done, each in enumerate(tokens, start=1):
+            found.append(probing.probed(self, Probe(hook, target, each), values=values, kind=kind))
+            if on_token is not None:
+                on_token(done, len(tokens))
+        return found
 
-    def _probed(self, hook: str | None, target: str | None) -> tuple[str, str]:
+    def probe_map(
+        self,
+        target: str | None = None,
+        *,
+        values: Any = None,
+        hooks: Sequence[str] | None = None,
+        kind: Kind | None = None,
+        regressor: Literal["linear", "nonlinear"] = "linear",
+        untrained: nn.Module | None = None,
+        on_place: Callable[[int, int], None] | None = None,
+    ) -> ProbeMap:
+        """Where a quantity can be read: every hook, token and head, with the gains over inputs and the stage before.
+
+        ``bimt_tf.probe_map_figure`` draws it.
+
+        Args:
+            target: the quantity; the task's own first probe's unless given.
+            values: one number or class for each held-out example, instead of a quantity; ``target`` then names them.
+            hooks: which hooks; all that hold neurons unless given.
+            kind: as :meth:`probe`.
+            regressor: "linear", or "nonlinear", which takes minutes where hooks have hundreds of neurons.
+            untrained: as :meth:`probe`.
+            on_place: called with the number of places that are done, and of all.
+
+        Raises:
+            InputError: as :meth:`probe`.
+        """
+        from bimt_tf.runs.ask import probing, usual
+
+        if target is None:
+            target = probing.VALUES if values is not None else usual.usual_probe(self).target
+        return probing.mapped(
+            self, target, values=values, hooks=hooks, kind=kind, regressor=regressor, untrained=untrained,
+            on_place=on_place,
+        )  # fmt: skip
+
+    def _probed(self, hook: str | None, target: str | None, values: Any) -> tuple[str, str]:
         """Hook and target of a probe; what is None is the task's own first probe's."""
+        from bimt_tf.runs.ask.probing import VALUES
         from bimt_tf.runs.ask.usual import usual_probe
 
-        return (
-            hook if hook is not None else usual_probe(self).hook,
-            target if target is not None else usual_probe(self).target,
-        )
+        if target is None:
+            target = VALUES if values is not None else usual_probe(self).target
+        return hook if hook is not None else usual_probe(self).hook, target

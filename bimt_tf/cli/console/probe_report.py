@@ -1,0 +1,125 @@
+"""What ``bimt probe`` and ``bimt probe-map`` read, print and keep."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from bimt_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from bimt_tf.analysis.probe_map import ProbeMap
+    from bimt_tf.analysis.probe_results import HowMade, ProbeResult
+    from bimt_tf.runs.opened_run import OpenedRun
+
+__all__ = ["keep_probes", "print_map", "print_probe", "progress", "read_values"]
+
+SHOWN_ROWS = 8  # neurons and pairs of a probe's table
+UNBROKEN = 200  # columns of a table that goes into a file
+
+
+def read_values(path: Path) -> Any:
+    """The array of a NumPy file, one number or class a held-out example.
+
+    Raises:
+        InputError: for a file that cannot be read or holds anything but numbers.
+    """
+    import numpy as np
+
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"cannot read {path}: a NumPy file (.npy) of numbers is needed") from error
+    if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf":
+        raise InputError(f"{path} holds no array of numbers: numpy.save writes one")
+    return found
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, where that is a terminal; gives a function of (done, all)."""
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def print_probe(result: ProbeResult) -> None:
+    """The population, its baselines and control, the best neurons and pairs, held-out scores each; how it was made."""
+    score = "R2" if result.kind == "numbers" else "Brier skill score"
+    table = Table(title=f"{result.target} in {result.where} (held-out {score})", title_justify="left", box=None)
+    for column in ("what is read", "linear", "nonlinear"):
+        table.add_column(column, no_wrap=True)
+    for row in result.rows(SHOWN_ROWS):
+        table.add_row(*row)
+    console = _console()
+    console.print(table)
+    console.print(_made(result.made), soft_wrap=True)
+    if reason := result.population.linear.reason:
+        console.print(f"undefined: {reason}", soft_wrap=True)
+    console.print()
+
+
+def print_map(found: ProbeMap) -> None:
+    """A row a place, and where the quantity is made."""
+    score = "R2" if found.kind == "numbers" else "Brier skill score"
+    table = Table(
+        title=f"{found.target}, {found.regressor} read-out (held-out {score})", title_justify="left", box=None
+    )
+    for column in found.columns():
+        table.add_column(column, no_wrap=True)
+    for row in found.rows():
+        table.add_row(*row)
+    console = _console()
+    console.print(table)
+    for hook, earlier in found.repeated.items():
+        console.print(f"{hook} holds the activations of {earlier}", soft_wrap=True)
+    for reason in dict.fromkeys(one.read_out.reason for one in found.cells if one.read_out.reason):
+        console.print(f"undefined: {reason}", soft_wrap=True)
+    if found.chance is not None:
+        console.print(f"accuracy of always naming the most frequent class: {found.chance:.1%}")
+    if found.cells:
+        console.print(_made(found.cells[-1].made), soft_wrap=True)
+    places = "; ".join(f"{one.where} ({_gained(one.gain_before)})" for one in found.appears)
+    console.print(f"made at (gain over stage before): {places or 'no place'}", soft_wrap=True)
+
+
+def keep_probes(
+    run: OpenedRun, question: str, asked: Mapping[str, Any], made: Mapping[str, Any], result: Any, *, say: bool
+) -> None:
+    """Keep an answer in the run's probes.json and, if ``say``, print where; a note on stderr if that cannot be."""
+    from bimt_tf.runs.answers import how_made, keep
+
+    try:
+        path = keep(run, "probes", question, asked, how_made(run, part="held-out", **made), result)
+    except InputError as error:
+        sys.stderr.write(f"note: the answer is not kept: {error}\n")
+        return
+    if say:
+        sys.stdout.write(f"kept in {path}\n")
+
+
+def _console() -> Console:
+    """A console as wide as the terminal; in a file or a pipe, lines are not broken at 80 characters."""
+    console = Console(highlight=False, markup=False)
+    return console if console.is_terminal else Console(highlight=False, markup=False, width=UNBROKEN)
+
+
+def _gained(gain: Any) -> str:
+    return "the first stage" if gain is None else f"+{gain}"
+
+
+def _made(made: HowMade) -> str:
+    folds = f"{made.n_test:,} held out" if made.folds == 1 else f"each held out once, in {made.folds} parts"
+    return (
+        f"{made.examples:,} examples, {made.units:,} distinct by {made.unit}: {folds}; intervals: {made.level:.0%}, "
+        f"{made.resamples:,} bootstrap draws over held-out distinct inputs; seed {made.seed}"
+    )
