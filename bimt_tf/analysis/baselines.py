@@ -6,6 +6,7 @@ stage earlier, or would be there in a network that learned nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -39,6 +40,7 @@ class Baselines:
     """
 
     def __init__(self, model: nn.Module, inputs: Shaped[Tensor, "batch ..."], untrained: nn.Module | None) -> None:
+        self._points: Mapping[str, object] = getattr(model, "hook_dict", {})
         self.inputs, self.has_untrained = inputs, untrained is not None
         self.stages: dict[str, Stage] = stages(model, inputs)
         if untrained is not None:
@@ -59,11 +61,13 @@ class Baselines:
         self._whole = whole
 
     def stage(self, hook: str) -> Stage:
-        """What is known of a hook.
+        """What is known of a hook, under the name that it has here: a bridge has two of some.
 
         Raises:
             InputError: for one that is not there or holds no neurons.
         """
+        point = self._points.get(hook)
+        hook = next((name for name in self.stages if self._points[name] is point), hook)
         if hook not in self.stages:
             raise unknown("hook", hook, self.stages)
         return self.stages[hook]

@@ -85,8 +85,10 @@ def probe(
     y = checked_target(target, len(inputs) if inputs.ndim else 0, kind)
     activations(model, hook, position, inputs=inputs[:2])  # which judges hook and position
     base = Baselines(model, inputs, untrained)
+    asked, stage = hook, base.stage(hook)
+    hook = stage.hook
     if position is not None:
-        position = int(position) % (base.stage(hook).tokens or 1)
+        position = int(position) % (stage.tokens or 1)
     x = base.activations(hook, position)
     varying = varying_neurons(x, base.rounding(hook), varying_threshold)
     division = divide(y, base.reaching(hook, position), seed)
@@ -101,7 +103,7 @@ def probe(
     ranked.sort(key=lambda pair: (-round(pair.nonlinear.value or 0.0, 9), pair.first, pair.second))
     control = Control(reader.shuffles, *(_shuffled(reads) for reads in ([whole], neurons.values(), pairs.values())))
     return ProbeResult(
-        name, y.kind, hook, position, varying, paired, screened, ReadOut(*_scores(whole)), inputs_, before, fresh,
+        name, y.kind, asked, position, varying, paired, screened, ReadOut(*_scores(whole)), inputs_, before, fresh,
         control, [NeuronProbe(*key, *_scores(read)) for key, read in neurons.items()], ranked, y.chance,
         how_made(y, division, reader, seed),
     )  # fmt: skip

@@ -167,7 +167,7 @@ def probe_map(
     y = checked_target(target, len(inputs) if inputs.ndim else 0, kind)
     base = Baselines(model, inputs, untrained)
     repeated = {} if hooks is not None else _repeated(base, model, inputs)
-    chosen = list(base.stages) if hooks is None else list(names_of("hooks", hooks))
+    chosen = list(base.stages) if hooks is None else [base.stage(hook).hook for hook in names_of("hooks", hooks)]
     places = [
         (hook, position, head)
         for hook in chosen if hook not in repeated

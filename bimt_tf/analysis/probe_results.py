@@ -123,6 +123,14 @@ class ProbeResult(NamedTuple):
         return self.pairs[0] if self.pairs and self.pairs[0].nonlinear.value is not None else None
 
     @property
+    def pair_above_control(self) -> bool:
+        """Whether the best pair's interval lies above what any pair reaches with a shuffled target."""
+        pair, chance = self.best_pair, self.control.pair.nonlinear
+        return (
+            pair is not None and chance is not None and pair.nonlinear.low is not None and pair.nonlinear.low > chance
+        )
+
+    @property
     def best_neuron(self) -> NeuronProbe | None:
         """The neuron with the highest nonlinear score; :attr:`tied_neurons` are as good. None without a defined one."""
         return next(iter(self.ranked_neurons), None)
@@ -156,7 +164,7 @@ class ProbeResult(NamedTuple):
         told = [f"all linear {self.population.linear}, nonlinear {self.population.nonlinear}"]
         if self.inputs.gain:
             told.append(f"linear gain over the inputs {self.inputs.gain.linear}")
-        if pair := self.best_pair:
+        if (pair := self.best_pair) and self.pair_above_control:
             others = len(self.tied_pairs) - 1
             told.append(
                 f"pair {pair.first} and {pair.second} {pair.nonlinear}" + f" ({others} tie with it)" * bool(others)

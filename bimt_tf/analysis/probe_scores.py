@@ -51,8 +51,8 @@ class Score(NamedTuple):
         """As a table shows it: ``0.9970 [0.9962, 0.9978]``."""
         if self.value is None:
             return "undefined"
-        interval = "" if self.low is None or self.high is None else f" [{self.low:.4f}, {self.high:.4f}]"
-        return f"{self.value:.4f}{interval}"
+        value, *interval = (None if one is None else f"{round(one, 4) + 0.0:.4f}" for one in self[:3])
+        return f"{value}" if None in interval else f"{value} [{interval[0]}, {interval[1]}]"
 
 
 class Reading(NamedTuple):
@@ -111,8 +111,9 @@ class Reader:
         x = x[:, np.ptp(x[train], axis=0) > 0] if x.shape[1] else x
         if not x.shape[1]:
             return np.repeat(wanted[train].mean(0, keepdims=True), len(held), axis=0)
-        regressor: Pipeline = smooth_regressor(len(train), self.seed) if smooth else linear_regressor()
         groups = self.division.unit[train] if self.division.repeated else None
+        distinct = len(train) if groups is None else len(np.unique(groups))
+        regressor: Pipeline = smooth_regressor(distinct, self.seed) if smooth else linear_regressor()
         regressor.fit(x[train], wanted[train], crossvalidatedridge__groups=groups)
         predicted: np.ndarray = regressor.predict(x[held])
         return predicted

@@ -7,7 +7,8 @@ without knowing the model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from bimt_tf.analysis.activations import flat_neurons, require_examples, run_hoo
 from bimt_tf.errors import InputError
 from bimt_tf.models.modes import evaluating
 
-__all__ = ["Stage", "reaching_tokens", "stages", "tokens_of", "whole_stage", "whole_stages"]
+__all__ = ["Stage", "reached_hooks", "reaching_tokens", "stages", "tokens_of", "whole_stage", "whole_stages"]
 
 ASKED = 64
 """Examples on which it is found which tokens reach a place."""
@@ -54,7 +55,7 @@ def stages(model: nn.Module, inputs: Shaped[Tensor, "batch ..."]) -> dict[str, S
             tokens = activation.shape[1] if activation.ndim > 2 else None
             found.setdefault(name, Stage(name, tokens, heads, activation.shape[-1] * (heads or 1)))
 
-    _watched(model, few, note)
+    _watched(model, few, reached_hooks(model, few), note)
     return found
 
 
@@ -111,22 +112,49 @@ def whole_stages(
     kept: dict[str, Tensor] = {}
 
     def keep(name: str, activation: Any) -> None:
-        if name in hooks and name not in kept:
+        if name not in kept:
             kept[name] = flat_neurons(name, activation).detach().clone()
 
-    _watched(model, inputs, keep)
+    _watched(model, inputs, list(hooks), keep)
     return kept
 
 
-def _watched(model: nn.Module, inputs: Tensor, note: Callable[[str, Any], None]) -> None:
-    """Run the model, in evaluation mode without gradients, and show every hook's activations to ``note``."""
-    known = getattr(model, "hook_dict", None)
+def reached_hooks(model: nn.Module, inputs: Shaped[Tensor, "batch ..."]) -> list[str]:
+    """The hooks that a run of the model reaches, in its order; of several names of one, the last (TransformerLens's).
+
+    Raises:
+        InputError: for a model without hooks.
+    """
+    known: Mapping[str, nn.Module] | None = getattr(model, "hook_dict", None)
     if known is None or not hasattr(model, "run_with_hooks"):
         raise InputError(f"the model must be a HookedRootModule or a TransformerBridge, found {type(model).__name__}")
+    order: dict[str, None] = {}
+    names = {id(point): name for name, point in known.items()}
+    # Plain hooks of torch: TransformerBridge refuses its own at points that its settings leave out.
+    put_on = [
+        point.register_forward_hook(partial(_note, order, name))
+        for name, point in known.items()
+        if names[id(point)] == name
+    ]
+    try:
+        with evaluating(model), torch.no_grad():
+            model(inputs)
+    finally:
+        for hook in put_on:
+            hook.remove()
+    return list(order)
 
-    def shown(name: str) -> Callable[[Any, Any], None]:
-        return lambda activation, hook: note(name, activation)
+
+def _note(order: dict[str, None], name: str, *_: Any) -> None:
+    order.setdefault(name)
+
+
+def _watched(model: nn.Module, inputs: Tensor, hooks: Sequence[str], note: Callable[[str, Any], None]) -> None:
+    """Run the model, in evaluation mode without gradients, and show the hooks' activations to ``note``."""
+
+    def shown(name: str) -> tuple[str, Callable[[Any, Any], None]]:
+        return name, lambda activation, hook: note(name, activation)
 
     run_with_hooks: Callable[..., Any] = getattr(model, "run_with_hooks")  # noqa: B009  (nn.Module does not declare it)
     with evaluating(model), torch.no_grad():
-        run_with_hooks(inputs, fwd_hooks=[(name, shown(name)) for name in known])
+        run_with_hooks(inputs, fwd_hooks=[shown(name) for name in hooks])

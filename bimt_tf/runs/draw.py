@@ -136,8 +136,10 @@ def _best_pair(trained: Trained, summary: Mapping[str, Any]) -> Figure:
     pair, probe = summary.get("best_pair"), summary.get("probe")
     if not pair or not probe:  # not measured, or by a version that did not count the ties
         result = probed(trained, wanted)
-        if result.best_pair is None:
-            raise InputError(f"there is no pair of {wanted.hook} to draw: fewer than two neurons vary, or few examples")
+        if result.best_pair is None or not result.pair_above_control:
+            raise InputError(
+                f"there is no pair to draw: none of {wanted.hook} tells {wanted.target} better than chance"
+            )
         pair = [result.best_pair.first, result.best_pair.second]
         summary = {"best_pair_r2": result.best_pair.nonlinear.value}
         probe = told_by(result) or {}

@@ -59,7 +59,7 @@ def measure(trained: Trained, seconds: float, *, probing: bool = True) -> Measur
     else:
         notes.append(f"no graph of {nonzero:,} weights: modularity and drawing stop at {MOST_EDGES:,}")
     length = wiring_length(bimt)
-    pair = probes[0].best_pair if probes else None
+    pair = probes[0].best_pair if probes and probes[0].pair_above_control else None
     summary: dict[str, Any] = {
         "task": config.task,
         "preset": config.preset,

@@ -119,7 +119,6 @@ def _gained(gain: Any) -> str:
 
 def _made(made: HowMade) -> str:
     folds = f"{made.n_test:,} held out" if made.folds == 1 else f"each held out once, in {made.folds} parts"
-    return (
-        f"{made.examples:,} examples, {made.units:,} distinct by {made.unit}: {folds}; intervals: {made.level:.0%}, "
-        f"{made.resamples:,} bootstrap draws over held-out distinct inputs; seed {made.seed}"
-    )
+    shown = f"{made.examples:,} examples, {made.units:,} distinct inputs ({made.unit}): {folds}"
+    drawn = f"{made.resamples:,} bootstrap draws over held-out distinct inputs"
+    return f"{shown}; intervals: {made.level:.0%}, {drawn}; seed {made.seed}"
