@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import NamedTuple
 
-from bimt_tf.analysis.probe import Control, NeuronProbe, PairProbe, PopulationProbe, ProbeResult
-from bimt_tf.cli.console.reports import print_comparison, print_json, print_probe, print_rows, print_run
+from bimt_tf.cli.console.reports import print_comparison, print_json, print_rows, print_run, print_summary
 
 
 class Row(NamedTuple):
@@ -68,14 +66,21 @@ def test_settings_come_before_numbers(capsys):
     assert lines[2:] == [["lr", "0.001", "0.002"], ["loss", "1", "-"]]
 
 
-def test_a_probe_is_printed_with_its_control_and_its_token_if_there_is_one(capsys):
-    control = Control(None, PopulationProbe(-0.25, -0.125))
-    found = ProbeResult("hook", None, [0, 1], [0, 1], [NeuronProbe(0, 0.5, 0.75)], [PairProbe(0, 1, 0.5, 1.0)],
-                        PopulationProbe(0.5, 1.0), control, 80, 20, False)  # fmt: skip
-    print_probe(found, "w")
-    out = capsys.readouterr().out
-    assert "token" not in out
-    (line,) = [line for line in out.splitlines() if "shuffled" in line]
-    assert re.findall(r"-?\d\.\d+", line) == ["-0.2500", "-0.1250"]
-    print_probe(found._replace(position=2), "w")
-    assert "token 2" in capsys.readouterr().out
+def test_a_summary_says_how_many_pairs_tie_and_what_the_inputs_tell(capsys, tmp_path):
+    summary = {
+        "test_loss": 1e-3, "active_weights": 5, "total_weights": 9, "modularity_shared": None,
+        "modularity_unrolled": None, "wiring_length": 0.1, "seconds": 2.0, "severed": False, "notes": [],
+        "best_pair": [3, 17], "best_pair_r2": 0.99999,
+    }  # fmt: skip
+    print_summary(tmp_path, summary)  # of version 0.2, which did not say
+    assert "pair" not in capsys.readouterr().out
+    probe = {
+        "target": "w", "where": "h, token 1", "score": "R2", "linear": 0.997, "inputs_linear": 0.93,
+        "inputs_nonlinear": 1.0, "tied_pairs": 8,
+    }  # fmt: skip
+    print_summary(tmp_path, {**summary, "probe": probe})
+    out = " ".join(capsys.readouterr().out.split())
+    assert "w at h, token 1 R2 0.9970 linear, the inputs alone 0.9300" in out
+    assert "neurons 3 and 17: 1.0000 nonlinear, one of 8 pairs that tie; the inputs alone 1.0000" in out
+    print_summary(tmp_path, {**summary, "best_pair": None, "best_pair_r2": None, "probe": probe})
+    assert "pair" not in capsys.readouterr().out

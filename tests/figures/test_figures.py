@@ -336,12 +336,12 @@ def test_prediction():
 def test_pair():
     first, second = torch.randn(2, 30, generator=torch.Generator().manual_seed(0))
     target = (first * second).numpy()
-    figure = pair_figure(first, second, target, names=("residual 3", "residual 17"), target_name="w", r2=0.9998)
+    figure = pair_figure(first, second, target, names=("residual 3", "residual 17"), target_name="w", told="R2 0.9998")
     axes, bar = figure.axes
     (points,) = axes.collections
     assert np.allclose(points.get_array(), target)
     assert np.allclose(points.get_offsets(), torch.stack([first, second], 1))
-    assert "0.9998" in axes.get_title(loc="left")
+    assert axes.get_title(loc="left") == "w from two neurons" and axes.texts[0].get_text() == "R2 0.9998"
     assert bar.get_ylabel() == "w"
     assert axes.get_xlabel().endswith("residual 3") and axes.get_ylabel().endswith("residual 17")
     assert png(figure)
