@@ -91,8 +91,8 @@ def told_by(result: ProbeResult) -> dict[str, Any] | None:
     """What a summary says of a probe, whose whole is in probes.json; None if it is undefined.
 
     ``linear`` and ``nonlinear`` are held-out scores of all neurons, ``inputs_...`` the same of the inputs that reach
-    the place, ``untrained_linear`` of an untrained network (null where there is none). ``tied_pairs`` tell as much as the
-    best one.
+    the place, ``untrained_linear`` of an untrained network (null where there is none). ``tied_pairs`` tell as much as
+    the best one.
     """
     whole, inputs, untrained = result.population, result.inputs.read_out, result.untrained.read_out
     if whole.linear.value is None or inputs is None:
