@@ -11,7 +11,7 @@ to a nonlinear regressor as the raw inputs do; it is the gain over them that tel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -37,7 +37,7 @@ from bimt_tf.analysis.probe_split import Division, divide
 from bimt_tf.analysis.probe_values import Kind, Target, checked_target, varying_neurons
 from bimt_tf.errors import require_kind, require_non_negative, require_seed, require_whole
 
-__all__ = ["how_made", "probe"]
+__all__ = ["checked_question", "how_made", "probe"]
 
 
 def probe(
@@ -69,7 +69,7 @@ def probe(
         kind: what the target is, "numbers" or "classes"; unless given, booleans and few different whole numbers are
             classes (probe_values.py).
         name: what the target is called in the result.
-        max_pairs_neurons: pairs are taken among at most this many neurons (``screened``).
+        max_pairs_neurons: pairs are taken among at most so many neurons; half, where each input is held out once.
         varying_threshold: a neuron varies if its standard deviation exceeds this fraction of the largest at the hook
             (and the rounding of its activations' dtype).
         seed: of the division, the bumps' centres, the shuffled targets and the bootstrap.
@@ -79,16 +79,11 @@ def probe(
             activations or targets, a target that is constant or does not match the inputs, or under 20 examples.
     """
     require_whole("max_pairs_neurons", max_pairs_neurons, at_least=2)
-    require_seed(seed, bits=32)  # of scikit-learn's generators
-    require_kind("inputs", inputs, Tensor)
-    require_non_negative("varying_threshold", varying_threshold)
-    y = checked_target(target, len(inputs) if inputs.ndim else 0, kind)
+    y = checked_question(target, inputs, kind, varying_threshold, seed)
     activations(model, hook, position, inputs=inputs[:2])  # which judges hook and position
     base = Baselines(model, inputs, untrained)
     asked, stage = hook, base.stage(hook)
-    hook = stage.hook
-    if position is not None:
-        position = int(position) % (stage.tokens or 1)
+    hook, position = stage.hook, None if position is None else int(position) % (stage.tokens or 1)
     x = base.activations(hook, position)
     varying = varying_neurons(x, base.rounding(hook), varying_threshold)
     division = divide(y, base.reaching(hook, position), seed)
@@ -99,14 +94,24 @@ def probe(
         pairs = {pair: _both(reader, x[:, list(pair)]) for pair in combinations(paired, 2)}
         whole = _both(reader, x[:, varying])
         inputs_, before, fresh = _baselines(base, hook, position, reader, whole)
-    ranked = [PairProbe(*pair, *_scores(read)) for pair, read in pairs.items()]
-    ranked.sort(key=lambda pair: (-round(pair.nonlinear.value or 0.0, 9), pair.first, pair.second))
     control = Control(reader.shuffles, *(_shuffled(reads) for reads in ([whole], neurons.values(), pairs.values())))
     return ProbeResult(
         name, y.kind, asked, position, varying, paired, screened, ReadOut(*_scores(whole)), inputs_, before, fresh,
-        control, [NeuronProbe(*key, *_scores(read)) for key, read in neurons.items()], ranked, y.chance,
-        how_made(y, division, reader, seed),
+        control, [NeuronProbe(*key, *_scores(read)) for key, read in neurons.items()], _ranked(pairs),
+        y.chance, how_made(y, division, reader, seed),
     )  # fmt: skip
+
+
+def checked_question(target: object, inputs: Tensor, kind: Kind | None, varying_threshold: float, seed: int) -> Target:
+    """The target, once all that a probe and a map are given has been judged.
+
+    Raises:
+        InputError: for a value that cannot be.
+    """
+    require_seed(seed, bits=32)  # of scikit-learn's generators
+    require_kind("inputs", inputs, Tensor)
+    require_non_negative("varying_threshold", varying_threshold)
+    return checked_target(target, len(inputs) if inputs.ndim else 0, kind)
 
 
 def how_made(target: Target, division: Division, reader: Reader, seed: int) -> HowMade:
@@ -130,8 +135,15 @@ def _scores(read: _Both) -> tuple[Any, Any]:
     return read[0].score, read[1].score
 
 
+def _ranked(pairs: Mapping[tuple[int, int], _Both]) -> list[PairProbe]:
+    """The pairs, best first; equally good ones, but for rounding, in the order of their neurons."""
+    found = [PairProbe(*pair, *_scores(read)) for pair, read in pairs.items()]
+    return sorted(found, key=lambda pair: (-round(pair.nonlinear.value or 0.0, 9), pair.first, pair.second))
+
+
 def _paired(x: np.ndarray, y: Target, varying: list[int], division: Division, most: int) -> tuple[list[int], bool]:
     """The neurons whose pairs are probed, and whether they were chosen."""
+    most = most if len(division.folds) == 1 else max(2, most // 2)
     if len(varying) <= most:
         return varying, False
     train = division.folds[0][0]

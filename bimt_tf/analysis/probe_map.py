@@ -19,13 +19,13 @@ from torch import Tensor, nn
 
 from bimt_tf.analysis.baselines import Baselines
 from bimt_tf.analysis.plain import plain
-from bimt_tf.analysis.probe import how_made
+from bimt_tf.analysis.probe import checked_question, how_made
 from bimt_tf.analysis.probe_results import TIE, HowMade
 from bimt_tf.analysis.probe_scores import Reader, Reading, Score, difference, quick_fits
 from bimt_tf.analysis.probe_split import Division, divide
-from bimt_tf.analysis.probe_values import Kind, Target, checked_target, varying_neurons
+from bimt_tf.analysis.probe_values import Kind, Target, varying_neurons
 from bimt_tf.analysis.stages import whole_stages
-from bimt_tf.errors import names_of, require_kind, require_known, require_non_negative, require_seed
+from bimt_tf.errors import names_of, require_known
 
 __all__ = ["MapCell", "ProbeMap", "probe_map"]
 
@@ -161,10 +161,7 @@ def probe_map(
             refuses it.
     """
     require_known("regressor", regressor, ("linear", "nonlinear"))
-    require_seed(seed, bits=32)
-    require_kind("inputs", inputs, Tensor)
-    require_non_negative("varying_threshold", varying_threshold)
-    y = checked_target(target, len(inputs) if inputs.ndim else 0, kind)
+    y = checked_question(target, inputs, kind, varying_threshold, seed)
     base = Baselines(model, inputs, untrained)
     repeated = {} if hooks is not None else _repeated(base, model, inputs)
     chosen = list(base.stages) if hooks is None else [base.stage(hook).hook for hook in names_of("hooks", hooks)]
@@ -189,16 +186,13 @@ def _numbered(count: int | None, at_least: int = 1) -> Sequence[int | None]:
 
 
 def _repeated(base: Baselines, model: nn.Module, inputs: Tensor) -> dict[str, str]:
-    """Hook -> an earlier one with the very same activations, on a few examples."""
-    few = inputs[:16]
-    seen: dict[str, Tensor] = {}
+    """Hook -> the stage before, where that holds the very same activations (on a few examples), and they vary."""
     found: dict[str, str] = {}
-    for hook, values in whole_stages(model, few, base.stages).items():
-        same = [earlier for earlier, others in seen.items() if torch.equal(others, values)]
-        if same and base.stages[hook] == base.stages[same[0]]._replace(hook=hook):
-            found[hook] = same[0]
-        else:
-            seen[hook] = values
+    seen = whole_stages(model, inputs[:16], base.stages)
+    for hook, values in seen.items():
+        earlier = base.hook_before(hook)
+        if earlier and torch.equal(seen[earlier], values) and not torch.equal(values, values[:1].expand_as(values)):
+            found[hook] = found.get(earlier, earlier)
     return found
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from bimt_tf.errors import InputError, require_known
 
@@ -38,7 +36,7 @@ class Target(NamedTuple):
     chance: float | None
 
 
-def checked_target(target: Tensor | np.ndarray | Sequence[float], examples: int, kind: Kind | None = None) -> Target:
+def checked_target(target: Any, examples: int, kind: Kind | None = None) -> Target:
     """The target as finite numbers that are not all equal, within -1 and 1 (R2 knows no scale), or as classes.
 
     Unless ``kind`` says so, booleans and whole numbers are classes if they are at most MOST_CLASSES different ones,

@@ -88,30 +88,26 @@ def measure(trained: Trained, seconds: float, *, probing: bool = True) -> Measur
 
 
 def told_by(result: ProbeResult) -> dict[str, Any] | None:
-    """What a summary says of a probe; None if it is undefined.
+    """What a summary says of a probe, whose whole is in probes.json; None if it is undefined.
 
-    ``linear`` and ``nonlinear`` are held-out scores of all neurons, ``inputs_...``, ``stage_before_...`` and
-    ``untrained_...`` the same of what they are compared with (null where there is none), ``gain_linear`` the first's
-    gain over the inputs with its interval. ``tied_pairs`` of ``pairs`` tell as much as the best one.
+    ``linear`` and ``nonlinear`` are held-out scores of all neurons, ``inputs_...`` the same of the inputs that reach
+    the place, ``untrained_linear`` of an untrained network (null where there is none). ``tied_pairs`` tell as much as
+    the best one.
     """
-    whole, gain = result.population, result.inputs.gain
-    if whole.linear.value is None:
+    whole, inputs, untrained = result.population, result.inputs.read_out, result.untrained.read_out
+    if whole.linear.value is None or inputs is None:
         return None
-    found: dict[str, Any] = {
+    return {
         "target": result.target,
-        "hook": result.hook,
-        "position": result.position,
         "where": result.where,
         "score": "R2" if result.kind == "numbers" else "Brier skill",
         "linear": whole.linear.value,
         "nonlinear": whole.nonlinear.value,
+        "inputs_linear": inputs.linear.value,
+        "inputs_nonlinear": inputs.nonlinear.value,
+        "untrained_linear": None if untrained is None else untrained.linear.value,
+        "tied_pairs": len(result.tied_pairs) if result.pair_above_control else 0,
     }
-    for name in ("inputs", "stage_before", "untrained"):
-        read_out = getattr(result, name).read_out
-        for regressor in ("linear", "nonlinear"):
-            found[f"{name}_{regressor}"] = None if read_out is None else getattr(read_out, regressor).value
-    found["gain_linear"] = None if gain is None else [gain.linear.value, gain.linear.low, gain.linear.high]
-    return found | {"pairs": len(result.pairs), "tied_pairs": len(result.tied_pairs)}
 
 
 def _probes(trained: Trained) -> tuple[list[ProbeResult], list[str]]:

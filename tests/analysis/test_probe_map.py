@@ -45,7 +45,7 @@ def test_a_size_is_made_by_the_mlp_that_makes_it():
     assert cells["hook_embed", 1].before is None and cells["hook_embed", 1].gain_before is None
     assert abs(cells["blocks.0.hook_mlp_out", 1].gain_before.value) < 1e-4
     assert cells["blocks.0.mlp.hook_post", 1].untrained is None
-    assert found.repeated == {"blocks.0.hook_resid_pre": "hook_embed"}
+    assert found.repeated == {f"blocks.0.hook_resid_{x}": "hook_embed" for x in ("pre", "mid")}
     assert "made at: blocks.0.mlp.hook_post, token 1" in repr(found)
 
 

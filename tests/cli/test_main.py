@@ -119,9 +119,12 @@ def test_each_kind_of_task_is_measured_and_drawn(of_each_kind, task, capsys):
     assert yaml.safe_load((run / "config.yaml").read_text())["model"]["hidden"] == [12, 9]
     figures = {path.stem for path in (run / "figures").iterdir()}
     classes = task != "symbolic-a"
-    assert figures == {"network", "connectivity", "curves", "confusion" if classes else "prediction"} | (
-        {"best_pair"} if task == "s4" else set()
-    )
+    assert figures == {
+        "network",
+        "connectivity",
+        "curves",
+        "confusion" if classes else "prediction",
+    }  # S4 knows no sign yet: no pair
     assert all((f"{part}_accuracy" in summary) == classes for part in ("test", "train"))
     assert {"test_loss", "train_loss"} <= set(summary)
     assert summary["modularity_shared"] == summary["modularity_unrolled"]  # an MLP has no residual stream
