@@ -124,7 +124,7 @@ def test_each_kind_of_task_is_measured_and_drawn(of_each_kind, task, capsys):
         "connectivity",
         "curves",
         "confusion" if classes else "prediction",
-    }  # S4 knows no sign yet: no pair
+    }
     assert all((f"{part}_accuracy" in summary) == classes for part in ("test", "train"))
     assert {"test_loss", "train_loss"} <= set(summary)
     assert summary["modularity_shared"] == summary["modularity_unrolled"]  # an MLP has no residual stream
