@@ -18,7 +18,19 @@ from bimt_tf.core.axes import ANY
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError, unknown
 
-__all__ = ["NOTHING", "UNKNOWN", "Block", "Given", "Rotary", "Stack", "gain", "heads_of", "second_names", "stack", "wired"]
+__all__ = [
+    "NOTHING",
+    "UNKNOWN",
+    "Block",
+    "Given",
+    "Rotary",
+    "Stack",
+    "gain",
+    "heads_of",
+    "second_names",
+    "stack",
+    "wired",
+]
 
 
 class Block(NamedTuple):
@@ -201,7 +213,7 @@ def _says(missing: Sequence[str], parameters: Mapping[str, Tensor]) -> str:
     name = missing[0]
     return (
         f"wire does not know {len(missing)} parameter(s) of the model: {shown}{more}; say what their axes are, "
-        f"wire(model, axes={{{name!r}: '{' '.join('?' * parameters[name].ndim)}'}}) with words for '?', or leave out all "
-        f"that it does not know, wire(model, left_out=['?']) (names, paths of modules and patterns such as "
+        f"wire(model, axes={{{name!r}: '{' '.join('?' * parameters[name].ndim)}'}}) with words for '?', or leave out "
+        f"all that it does not know, wire(model, left_out=['?']) (names, paths of modules and patterns such as "
         "'blocks.*.mlp.*' do as well): bake_ then holds in place what they may stand on"
     )

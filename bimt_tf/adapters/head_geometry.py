@@ -50,8 +50,8 @@ def geometry(block: str, bridge: Any, at: Mapping[str, tuple[nn.Module, str]]) -
         return HeadGeometry(1, 1, size)
     if missing := [x for x in "qkvo" if x not in found]:
         raise InputError(
-            f"{block}.attn has weights for {', '.join(found)} and none for {', '.join(missing)}: keys or values that come "
-            f"from elsewhere (another layer, one projection for both) are not wired; {_advice(block)}"
+            f"{block}.attn has weights for {', '.join(found)} and none for {', '.join(missing)}: keys or values that "
+            f"come from elsewhere (another layer, one projection for both) are not wired; {_advice(block)}"
         )
     q, k, v = (width(found[x]) for x in "qkv")
     z = width(found["o"], reads=True)

@@ -47,9 +47,12 @@ def review(wiring: Wiring, tensors: Sequence[Held]) -> Wiring:
     known = {one.parameter: one for one in wiring.moving}
     whole: dict[str, str] = {}
     heads: dict[str, str] = {}
+    again: set[str] = set()
     for pair in shared(tensors):
         for name, why in _of_shared(pair, known, wiring):
             whole.setdefault(name, why)
+        if pair.first.name in known and pair.second.name in known and pair.second.kind == "parameter":
+            again.add(pair.second.name)
     for one in tensors:
         if one.name in known:
             for name, why in _of_own_code(one, known[one.name], wiring):
@@ -67,7 +70,17 @@ def review(wiring: Wiring, tensors: Sequence[Held]) -> Wiring:
         elif name in heads and p.bakeable and not p.anchored:
             p = replace(p, anchored=True, why=heads[name])
         populations[name] = p
-    return replace(wiring, populations=_alike(populations))
+    return replace(_charged_once(wiring, again), populations=_alike(populations))
+
+
+def _charged_once(wiring: Wiring, again: set[str]) -> Wiring:
+    """The wiring with weights that lie on another's memory carried, not charged a second time."""
+    carried = tuple(one for one in wiring.wired if one.parameter in again)
+    if not carried:
+        return wiring
+    connections = tuple(one for one in wiring.connections if one not in carried)
+    attachments = tuple(one for one in wiring.attachments if one not in carried)
+    return replace(wiring, connections=connections, attachments=attachments, carried=(*wiring.carried, *carried))
 
 
 def _alike(populations: dict[str, Population]) -> dict[str, Population]:
@@ -93,18 +106,20 @@ def _stands(one: Held, p: Population) -> str:
     """Whether a tensor may stand on a population's "neurons", or on its "heads" alone, by its shape; else "".
 
     A dimension may hold the neurons once or several times (fused projections), a head's (positions that rotate), or
-    half of either (frequencies). Along a dimension in which a buffer is constant nothing depends on the order; a
-    parameter will change when it is trained.
+    half of either (frequencies, of which sines and cosines are made). Along a dimension of whole ones in which a buffer
+    is constant nothing depends on the order; a parameter will change when it is trained.
     """
     if p.size == 1 or not p.bakeable:
         return ""
+    units = [p.size, p.head_size] if p.heads > 1 and p.head_size > 1 else [p.size]
     on_heads = False
     for dim, length in enumerate(one.tensor.shape):
-        neurons = length > 1 and (length % p.size == 0 or 2 * length == p.size)
-        if p.heads > 1 and p.head_size > 1 and length > 1:
-            neurons = neurons or length % p.head_size == 0 or 2 * length == p.head_size
-        counts = p.heads > 1 and length % p.heads == 0
-        if (neurons or counts) and (one.kind == "parameter" or not _constant(one.tensor, dim)):
+        if any(2 * length == unit for unit in units):
+            return "neurons"
+        neurons = any(length % unit == 0 for unit in units)
+        if (neurons or (p.heads > 1 and length % p.heads == 0)) and (
+            one.kind == "parameter" or not _constant(one.tensor, dim)
+        ):
             if neurons:
                 return "neurons"
             on_heads = True
