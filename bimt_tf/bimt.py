@@ -187,10 +187,10 @@ class BIMT:
                 report are then theirs.
 
         Raises:
-            InputError: for an unknown method, a bad ``top_k``, ``starts`` or ``generator``, or weights that do not fit
-                or are not finite.
+            InputError: for an unknown method, a bad ``top_k``, ``starts`` or ``generator``, weights that do not fit or
+                are not finite, or a model that is no longer the one that was wired (pruned, tied, wrapped).
         """
-        self._guard.tensors()
+        self._guard.require_same()
         with few_threads(self.wiring.total_weights):
             placement = self.placement(weights)
             self._layout, report = search(placement, self.layout, method, top_k, starts=starts, generator=generator)
@@ -228,7 +228,7 @@ class BIMT:
         if tolerance is not None:
             require_non_negative("tolerance", tolerance)
         optimizers = optimizers_of(optimizer)
-        held = self._guard.tensors(hooks=True)
+        held = self._guard.tensors()
         self._guard.wiring = wiring = review(self.wiring, held)
         named: dict[str, Tensor] = {one.name: one.tensor for one in reversed(held)}
         named |= self.parameters

@@ -7,6 +7,7 @@ order and one place, as any function-preserving exchange moves them together.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from types import MappingProxyType
@@ -167,7 +168,7 @@ def wired(
         given: what the user adds.
 
     Raises:
-        InputError: for parameters that are in neither, and names of the user's that the model does not have.
+        InputError: for parameters in neither, and names of the user's that the model does not have.
     """
     for name in given.axes:
         if name not in parameters:
@@ -197,7 +198,19 @@ def wired(
     }
     if missing := [name for name in parameters if name not in table and name not in left_out]:
         raise InputError(_says(missing, parameters))
-    return Wiring.from_table(table, dict(parameters), rows=rows, **options)
+    return _made(table, parameters, {"rows": rows, **options})
+
+
+def _made(table: Mapping[str, str], parameters: Mapping[str, Tensor], options: Mapping[str, Any]) -> Wiring:
+    """The wiring; a refusal says which part of the model to leave out."""
+    try:
+        return Wiring.from_table(table, dict(parameters), **options)
+    except InputError as error:  # a part that is built otherwise than its names say, as a gate folded into mlp.in
+        part = re.search(r"(blocks)\.\d+(\.\w+)", str(error))
+        if part is None:
+            raise
+        advice = f"leave this part out, wire(model, left_out=['{part[1]}.*{part[2]}'])"
+        raise InputError(f"{str(error)[:400]}: it is not built as its names say; {advice}") from error
 
 
 def second_names(parameters: Mapping[str, Tensor]) -> list[str]:

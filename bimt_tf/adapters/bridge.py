@@ -68,14 +68,14 @@ def places(bridge: Any) -> Iterator[tuple[str, nn.Module]]:
             yield path, module
 
 
-def tensors(bridge: Any) -> Iterator[Held]:
+def tensors(bridge: Any, attributes: bool = True) -> Iterator[Held]:
     """Every tensor by its component's name, or the wrapped model's for what is in no component.
 
     The bridge's own modules compute with the wrapped modules' tensors and keep references to them: those are no others.
     """
     for path, module in places(bridge):
         own = type(module).__module__.startswith("transformer_lens.")
-        for one in held([(path, module)], attributes=not own):
+        for one in held([(path, module)], attributes=attributes and not own):
             yield one._replace(name=one.name.replace("._original_component", "").removeprefix("_original_component."))
 
 

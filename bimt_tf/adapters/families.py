@@ -100,9 +100,12 @@ def places(model: nn.Module) -> list[tuple[str, nn.Module]]:
     return list(bridge.places(model) if bridge.matches(model) else paths(model))
 
 
-def tensors(model: nn.Module) -> list[Held]:
-    """Every tensor of the model by the names that its wiring uses; a shared one comes under each of its names."""
-    return list(bridge.tensors(model) if bridge.matches(model) else held(paths(model)))
+def tensors(model: nn.Module, attributes: bool = True) -> list[Held]:
+    """Every tensor of the model by the names that its wiring uses; a shared one comes under each of its names.
+
+    ``attributes``: those that are neither parameter nor buffer too.
+    """
+    return list(bridge.tensors(model, attributes) if bridge.matches(model) else held(paths(model), attributes))
 
 
 def homes(model: nn.Module) -> dict[str, tuple[nn.Module, str]]:

@@ -42,17 +42,18 @@ class Guard:
         self.wiring = review(wiring, held)
         self._wired = snapshot(places(model), held, wiring.left_out)
 
-    def tensors(self, hooks: bool = False) -> list[Held]:
+    def require_same(self) -> None:
+        """Raise InputError if the model is no longer the one that was wired, but for hooks, which no swap can harm."""
+        require_same(self._wired, self._now(tensors(self._model, attributes=False)), whole=False)
+
+    def tensors(self) -> list[Held]:
         """The model's tensors at present, under every name.
 
-        Args:
-            hooks: its forward hooks must be those of before too.
-
         Raises:
-            InputError: if the model is no longer the one that was wired; it says what changed.
+            InputError: if the model, or a forward hook in it, is not what was wired; it says what changed.
         """
         held = tensors(self._model)
-        require_same(self._wired, self._now(held), hooks)
+        require_same(self._wired, self._now(held), whole=True)
         return held
 
     def reference(self, check: object) -> Reference | None:

@@ -406,7 +406,8 @@ def test_the_benchmark_prints_its_table(monkeypatch, capsys):
 
 def test_the_documented_table_has_a_row_for_each_architecture():
     text = (Path(__file__).resolve().parents[2] / "docs" / "architectures.md").read_text(encoding="utf-8")
-    found = [line.split(" | ")[0].removeprefix("| ") for line in text.splitlines() if line.startswith("| ")]
+    first = text.split("## Every family")[0]
+    found = [line.split(" | ")[0].removeprefix("| ") for line in first.splitlines() if line.startswith("| ")]
     assert found[1:] == [a.name for a in ARCHITECTURES]
     assert "TOO MUCH" not in text and "| NO |" not in text
 
