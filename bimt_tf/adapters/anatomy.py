@@ -164,8 +164,7 @@ def wired(
         norms: parameters that pay nothing.
         left_out: parameters without populations.
         unbakeable: populations without a symmetry.
-        order_free: names of tensors that are known to rely on no order.
-        given: what the user adds.
+        order_free, given: names of tensors known to rely on no order; what the user adds.
 
     Raises:
         InputError: for parameters in neither, and names of the user's that the model does not have.
@@ -183,8 +182,8 @@ def wired(
     populations, stages = {word.split("@")[0] for word in words}, {word.split("@")[-1] for word in words}
     blocks = [b for b in anatomy.blocks if b.head in populations]
     at = {b.name: positions[b.name] for b in blocks}
-    rows = [kept for row in anatomy.rows if (kept := [stage for stage in row if stage in stages])]
     options: dict[str, Any] = {
+        "rows": [kept for row in anatomy.rows if (kept := [stage for stage in row if stage in stages])],
         "heads": {name: b.head for b in blocks for name in (f"{b.name}.qk", f"{b.name}.ov") if name in populations},
         "layers": {parameter: layer for parameter, layer in layers.items() if parameter in table},
         "sizes": {b.head: heads[b.name] for b in blocks if b.name in heads},
@@ -198,7 +197,7 @@ def wired(
     }
     if missing := [name for name in parameters if name not in table and name not in left_out]:
         raise InputError(_says(missing, parameters))
-    return _made(table, parameters, {"rows": rows, **options})
+    return _made(table, parameters, options)
 
 
 def _made(table: Mapping[str, str], parameters: Mapping[str, Tensor], options: Mapping[str, Any]) -> Wiring:
