@@ -185,7 +185,7 @@ def bakes(model: nn.Module, bimt: BIMT, layouts: int) -> Bakes:
     before, worst = outputs(model, x), 0.0
     for seed in range(layouts):
         bimt.layout = Layout.random(bimt.wiring, torch.Generator().manual_seed(seed))
-        bimt.bake_()
+        bimt.bake_(check=False)
         worst = max(worst, (outputs(model, x) - before).abs().max().item())
     return Bakes(worst, before.abs().max().item())
 

@@ -3,30 +3,34 @@
 bimt = BIMT(model, Geometry(width=2.0, layer_gap=0.5), reduction="mean")
 loss = task_loss + lam * bimt.cost()      # or, after backward: bimt.add_cost_grad_(lam)
 bimt.swap()                               # now and then: neurons move, weights stay
-bimt.bake_()                              # at the end: neurons into slot order
+bimt.bake_()                              # at the end: neurons into slot order; outputs compared
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from bimt_tf.adapters.families import homes, wire
+from bimt_tf.adapters.guard import Guard
 from bimt_tf.core import cost
 from bimt_tf.core.bake import bake_
 from bimt_tf.core.charged import ChargedWeights
+from bimt_tf.core.checked_bake import checked_bake_
 from bimt_tf.core.coefficient import Reduction
 from bimt_tf.core.cost import Charged
 from bimt_tf.core.geometry import Geometry
 from bimt_tf.core.layout import Layout
+from bimt_tf.core.optimizer_state import optimizers_of
 from bimt_tf.core.placement import Placement, in_place_of
+from bimt_tf.core.review import review
 from bimt_tf.core.search import SearchMethod, SwapReport, search
 from bimt_tf.core.threads import few_threads
 from bimt_tf.core.wiring import Wiring
-from bimt_tf.errors import InputError, require_kind
+from bimt_tf.errors import InputError, require_kind, require_non_negative
 
 __all__ = ["BIMT"]
 
@@ -45,7 +49,8 @@ class BIMT:
         layout: where the neurons start; by default each in the slot of its own number.
 
     Raises:
-        InputError: when the wiring, the layout or the reduction does not fit the model.
+        InputError: when the wiring, the layout or the reduction does not fit the model, or two parameters lie on the
+            same memory and their axes differ.
     """
 
     def __init__(
@@ -64,8 +69,9 @@ class BIMT:
         self._homes = homes(model)  # found once, as walking a model takes its time
         wiring = wiring if wiring is not None else wire(model)
         wiring.check(self.parameters)
-        self._charged = ChargedWeights(wiring, geometry if geometry is not None else Geometry(), reduction)
-        self.layout = layout if layout is not None else Layout.identity(wiring)
+        self._guard = Guard(model, wiring)
+        self._charged = ChargedWeights(self.wiring, geometry if geometry is not None else Geometry(), reduction)
+        self.layout = layout if layout is not None else Layout.identity(self.wiring)
 
     @property
     def model(self) -> nn.Module:
@@ -75,7 +81,7 @@ class BIMT:
     @property
     def wiring(self) -> Wiring:
         """The model's populations, and which parameter joins which of them."""
-        return self._charged.wiring
+        return self._guard.wiring
 
     @property
     def geometry(self) -> Geometry:
@@ -181,29 +187,57 @@ class BIMT:
                 report are then theirs.
 
         Raises:
-            InputError: for an unknown method, a bad ``top_k``, ``starts`` or ``generator``, or weights that do not fit
-                or are not finite.
+            InputError: for an unknown method, a bad ``top_k``, ``starts`` or ``generator``, weights that do not fit or
+                are not finite, or a model that is no longer the one that was wired (pruned, tied, wrapped).
         """
+        self._guard.require_same()
         with few_threads(self.wiring.total_weights):
             placement = self.placement(weights)
             self._layout, report = search(placement, self.layout, method, top_k, starts=starts, generator=generator)
         return report
 
-    def bake_(self, optimizer: torch.optim.Optimizer | None = None) -> dict[str, Int64[Tensor, "slots"]]:
+    def bake_(
+        self,
+        optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None = None,
+        *,
+        check: object = None,
+        tolerance: float | None = None,
+    ) -> dict[str, Int64[Tensor, "slots"]]:
         """Move neurons physically into slot order where that leaves the model's function unchanged.
 
-        Inputs, outputs and other populations without that symmetry keep their slots in the layout.
+        Inputs, outputs and other populations without that symmetry keep their slots in the layout, and so do those
+        that a buffer, a left-out parameter or a strange layer may stand on (``wiring.unbaked`` says what and why;
+        docs/safety.md). Outputs on a batch are compared before and after; if one moves further than rounding does,
+        parameters, buffers, gradients, optimizer state and layout are put back as they were, in every bit.
 
         Args:
-            optimizer: to be given if training goes on: its moments move too.
+            optimizer: one or several, to be given if training goes on: their states move too.
+            check: the batch: a tensor, a tuple of the model's arguments or a mapping of named ones. True makes one by
+                the model's config, False compares nothing. By default True where that can be
+                done and the model takes it.
+            tolerance: how much of its largest value an output may move; by default its dtype's (core/outputs.py).
 
         Returns:
             Baked population -> the order applied: new position -> old neuron.
 
         Raises:
-            InputError: when the optimizer holds none of the parameters.
+            InputError: when an optimizer holds none of the parameters, or a state that cannot be moved (factored,
+                preconditioning); when the model is no longer the one that was wired; when an output moved; when
+                ``check=True`` cannot make a batch, or a forward hook is in the model and there is nothing to check.
         """
-        self.layout, orders = bake_(self.wiring, self.layout, self.parameters, optimizer)
+        if tolerance is not None:
+            require_non_negative("tolerance", tolerance)
+        optimizers = optimizers_of(optimizer)
+        held = self._guard.tensors()
+        self._guard.wiring = wiring = review(self.wiring, held)
+        named: dict[str, Tensor] = {one.name: one.tensor for one in reversed(held)}
+        named |= self.parameters
+        known = self._guard.reference(check)
+        if known is None:
+            self.layout, orders = bake_(wiring, self.layout, named, optimizers)
+        else:
+            made = checked_bake_(self.model, *known, wiring, self.layout, named, optimizers, tolerance)
+            self.layout, orders = made
         return orders
 
     def state_dict(self) -> dict[str, Tensor]:

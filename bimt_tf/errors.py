@@ -16,12 +16,18 @@ class InputError(ValueError):
     """A value the user gave cannot be used; its message is one line that says what would do."""
 
 
+_ROOM = 300
+"""Letters that a list of known names may take in a message."""
+
+
 def unknown(what: str, found: str, known: Iterable[str]) -> InputError:
     """The error for a name that is not among ``known``: lists the near ones first."""
     names = list(known)
+    shown = [name for i, name in enumerate(names) if sum(len(one) + 2 for one in names[: i + 1]) <= _ROOM]
+    known_ = ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(shown) < len(names) else "")
     near = difflib.get_close_matches(found, names, n=3, cutoff=0.6)
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-    return InputError(f"unknown {what} {found!r}{hint} (known: {', '.join(names)})")
+    return InputError(f"unknown {what} {found!r}{hint} (known: {known_})")
 
 
 def require_known(what: str, found: object, known: Iterable[str]) -> None:

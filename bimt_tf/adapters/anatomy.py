@@ -7,17 +7,31 @@ order and one place, as any function-preserving exchange moves them together.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from torch import nn
+from torch import Tensor
 
 from bimt_tf.core.axes import ANY
 from bimt_tf.core.wiring import Wiring
-from bimt_tf.errors import InputError
+from bimt_tf.errors import InputError, unknown
 
-__all__ = ["Block", "Rotary", "Stack", "gain", "heads_of", "stack", "wired"]
+__all__ = [
+    "NOTHING",
+    "UNKNOWN",
+    "Block",
+    "Given",
+    "Rotary",
+    "Stack",
+    "gain",
+    "heads_of",
+    "second_names",
+    "stack",
+    "wired",
+]
 
 
 class Block(NamedTuple):
@@ -45,6 +59,20 @@ class Stack(NamedTuple):
     first: str
     last: str
     rows: list[list[str]]
+
+
+class Given(NamedTuple):
+    """What the user says of a known model: axes of more parameters, and names that are left out or free of order."""
+
+    axes: Mapping[str, str] = MappingProxyType({})
+    left_out: tuple[str, ...] = ()
+    order_free: tuple[str, ...] = ()
+
+
+NOTHING = Given()
+
+UNKNOWN = "?"
+"""In ``left_out``: all parameters that the family does not know."""
 
 
 class Rotary(NamedTuple):
@@ -112,7 +140,7 @@ def gain(shape: Sequence[int], width: int, heads: str, dims: str) -> str | None:
 
 def wired(
     table: Mapping[str, str],
-    parameters: Mapping[str, nn.Parameter],
+    parameters: Mapping[str, Tensor],
     anatomy: Stack,
     layers: Mapping[str, str],
     *,
@@ -121,12 +149,14 @@ def wired(
     norms: Iterable[str],
     left_out: Iterable[str],
     unbakeable: Iterable[str] = (),
+    order_free: Iterable[str] = (),
+    given: Given = NOTHING,
 ) -> Wiring:
     """The wiring from a table that may name more than the model has.
 
     Args:
         table: parameter -> axis string, for all that a model of this kind could have.
-        parameters: those it has.
+        parameters: those it has; one that is shared under each of its names.
         anatomy: of :func:`stack`.
         layers: parameter -> its linear layer.
         positions: block -> how positions enter its attention.
@@ -134,17 +164,26 @@ def wired(
         norms: parameters that pay nothing.
         left_out: parameters without populations.
         unbakeable: populations without a symmetry.
+        order_free, given: names of tensors known to rely on no order; what the user adds.
 
     Raises:
-        InputError: for parameters that are in neither; the message holds a call of ``from_table`` to start from.
+        InputError: for parameters in neither, and names of the user's that the model does not have.
     """
-    left_out = [name for name in left_out if name in parameters]
+    for name in given.axes:
+        if name not in parameters:
+            raise unknown("parameter in axes", name, parameters)
+    free = [*order_free, *(name for name in left_out if name in parameters)]
+    table = {**table, **given.axes}
+    out = {*left_out, *given.left_out}
+    all_unknown = UNKNOWN in out
+    left_out = [name for name in parameters if name in out or (all_unknown and name not in table)]
     table = {name: axes for name, axes in table.items() if name in parameters and name not in left_out}
     words = [word for axes in table.values() for word in axes.replace("(", " ").replace(")", " ").split()]
     populations, stages = {word.split("@")[0] for word in words}, {word.split("@")[-1] for word in words}
     blocks = [b for b in anatomy.blocks if b.head in populations]
     at = {b.name: positions[b.name] for b in blocks}
     options: dict[str, Any] = {
+        "rows": [kept for row in anatomy.rows if (kept := [stage for stage in row if stage in stages])],
         "heads": {name: b.head for b in blocks for name in (f"{b.name}.qk", f"{b.name}.ov") if name in populations},
         "layers": {parameter: layer for parameter, layer in layers.items() if parameter in table},
         "sizes": {b.head: heads[b.name] for b in blocks if b.name in heads},
@@ -153,15 +192,40 @@ def wired(
         "anchored": [b.head for b in blocks if at[b.name].anchored],
         "uncharged": [name for name in norms if name in table],
         "left_out": left_out,
+        "carried": second_names(parameters),
+        "order_free": [*free, *given.order_free],
     }
     if missing := [name for name in parameters if name not in table and name not in left_out]:
-        found = ", ".join(f"{name!r} {list(parameters[name].shape)}" for name in missing)
-        table |= {name: " ".join("?" * parameters[name].ndim) for name in missing}
-        given = "".join(f", {option}={value}" for option, value in options.items() if value)
-        raise InputError(
-            f"wire does not know {len(missing)} parameter(s) of the model: {found}; start from "
-            f"Wiring.from_table({table}, bimt_tf.adapters.families.parameters(model){given}), "
-            "a word an axis in the place of '?'"
-        )
-    rows = [kept for row in anatomy.rows if (kept := [stage for stage in row if stage in stages])]
-    return Wiring.from_table(table, dict(parameters), rows=rows, **options)
+        raise InputError(_says(missing, parameters))
+    return _made(table, parameters, options)
+
+
+def _made(table: Mapping[str, str], parameters: Mapping[str, Tensor], options: Mapping[str, Any]) -> Wiring:
+    """The wiring; a refusal says which part of the model to leave out."""
+    try:
+        return Wiring.from_table(table, dict(parameters), **options)
+    except InputError as error:  # a part that is built otherwise than its names say, as a gate folded into mlp.in
+        part = re.search(r"(blocks)\.\d+(\.\w+)", str(error))
+        if part is None:
+            raise
+        advice = f"leave this part out, wire(model, left_out=['{part[1]}.*{part[2]}'])"
+        raise InputError(f"{str(error)[:400]}: it is not built as its names say; {advice}") from error
+
+
+def second_names(parameters: Mapping[str, Tensor]) -> list[str]:
+    """The names under which a parameter comes again."""
+    first: dict[int, str] = {}
+    return [name for name, p in parameters.items() if first.setdefault(id(p), name) != name]
+
+
+def _says(missing: Sequence[str], parameters: Mapping[str, Tensor]) -> str:
+    """What wire does not know, and the two calls that tell it."""
+    shown = ", ".join(f"{name!r} {list(parameters[name].shape)}" for name in missing[:3])
+    more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+    name = missing[0]
+    return (
+        f"wire does not know {len(missing)} parameter(s) of the model: {shown}{more}; say what their axes are, "
+        f"wire(model, axes={{{name!r}: '{' '.join('?' * parameters[name].ndim)}'}}) with words for '?', or leave out "
+        f"all that it does not know, wire(model, left_out=['?']) (names, paths of modules and patterns such as "
+        "'blocks.*.mlp.*' do as well): bake_ then holds in place what they may stand on"
+    )

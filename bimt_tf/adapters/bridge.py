@@ -15,13 +15,16 @@ from typing import Any
 
 from torch import nn
 
-from bimt_tf.adapters.anatomy import Block, Rotary, gain, heads_of, stack, wired
+from bimt_tf.adapters.anatomy import NOTHING, Block, Given, Rotary, gain, heads_of, stack, wired
+from bimt_tf.adapters.head_geometry import geometry, width
+from bimt_tf.adapters.known_buffers import free_of_order
 from bimt_tf.adapters.transformer_lens import rotary
 from bimt_tf.core.axes import ANY
+from bimt_tf.core.model_tree import Held, held
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
 
-__all__ = ["components", "fused", "homes", "matches", "wiring"]
+__all__ = ["components", "fused", "homes", "matches", "places", "tensors", "wiring"]
 
 _NORM = re.compile(r"(^|\.)(ln\w*|embed_ln|[qk]_norm)\.(weight|bias)$")
 
@@ -48,27 +51,42 @@ def _below(path: str, component: Any) -> Iterator[tuple[str, Any]]:
         yield from _below(f"{path}.{key}", component._modules.get(key, declared))
 
 
-def homes(bridge: Any) -> dict[str, tuple[nn.Module, str]]:
-    """Parameter -> the module that holds it, and under what name.
+def places(bridge: Any) -> Iterator[tuple[str, nn.Module]]:
+    """(path, module) of everything that holds weights or computes, each once, but once for every component.
 
-    By component; what no component holds keeps the wrapped model's own name.
+    By component; what no component holds comes under the wrapped model's own path. A module behind two components is
+    used twice, and comes under both.
     """
-    found: dict[str, tuple[nn.Module, str]] = {}
     seen: set[int] = set()
-
-    def add(name: str, module: nn.Module, own: str, parameter: nn.Parameter) -> None:
-        if id(parameter) not in seen:
-            seen.add(id(parameter))
-            found[name] = (module, own)
-
     for path, component in components(bridge):
         module = _original(component)
         if module is not None:
-            for own, parameter in module.named_parameters(recurse=False):
-                add(f"{path}.{own}", module, own, parameter)
+            seen.add(id(module))
+            yield path, module
     for path, module in bridge.original_model.named_modules():
-        for own, parameter in module.named_parameters(recurse=False):
-            add(f"{path}.{own}".replace("._original_component", "").removeprefix("."), module, own, parameter)
+        if id(module) not in seen:
+            yield path, module
+
+
+def tensors(bridge: Any, attributes: bool = True) -> Iterator[Held]:
+    """Every tensor by its component's name, or the wrapped model's for what is in no component.
+
+    The bridge's own modules compute with the wrapped modules' tensors and keep references to them: those are no others.
+    """
+    for path, module in places(bridge):
+        own = type(module).__module__.startswith("transformer_lens.")
+        for one in held([(path, module)], attributes=attributes and not own):
+            yield one._replace(name=one.name.replace("._original_component", "").removeprefix("_original_component."))
+
+
+def homes(bridge: Any) -> dict[str, tuple[nn.Module, str]]:
+    """Parameter -> the module that holds it, and under what name; each once, by its first name (:func:`tensors`)."""
+    found: dict[str, tuple[nn.Module, str]] = {}
+    seen: set[int] = set()
+    for one in tensors(bridge):
+        if one.kind == "parameter" and id(one.tensor) not in seen:
+            seen.add(id(one.tensor))
+            found[one.name] = (one.module, one.own)
     return found
 
 
@@ -92,8 +110,8 @@ def fused(bridge: Any) -> Iterator[tuple[str, Any, nn.Module, tuple[str, ...]]]:
         yield path, component, module, parts
 
 
-def wiring(model: Any) -> Wiring:
-    """The wiring of a bridge, native or around a Hugging Face model.
+def wiring(model: Any, given: Given = NOTHING) -> Wiring:
+    """The wiring of a bridge, native or around a Hugging Face model; ``given``: what the user adds.
 
     Raises:
         InputError: after weight processing (folded weights are another model's), for heads that do not fit the
@@ -104,14 +122,17 @@ def wiring(model: Any) -> Wiring:
             "this TransformerBridge's weights are processed (enable_compatibility_mode folds and centres them): wire "
             "it before, or use enable_compatibility_mode(no_processing=True)"
         )
-    at = homes(model)
+    everything = list(tensors(model))
+    at = {one.name: (one.module, one.own) for one in everything if one.kind == "parameter"}
     parameters = {name: _tensor(home) for name, home in at.items()}
     leftover = {id(p) for *_, module, _ in fused(model) for p in module.parameters()}
     left_out = ["unembed.bias", *(name for name, p in parameters.items() if id(p) in leftover)]
     cfg = model.cfg
     names = [f"blocks.{i}" for i in range(len(getattr(model, "blocks", ())))]
     parallel = bool(getattr(cfg, "parallel_attn_mlp", False))
-    counts = {name: _heads(name, cfg, at) for name in names}
+    wanted = {name: home for name, home in at.items() if name not in given.left_out}
+    heads = {name: geometry(name, model, wanted) for name in names}
+    counts = {name: (one.queries, one.keys) for name, one in heads.items()}
     anatomy = stack(
         [(name, f"{name}.mlp.in.weight" in at, parallel) for name in names],
         [heads_of(name, *counts[name]) for name in names],
@@ -134,7 +155,7 @@ def wiring(model: Any) -> Wiring:
         layers |= {f"{x}.{own}": x for x in linear for own in _OWN}
         shared = [f"{block.name}.attn.{x}_norm.{own}" for x in "qk" for own in _OWN]
         shared = [name for name in shared if name in at and name not in table]
-        positions[block.name] = _rotary(model, cfg.d_head, bool(shared))
+        positions[block.name] = _rotary(model, heads[block.name].size, bool(shared))
         left_out += shared
     return wired(
         table,
@@ -145,6 +166,8 @@ def wiring(model: Any) -> Wiring:
         heads={name: n_kv for name, (_, n_kv) in counts.items() if n_kv},
         norms=[name for name in table if _NORM.search(name)],
         left_out=left_out,
+        order_free=free_of_order(everything),
+        given=given,
     )
 
 
@@ -178,28 +201,13 @@ def _block(b: Block, at: dict[str, tuple[nn.Module, str]], parallel: bool) -> di
         for own in _OWN:
             name, weight = f"{b.name}.attn.{x}_norm.{own}", f"{b.name}.attn.{x}.weight"
             if name in at and weight in at:
-                axes = gain(_tensor(at[name]).shape, _width(at[weight]), heads, dims)
+                axes = gain(_tensor(at[name]).shape, width(at[weight]), heads, dims)
                 table |= {name: axes} if axes else {}
     return table
 
 
 def _tensor(home: tuple[nn.Module, str]) -> nn.Parameter:
     return getattr(*home)
-
-
-def _width(home: tuple[nn.Module, str]) -> int:
-    """Features that a linear layer writes."""
-    return _tensor(home).shape[0 if isinstance(home[0], nn.Linear) else -1]
-
-
-def _heads(block: str, cfg: Any, at: dict[str, tuple[nn.Module, str]]) -> tuple[int, int]:
-    """(query heads, key-value heads) of a block, from the widths of q and k; (1, 1) without attention."""
-    widths = [_width(at[name]) for x in "qk" if (name := f"{block}.attn.{x}.weight") in at]
-    if len(widths) < 2:
-        return 1, 1
-    if any(width % cfg.d_head for width in widths):
-        raise InputError(f"{block}.attn: q and k write {widths} features, which are no whole heads of {cfg.d_head}")
-    return widths[0] // cfg.d_head, widths[1] // cfg.d_head
 
 
 def _rotary(bridge: Any, d_head: int, shared_gain: bool) -> Rotary:

@@ -10,6 +10,8 @@ from itertools import pairwise
 
 from torch import nn
 
+from bimt_tf.adapters.anatomy import NOTHING, Given
+from bimt_tf.core.model_tree import held, paths
 from bimt_tf.core.wiring import Wiring
 
 __all__ = ["chain", "hidden", "matches", "wiring"]
@@ -23,8 +25,8 @@ _ELEMENTWISE = (
 def _linears(model: nn.Module) -> list[str]:
     """Names of the linear layers if the model is a plain chain of them, else an empty list."""
     if isinstance(model, nn.Sequential):
-        children = list(model.named_children())
-        if all(isinstance(child, (nn.Linear, *_ELEMENTWISE)) for _, child in children):
+        children = [(name, child) for name, child in model._modules.items() if child is not None]
+        if all(isinstance(child, nn.Linear) or type(child) in _ELEMENTWISE for _, child in children):
             return [name for name, child in children if isinstance(child, nn.Linear)]
         return []
     layers = getattr(model, "layers", None)
@@ -44,18 +46,23 @@ def matches(model: nn.Module) -> bool:
     return bool(_linears(model))
 
 
-def wiring(model: nn.Module) -> Wiring:
-    """The wiring of a chain of linear layers, with or without biases."""
+def wiring(model: nn.Module, given: Given = NOTHING) -> Wiring:
+    """The wiring of a chain of linear layers, with or without biases; ``given`` adds what the user says."""
     names = _linears(model)
     populations = ["input", *hidden(len(names)), "output"]
     table, layers = chain(names, populations)
-    present = {name for name, _ in model.named_parameters()}
+    present = {one.name: one.tensor for one in held(paths(model)) if one.kind == "parameter"}
+    table = {
+        name: axes for name, axes in {**table, **given.axes}.items() if name in present and name not in given.left_out
+    }
     return Wiring.from_table(
-        {name: axes for name, axes in table.items() if name in present},
+        table,
         model,
-        layers={name: layer for name, layer in layers.items() if name in present},
+        layers={name: layer for name, layer in layers.items() if name in table},
         rows=[[population] for population in populations],
         unbakeable=("input", "output"),
+        left_out=given.left_out,
+        order_free=given.order_free,
     )
 
 

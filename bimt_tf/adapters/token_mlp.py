@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from bimt_tf.adapters.anatomy import NOTHING, Given
 from bimt_tf.adapters.mlp import chain, hidden
 from bimt_tf.core.axes import ANY
 from bimt_tf.core.wiring import Wiring
@@ -24,11 +25,13 @@ def matches(model: nn.Module) -> bool:
     return {name for name, _ in model.named_parameters()} == named
 
 
-def wiring(model: nn.Module) -> Wiring:
-    """The wiring of a TokenMLP."""
+def wiring(model: nn.Module, given: Given = NOTHING) -> Wiring:
+    """The wiring of a TokenMLP; all its parameters are known, so ``given`` adds only what is free of order."""
     names = [name.removesuffix(".bias") for name, _ in model.named_parameters() if name.endswith(".bias")]
     populations = ["embed", *hidden(len(names)), "output"]
     table, layers = chain(names, populations)
     table = {"embed.weight": f"{ANY} embed", **table, "layers.0.weight": f"{populations[1]} ({ANY} embed)"}
     rows = [[population] for population in populations]
-    return Wiring.from_table(table, model, layers=layers, rows=rows, unbakeable=("output",))
+    return Wiring.from_table(
+        table, model, layers=layers, rows=rows, unbakeable=("output",), order_free=given.order_free
+    )

@@ -13,8 +13,9 @@ from typing import Any
 
 from torch import nn
 
-from bimt_tf.adapters.anatomy import Block, Rotary, gain, heads_of, stack, wired
+from bimt_tf.adapters.anatomy import NOTHING, Block, Given, Rotary, gain, heads_of, stack, wired
 from bimt_tf.core.axes import ANY
+from bimt_tf.core.model_tree import held, paths
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
 
@@ -22,6 +23,8 @@ __all__ = ["matches", "rotary", "wiring"]
 
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
 _NORM = re.compile(r"(^|\.)(ln\w*|[qk]_norm)\.[wb]$")
+_POSITIONS = re.compile(r"^(mask|blocks\.\d+\.attn\.(mask|IGNORE|rotary_sin|rotary_cos|alibi))$")
+"""Buffers over positions alone, or over rotated q/k dimensions and heads, which are held in place anyway."""
 
 
 def matches(model: nn.Module) -> bool:
@@ -38,9 +41,10 @@ def rotary(cfg: Any, d_head: int) -> Rotary:
     return Rotary(anchored=kind == "alibi")
 
 
-def wiring(model: nn.Module) -> Wiring:
-    """The wiring of a model with these names; blocks may lack an MLP, biases, or norms."""
-    parameters = dict(model.named_parameters())
+def wiring(model: nn.Module, given: Given = NOTHING) -> Wiring:
+    """The wiring of a model with these names; blocks may lack an MLP, biases, or norms. ``given``: the user's."""
+    tensors = list(held(paths(model), attributes=False))
+    parameters = {one.name: one.tensor for one in tensors if one.kind == "parameter"}
     shapes = {name: tuple(p.shape) for name, p in parameters.items()}
     cfg = getattr(model, "cfg", None)
     numbers = {int(found[1]) for name in shapes if (found := _BLOCK.match(name))}
@@ -88,6 +92,8 @@ def wiring(model: nn.Module) -> Wiring:
         norms=[name for name in table if _NORM.search(name)],
         left_out=left_out,
         unbakeable=("input", "output"),
+        order_free=[one.name for one in tensors if one.kind == "buffer" and _POSITIONS.search(one.name)],
+        given=given,
     )
 
 

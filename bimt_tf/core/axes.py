@@ -118,8 +118,8 @@ def _check_given(patterns: Sequence[Pattern], given: Mapping[str, int]) -> None:
 
 def einops_patterns(
     pattern: Pattern, ends: Sequence[tuple[str | None, str]], sizes: Mapping[str, int]
-) -> tuple[str, str, tuple[tuple[str, int], ...]]:
-    """``spelled``, ``flat`` and ``lengths`` of a parameter (population.py), with short letters.
+) -> tuple[str, str, tuple[tuple[str, int], ...], tuple[tuple[str, ...], ...]]:
+    """``spelled``, ``flat``, ``lengths`` and ``axes`` of a parameter (population.py), with short letters.
 
     ``ends``: the head axis (None without heads) and the axis of each population it joins, source first.
 
@@ -146,4 +146,5 @@ def einops_patterns(
         spelled.append(names[0] if len(names) == 1 else f"({' '.join(names)})")
     flat = [f"({' '.join(copies)})" if copies else "1"]
     flat += [letters[axis] if head is None else f"({letters[head]} {letters[axis]})" for head, axis in ends]
-    return " ".join(spelled), " ".join(flat), tuple(lengths.items())
+    axes = tuple(tuple(axis_of(word) for word in words) for words in pattern.dims)
+    return " ".join(spelled), " ".join(flat), tuple(lengths.items()), axes

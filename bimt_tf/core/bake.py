@@ -13,51 +13,56 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from bimt_tf.core.layout import Layout
-from bimt_tf.core.population import Attachment, Connection, Population
+from bimt_tf.core.moves import changing, moves, reorder_
+from bimt_tf.core.optimizer_state import optimizers_of, require_holds
+from bimt_tf.core.population import Population
 from bimt_tf.core.wiring import Wiring
-from bimt_tf.errors import InputError
 
-__all__ = ["bake_"]
+__all__ = ["bake_", "orders_of"]
 
 
 def bake_(
     wiring: Wiring,
     layout: Layout,
     parameters: Mapping[str, Tensor],
-    optimizer: torch.optim.Optimizer | None = None,
+    optimizer: object = None,
 ) -> tuple[Layout, dict[str, Int64[Tensor, "slots"]]]:
     """Move neurons physically into slot order, in place, wherever that is a symmetry of the model.
 
-    Weights, their ``.grad``, and, given the optimizer, every per-entry state tensor (Adam's moments) move alike,
-    so training goes on as if nothing had happened.
+    Weights, what is carried with them, their ``.grad``, and, given the optimizer, every tensor of its state whose shape
+    says where it stands (core/optimizer_state.py) move alike, so training goes on as if nothing had happened. After an
+    exception nothing has moved.
+
+    Args:
+        wiring: the model's.
+        layout: where its neurons are.
+        parameters: every tensor that ``wiring.moving`` names.
+        optimizer: one optimizer, or several.
 
     Raises:
-        InputError: when the optimizer holds none of the parameters.
+        InputError: when an optimizer holds none of the parameters, or a state that cannot be moved.
 
     Returns:
         The layout that remains (identity for what was baked whole; ``wiring.unbaked`` says what is not), and
         population -> the order applied: new position -> old neuron.
     """
+    optimizers = optimizers_of(optimizer)
+    for one in optimizers:
+        require_holds(one, {wired.parameter: parameters[wired.parameter] for wired in wiring.moving})
+    orders = orders_of(wiring, layout)
+    changed = changing(orders)
+    reorder_(moves(wiring.moving, parameters, changed, optimizers), changed)
+    slots = layout.slots
+    return Layout({name: s[orders[name]] if name in orders else s for name, s in slots.items()}), orders
+
+
+def orders_of(wiring: Wiring, layout: Layout) -> dict[str, Int64[Tensor, "slots"]]:
+    """New position -> old neuron of every population that may be reordered: sorted by slot as far as it may."""
     orders: dict[str, Tensor] = {}
     for group in wiring.groups.values():
         if all(p.bakeable for p in group):
             orders |= _orders(group, layout)
-    if optimizer is not None:
-        held = {p for group in optimizer.param_groups for p in group["params"]}
-        if not any(parameters[wired.parameter] in held for wired in wiring.wired):
-            raise InputError("the optimizer holds none of the model's parameters: its moments cannot be moved")
-    with torch.no_grad():
-        for wired in wiring.wired:
-            if not any(stage.population in orders for stage in wired.stages):
-                continue  # also, what is not reordered would be written onto itself
-            parameter = parameters[wired.parameter]
-            state = optimizer.state.get(parameter, {}) if optimizer is not None else {}
-            companions = [value for value in state.values() if _is_companion(value, parameter)]
-            gradient = [] if parameter.grad is None else [parameter.grad]
-            for tensor in (parameter, *gradient, *companions):
-                tensor.copy_(_reordered(wired, tensor, orders))
-    slots = layout.slots
-    return Layout({name: s[orders[name]] if name in orders else s for name, s in slots.items()}), orders
+    return orders
 
 
 def _orders(group: tuple[Population, ...], layout: Layout) -> dict[str, Int64[Tensor, "slots"]]:
@@ -70,15 +75,3 @@ def _orders(group: tuple[Population, ...], layout: Layout) -> dict[str, Int64[Te
         inside = torch.cat([torch.arange(p.pinned).expand(p.heads, -1), free], dim=1)
         orders[p.name] = (torch.arange(p.heads)[:, None] * p.head_size + inside)[heads].flatten()
     return orders
-
-
-def _is_companion(value: object, parameter: Tensor) -> bool:
-    return isinstance(value, Tensor) and value.ndim > 0 and value.shape == parameter.shape
-
-
-def _reordered(wired: Connection | Attachment, tensor: Tensor, orders: Mapping[str, Tensor]) -> Tensor:
-    flat = wired.flatten(tensor)
-    for dim, stage in enumerate(wired.stages, start=1):
-        if stage.population in orders:
-            flat = flat.index_select(dim, orders[stage.population].to(flat.device))
-    return wired.unflatten(flat)

@@ -5,7 +5,7 @@ size        words and shapes -> the length of every axis
 name        axes that are no heads -> populations; words -> the stages at which they take part
 join        words -> the stages that each parameter joins, shallowest first
 check       each parameter joins one population or two different ones, its head axes with them
-build       -> connections (two ends) and attachments (one end)
+build       -> connections (two ends) and attachments (one end); what is only carried along is set apart
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from bimt_tf.core.axes import Pattern, axis_of, einops_patterns, parse, solve_sizes, stage_of
-from bimt_tf.core.population import Attachment, Connection, Population, Stage
+from bimt_tf.core.population import Attachment, Connection, Population, Stage, Wired
 from bimt_tf.errors import InputError, require_kind, require_text, require_whole, unknown
 
-__all__ = ["Parts", "TableOptions", "read_table", "refuse_unnamed"]
+__all__ = ["Parts", "TableOptions", "question_marks", "read_table", "refuse_unnamed"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class TableOptions:
     anchored: tuple[str, ...] = ()
     uncharged: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    carried: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("heads", "layers"):
@@ -62,6 +63,7 @@ class Parts(NamedTuple):
     stages: tuple[Stage, ...]
     connections: tuple[Connection, ...]
     attachments: tuple[Attachment, ...]
+    carried: tuple[Wired, ...]
 
 
 def read_table(table: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]], options: TableOptions) -> Parts:
@@ -82,8 +84,12 @@ def read_table(table: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]], 
     stages = name_stages(patterns, options)
     ends = join(patterns, stages, options)
     check(patterns, ends, populations, options)
-    connections, attachments = build(patterns, ends, populations, sizes, options)
-    return Parts(populations, tuple(stages.values()), connections, attachments)
+    made = build(patterns, ends, populations, sizes, options)
+    carried = tuple(w for w in made if w.parameter in options.carried)
+    charged = [w for w in made if w.parameter not in options.carried]
+    connections = tuple(w for w in charged if isinstance(w, Connection))
+    attachments = tuple(w for w in charged if isinstance(w, Attachment))
+    return Parts(populations, tuple(stages.values()), connections, attachments, carried)
 
 
 def check_parameters(table: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]], options: TableOptions) -> None:
@@ -91,7 +97,7 @@ def check_parameters(table: Mapping[str, str], shapes: Mapping[str, tuple[int, .
     for name in (*table, *options.left_out):
         if name not in shapes:
             raise unknown("parameter in the table", name, shapes)
-    refuse_unnamed(shapes, {*table, *options.left_out})
+    refuse_unnamed(shapes, {*table, *options.left_out, *options.carried})
     for name in (*options.layers, *options.uncharged):
         if name not in table:
             raise unknown("parameter (not in the table)", name, table)
@@ -101,11 +107,20 @@ def refuse_unnamed(shapes: Mapping[str, tuple[int, ...]], named: set[str]) -> No
     """Raise InputError if there is a parameter that is not named; the message holds lines to add to the table."""
     missing = [name for name in shapes if name not in named]
     if missing:
-        rows = ", ".join(f"{name!r}: '{' '.join('?' * len(shapes[name]))}'" for name in missing)
         raise InputError(
             f"the wiring does not name {len(missing)} parameter(s) of the model; name their axes or list them as "
-            f"left out: {{{rows}}}"
+            f"left out: {question_marks({name: shapes[name] for name in missing})}"
         )
+
+
+def question_marks(shapes: Mapping[str, tuple[int, ...]], room: int = 300) -> str:
+    """``{'w': '? ?', ...}``: the lines of a table that wait for words, as many as ``room`` allows, and a count."""
+    rows: list[str] = []
+    for name, shape in shapes.items():
+        rows.append(f"{name!r}: '{' '.join('?' * len(shape))}'")
+        if sum(map(len, rows)) > room and len(shapes) > len(rows) > 0:
+            return f"{{{', '.join(rows)}, ...}} and {len(shapes) - len(rows)} more"
+    return f"{{{', '.join(rows)}}}"
 
 
 def tokenise(table: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]) -> list[Pattern]:
@@ -227,16 +242,15 @@ def build(
     populations: Mapping[str, Population],
     sizes: Mapping[str, int],
     options: TableOptions,
-) -> tuple[tuple[Connection, ...], tuple[Attachment, ...]]:
+) -> list[Connection | Attachment]:
     """A connection for every parameter with two ends, an attachment for every one with one; in the table's order."""
-    connections: list[Connection] = []
-    attachments: list[Attachment] = []
+    made: list[Connection | Attachment] = []
     for pattern, stages in zip(patterns, ends, strict=True):
         axes = [(populations[stage.population].head_axis, stage.population) for stage in stages]
         layer = options.layers.get(pattern.parameter, pattern.parameter)
         wired = (pattern.parameter, pattern.shape, layer, stages, *einops_patterns(pattern, axes, sizes))
         if len(stages) == 2:
-            connections.append(Connection(*wired))
+            made.append(Connection(*wired))
         else:
-            attachments.append(Attachment(*wired, charged=pattern.parameter not in options.uncharged))
-    return tuple(connections), tuple(attachments)
+            made.append(Attachment(*wired, charged=pattern.parameter not in options.uncharged))
+    return made

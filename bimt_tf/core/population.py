@@ -9,7 +9,7 @@ from math import prod
 import einops
 from torch import Tensor
 
-__all__ = ["Population", "Stage", "Connection", "Attachment", "COPY"]
+__all__ = ["COPY", "Attachment", "Connection", "Population", "Stage", "Wired"]
 
 COPY = "z"
 """First letter, in an einops pattern, of an axis without coordinates."""
@@ -23,7 +23,8 @@ class Population:
     neuron ``e`` of its head. Populations with the same ``head_axis`` exchange whole heads together.
     ``movable``: its neurons may change slots. ``bakeable``: reordering it physically is a symmetry of the model;
     in part where the first ``pinned`` neurons of each head must keep their place inside it (rotary positions), or
-    where the heads are ``anchored``, each to its number (ALiBi).
+    where the heads are ``anchored``, each to its number (ALiBi). ``why`` says what holds a population that
+    :mod:`bimt_tf.core.review` found to be held, in whole (not ``bakeable``) or by its heads (``anchored``).
     """
 
     name: str
@@ -34,6 +35,7 @@ class Population:
     bakeable: bool = True
     pinned: int = 0
     anchored: bool = False
+    why: str = ""
 
     @property
     def head_size(self) -> int:
@@ -66,8 +68,11 @@ def _words(dim: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class _Wired:
-    """A parameter and the populations its axes spell: ``spelled`` and ``flat`` are einops patterns."""
+class Wired:
+    """A parameter and the populations its axes spell: ``spelled`` and ``flat`` are einops patterns.
+
+    ``axes``: the names of the axes folded into each dimension, without stages; "_" for one without coordinates.
+    """
 
     parameter: str
     shape: tuple[int, ...]
@@ -76,6 +81,7 @@ class _Wired:
     spelled: str
     flat: str
     lengths: tuple[tuple[str, int], ...] = field(repr=False)
+    axes: tuple[tuple[str, ...], ...] = field(repr=False)
 
     def flatten(self, tensor: Tensor) -> Tensor:
         """Rearrange a tensor of this parameter's shape to [copies, *population sizes]."""
@@ -107,7 +113,7 @@ class _Wired:
 
 
 @dataclass(frozen=True)
-class Connection(_Wired):
+class Connection(Wired):
     """A weight tensor between two populations, and the linear layer it belongs to.
 
     ``flatten`` gives [copies, source neurons, target neurons]; the source is the shallower stage.
@@ -128,7 +134,7 @@ class Connection(_Wired):
 
 
 @dataclass(frozen=True)
-class Attachment(_Wired):
+class Attachment(Wired):
     """A parameter on one population: a bias (one entry a neuron), a table (``_`` axes), or a norm's gain.
 
     ``flatten`` gives [copies, neurons]. ``charged`` is False for what pays no connection cost.

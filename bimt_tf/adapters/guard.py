@@ -1,0 +1,88 @@
+"""Watches a wired model: whether it is still the one that was wired, and what its outputs are before weights move."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from bimt_tf.adapters.batches import batch_for
+from bimt_tf.adapters.families import places, tensors
+from bimt_tf.core.changes import Snapshot, require_same, snapshot, strange_hooks
+from bimt_tf.core.checked_bake import reference
+from bimt_tf.core.model_tree import Held
+from bimt_tf.core.review import review
+from bimt_tf.core.wiring import Wiring
+from bimt_tf.errors import InputError
+
+__all__ = ["Guard", "Reference"]
+
+
+class Reference(NamedTuple):
+    """A batch, and the model's outputs on it."""
+
+    batch: object
+    outputs: dict[str, Tensor]
+
+
+class Guard:
+    """``wiring`` is the model's with every population held that something unnamed may stand on (core/review.py).
+
+    Args:
+        model: as it is wired.
+        wiring: its wiring.
+
+    Raises:
+        InputError: for two parameters on the same memory whose axes differ.
+    """
+
+    def __init__(self, model: nn.Module, wiring: Wiring) -> None:
+        held = tensors(model)
+        self._model, self._left_out = model, wiring.left_out
+        self.wiring = review(wiring, held)
+        self._wired = snapshot(places(model), held, wiring.left_out)
+
+    def require_same(self) -> None:
+        """Raise InputError if the model is no longer the one that was wired, but for hooks, which no swap can harm."""
+        require_same(self._wired, self._now(tensors(self._model, attributes=False)), whole=False)
+
+    def tensors(self) -> list[Held]:
+        """The model's tensors at present, under every name.
+
+        Raises:
+            InputError: if the model, or a forward hook in it, is not what was wired; it says what changed.
+        """
+        held = tensors(self._model)
+        require_same(self._wired, self._now(held), whole=True)
+        return held
+
+    def reference(self, check: object) -> Reference | None:
+        """A batch and the outputs on it, to compare with later ones; None to compare nothing.
+
+        Args:
+            check: the batch, or True to make one, False for none, None to make one if that can be done.
+
+        Raises:
+            InputError: for a batch that the model does not take, where none can be made and one was asked for, or where
+                there is none and a forward hook stands in the model.
+        """
+        if check is not None and not isinstance(check, bool):
+            return Reference(check, reference(self._model, check))
+        batch = None if check is False else batch_for(self._model)
+        if batch is None and check is True:
+            raise InputError(f"no batch can be made for a {type(self._model).__name__}: give one, bake_(check=batch)")
+        if batch is not None:
+            try:
+                return Reference(batch, reference(self._model, batch))
+            except InputError:
+                if check is True:
+                    raise
+        if check is None and (hooks := strange_hooks(self._now(tensors(self._model)))):
+            raise InputError(
+                f"a forward hook on {hooks[0]!r} may rely on the order of neurons, and no batch can be made to see "
+                "that: bake_(check=batch) compares the outputs on yours, bake_(check=False) compares nothing"
+            )
+        return None
+
+    def _now(self, held: list[Held]) -> Snapshot:
+        return snapshot(places(self._model), held, self._left_out)

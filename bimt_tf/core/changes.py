@@ -1,0 +1,118 @@
+"""Whether a model is still the one that was wired: its modules, tensors, shared memory, hooks and forward functions.
+
+BIMT looks at a model once, and again before it swaps or bakes. Between the two a model may be trained, loaded, cast and
+moved to a device, and its parameters may be replaced by others of their shapes. It may not be pruned, tied, wrapped,
+given a parametrization or a LoRA hook: then the wiring is another model's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from bimt_tf.core.model_tree import Held, is_plumbing
+from bimt_tf.core.review import COMPUTES
+from bimt_tf.core.sharing import shared
+from bimt_tf.errors import InputError
+
+__all__ = ["Snapshot", "require_same", "snapshot", "strange_hooks"]
+
+
+class Snapshot(NamedTuple):
+    """What must stay. ``tensors``: name -> (module, kind, shape); ``ties``: two names on the same memory.
+
+    ``code``: path -> (module, its class, its own forward if it has one); ``hooks``: path -> those of the forward pass.
+    Modules and functions are held by reference, so that a copy of it goes with a copy of the model.
+    """
+
+    tensors: dict[str, tuple[nn.Module, str, tuple[int, ...]]]
+    ties: dict[tuple[str, str], tuple[int, ...] | None]
+    code: dict[str, tuple[nn.Module, type, Any]]
+    hooks: dict[str, tuple[Any, ...]]
+
+
+def snapshot(
+    places: Iterable[tuple[str, nn.Module]], tensors: Sequence[Held], left_out: Iterable[str] = ()
+) -> Snapshot:
+    """How a model is now.
+
+    Args:
+        places: path -> module.
+        tensors: what they hold (core/model_tree.py); plain attributes come and go and are not looked at.
+        left_out: parameters whose memory does not matter here: a fused tensor is torn from its parts by a cast.
+    """
+    names = set(left_out)
+    lasting = [one for one in tensors if one.kind != "attribute"]
+    weights = [one for one in lasting if one.kind == "parameter" and one.name not in names]
+    code, hooks = {}, {}
+    for path, module in places:
+        code[path] = (module, type(module), vars(module).get("forward"))
+        if found := _hooks(module):
+            hooks[path] = found
+    return Snapshot(
+        {one.name: (one.module, one.kind, tuple(one.tensor.shape)) for one in lasting},
+        {(a.name, b.name): dims for a, b, dims in shared(weights)},
+        code,
+        hooks,
+    )
+
+
+def _hooks(module: nn.Module) -> tuple[Any, ...]:
+    """Those of the forward pass, but for a bridge's own, which it sets up in its first forward pass."""
+    found = (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
+    return tuple(hook for hook in found if not is_plumbing(hook))
+
+
+def require_same(before: Snapshot, now: Snapshot, whole: bool) -> None:
+    """Raise InputError if the model is another one; it says what changed and how to wire it anew.
+
+    Args:
+        before: when it was wired.
+        now: at present.
+        whole: hooks too. They matter where weights move: a hook may hold weights in the old order.
+    """
+    found = _differences(before, now, whole)
+    if found:
+        more = f" (and {len(found) - 2} more)" if len(found) > 2 else ""
+        raise InputError(
+            f"the model changed after BIMT(): {'; '.join(found[:2])}{more}. Undo it, or wire the model as it is "
+            "now: BIMT(model, bimt.geometry, wiring, layout=bimt.layout), wiring=wire(model) or Wiring.from_table(..)"
+        )
+
+
+def _differences(before: Snapshot, now: Snapshot, whole: bool) -> list[str]:
+    found = []
+    for name, (holder, sort, shape) in before.tensors.items():
+        if name not in now.tensors:
+            found.append(f"{sort} {name!r} is gone")
+            continue
+        holder_, sort_, shape_ = now.tensors[name]
+        if sort_ != sort:
+            found.append(f"{name!r} was a {sort} and is a {sort_}")
+        elif shape_ != shape and sort == "parameter":
+            found.append(f"{name!r} had shape {list(shape)} and has {list(shape_)}")
+        elif holder_ is not holder:
+            found.append(f"{name!r} is in another module")
+    found += [f"{sort} {name!r} is new" for name, (_, sort, _) in now.tensors.items() if name not in before.tensors]
+    found += [f"{a!r} and {b!r} share memory now" for a, b in now.ties if (a, b) not in before.ties]
+    found += [f"{a!r} and {b!r} no longer share memory" for a, b in before.ties if (a, b) not in now.ties]
+    for path, (module, kind, forward) in before.code.items():
+        at = now.code.get(path)
+        if at is None or at[0] is not module:
+            found.append(f"module {path!r} was replaced")
+        elif at[1] is not kind:
+            found.append(f"module {path!r} became a {at[1].__name__}")
+        elif at[2] is not forward and at[2] != forward:
+            found.append(f"the forward function of {path!r} was replaced")
+    if whole:
+        for path in {**before.hooks, **now.hooks}:
+            if before.hooks.get(path, ()) != now.hooks.get(path, ()):
+                found.append(f"other forward hooks stand on {path!r}")
+    return found
+
+
+def strange_hooks(now: Snapshot) -> list[str]:
+    """The paths of modules with forward hooks that are not known to leave the order of neurons alone."""
+    return [path for path, hooks in now.hooks.items() if not all(isinstance(hook, COMPUTES) for hook in hooks)]

@@ -1,0 +1,125 @@
+"""Which tensors of an optimizer's state belong to which entries of its parameters, told by their shapes.
+
+    the parameter's shape           moments of Adam and its family, momentum of SGD, Lion and Muon, z of schedule-free
+    length 1 along some dimensions  the factored second moments of torch.optim.Adafactor
+    one dimension less              rows and columns of other Adafactors (``exp_avg_sq_row``, ``exp_avg_sq_col``)
+    one dimension, all entries      the same, flattened (Prodigy)
+    all parameters end to end       the history of L-BFGS
+
+Whatever else is kept for a parameter that moves is refused by its name, and so is what preconditions rows and columns
+(Shampoo, SOAP, Kron): for a square weight its matrices have the weight's own shape and do not stand on its entries.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bimt_tf.core.population import Wired
+from bimt_tf.errors import InputError
+
+__all__ = ["optimizers_of", "require_holds", "states"]
+
+State = tuple[str, Wired, Tensor]
+_MATRICES = re.compile(r"precond|kron|eigen|project|basis|^(GG|Q|L|R)(\W|_|$)", re.IGNORECASE)
+_OF_MATRICES = re.compile(r"shampoo|soap|kron|psgd|kfac|galore", re.IGNORECASE)
+
+
+def optimizers_of(given: object) -> tuple[torch.optim.Optimizer, ...]:
+    """None, one optimizer or several, as a tuple.
+
+    Raises:
+        InputError: for anything else; what wraps an optimizer has it as ``.optimizer``.
+    """
+    if given is None:
+        return ()
+    several = given if isinstance(given, (list, tuple)) else (given,)
+    for one in several:
+        if not isinstance(getattr(one, "state", None), Mapping) or not hasattr(one, "param_groups"):
+            raise InputError(f"optimizer must be a torch.optim.Optimizer or several, found a {type(one).__name__}")
+    return tuple(several)
+
+
+def require_holds(optimizer: torch.optim.Optimizer, parameters: Mapping[str, Tensor]) -> None:
+    """Raise InputError unless the optimizer holds one of the parameters."""
+    own = {id(p) for p in parameters.values()}
+    if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
+        kind = type(optimizer).__name__
+        raise InputError(f"the optimizer ({kind}) holds none of the model's parameters: its state cannot be moved")
+
+
+def states(optimizer: torch.optim.Optimizer, wired: Mapping[int, Wired]) -> Iterator[State]:
+    """(name, the axes, a view of the state with these axes) of all that moves with the parameters.
+
+    Args:
+        optimizer: its state is read, not changed.
+        wired: id of a parameter -> how its axes are wired, for the parameters that move.
+
+    Raises:
+        InputError: for a tensor of a state that belongs to no entries that could be told; it is named.
+    """
+    held = [p for group in optimizer.param_groups for p in group["params"]]
+    total = sum(p.numel() for p in held)
+    kind = type(optimizer).__name__
+    flat = any(c.__name__ == "LBFGS" for c in type(optimizer).__mro__)
+    for parameter, state in optimizer.state.items():
+        for key, tensor in _tensors(state):
+            said = f"state {key!r} of {kind}"
+            if flat:
+                yield from _end_to_end(said, tensor, held, wired, total)
+            elif id(parameter) in wired and tensor.numel() > 1:
+                one = wired[id(parameter)]
+                yield f"{said} for {one.parameter!r}", one, _view(said, key, tensor, one)
+
+
+def _tensors(state: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a state, however deep, under their keys."""
+    if isinstance(state, Tensor):
+        yield name, state
+    elif isinstance(state, Mapping):
+        for key, value in state.items():
+            yield from _tensors(value, f"{name}.{key}" if name else str(key))
+    elif isinstance(state, (list, tuple)):
+        for i, value in enumerate(state):
+            yield from _tensors(value, f"{name}[{i}]")
+
+
+def _view(said: str, key: str, tensor: Tensor, wired: Wired) -> Tensor:
+    """The tensor with the parameter's dimensions, each of full length or of length 1."""
+    shape, given = wired.shape, tuple(tensor.shape)
+    if _MATRICES.search(key) or _OF_MATRICES.search(said):
+        given = (-1,)  # of no shape that says where it stands
+    if len(given) == len(shape) and all(n in (1, full) for n, full in zip(given, shape, strict=True)):
+        return tensor
+    if len(given) == 1 and given[0] == wired.numel and tensor.is_contiguous():
+        return tensor.view(shape)
+    if len(shape) > 1 and len(given) == len(shape) - 1:
+        fits = [given == shape[:-1], given == (*shape[:-2], shape[-1])]  # rows, columns
+        if all(fits):  # a square: the key says which
+            fits = [word in key.lower() for word in ("row", "col")]
+        if fits[0] != fits[1]:
+            return tensor.unsqueeze(-1 if fits[0] else -2)
+    raise InputError(
+        f"{said} for {wired.parameter!r} is {list(tensor.shape)} and the parameter {list(shape)}: it is not known how "
+        "to move it; bake before the first step, or when training is done without the optimizer"
+    )
+
+
+def _end_to_end(
+    said: str, tensor: Tensor, held: list[Tensor], wired: Mapping[int, Wired], total: int
+) -> Iterator[State]:
+    """The parts of a vector that holds all parameters end to end; numbers alone (a step, a scale) do not move."""
+    if tensor.numel() <= 1:
+        return
+    if tensor.ndim != 1 or tensor.numel() != total or not tensor.is_contiguous():
+        raise InputError(f"{said} is {list(tensor.shape)} for {total} entries: it is not known how to move it")
+    at = 0
+    for parameter in held:
+        if id(parameter) in wired:
+            one = wired[id(parameter)]
+            yield f"{said} for {one.parameter!r}", one, tensor[at : at + one.numel].view(one.shape)
+        at += parameter.numel()
