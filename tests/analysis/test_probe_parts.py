@@ -17,19 +17,19 @@ from bimt_tf.models.mlp import MLP
 from bimt_tf.models.token_mlp import TokenMLP
 from bimt_tf.models.transformer import RegressionTransformer
 
-RNG = np.random.default_rng(0)
-
 
 def test_units_are_the_distinct_rows():
-    rows = RNG.integers(0, 3, size=(200, 2, 2)) * 0.1 - 0.1
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 3, size=(200, 2, 2)) * 0.1 - 0.1
     units = units_of(rows)
     for i in range(0, 200, 7):
         assert ((units == units[i]) == (rows == rows[i]).all((1, 2))).all()
 
 
 def test_no_unit_is_trained_on_and_held_out_and_each_is_held_out_once():
-    tokens = RNG.integers(0, 40, size=300)
-    target = checked_target(RNG.normal(size=300), 300)
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(0, 40, size=300)
+    target = checked_target(rng.normal(size=300), 300)
     division = divide(target, {"token 0": tokens}, 0)
     assert division.units == 40 and division.repeated and len(division.folds) == 5
     for train, held in division.folds:
@@ -40,9 +40,10 @@ def test_no_unit_is_trained_on_and_held_out_and_each_is_held_out_once():
 
 
 def test_the_token_that_determines_the_target_is_the_unit():
-    first, second = RNG.integers(0, 30, size=(2, 400))
+    rng = np.random.default_rng(0)
+    first, second = rng.integers(0, 30, size=(2, 400))
     reaching = {"token 0": first, "token 1": second}
-    label = RNG.normal(size=30)
+    label = rng.normal(size=30)
     assert divide(checked_target(label[second], 400), reaching, 0).by == "token 1, which determines the target"
     both = divide(checked_target(label[second] + label[first], 400), reaching, 0)
     assert both.by == "what reaches this place: token 0, token 1" and both.units == len({*zip(first, second)})  # noqa: B905
@@ -51,8 +52,9 @@ def test_the_token_that_determines_the_target_is_the_unit():
 
 @pytest.mark.parametrize("sizes", [[1] * 40, [3, 1, 5, 2] * 10])
 def test_a_shuffle_gives_each_unit_the_targets_of_another(sizes):
+    rng = np.random.default_rng(0)
     unit = np.repeat(np.arange(40), sizes)
-    values = RNG.normal(size=40)
+    values = rng.normal(size=40)
     target = checked_target(values[unit], len(unit))
     division = divide(target, {"token 0": unit}, 0)
     shuffles = shuffled_columns(target, division, 0)
@@ -65,8 +67,9 @@ def test_a_shuffle_gives_each_unit_the_targets_of_another(sizes):
 
 
 def test_scores_and_intervals_are_those_of_a_plain_bootstrap():
-    x = RNG.normal(size=(400, 3))
-    y = x[:, 0] + RNG.normal(size=400)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 3))
+    y = x[:, 0] + 0.5 * rng.normal(size=400)
     target = checked_target(y, 400)
     division = divide(target, {"the input": x}, 1)
     reader = Reader(target, division, 1)
@@ -86,8 +89,9 @@ def test_scores_and_intervals_are_those_of_a_plain_bootstrap():
 
 
 def test_the_interval_is_over_units_not_over_their_repetitions():
-    x = np.repeat(RNG.normal(size=(60, 1)), 10, axis=0)
-    y = np.repeat(x[::10, 0] + RNG.normal(size=60), 10)
+    rng = np.random.default_rng(0)
+    x = np.repeat(rng.normal(size=(60, 1)), 10, axis=0)
+    y = np.repeat(x[::10, 0] + rng.normal(size=60), 10)
     few, many = (
         Reader(checked_target(v, len(v)), divide(checked_target(v, len(v)), {"the input": u}, 0), 0).linear(u).score
         for v, u in ((y[::10], x[::10]), (y, x))
@@ -97,8 +101,9 @@ def test_the_interval_is_over_units_not_over_their_repetitions():
 
 
 def test_the_score_of_two_classes_is_the_brier_skill():
-    x = RNG.normal(size=(500, 2))
-    y = (x[:, 0] + RNG.normal(size=500) > 0).astype(int)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 2))
+    y = (x[:, 0] + rng.normal(size=500) > 0).astype(int)
     target = checked_target(y, 500)
     division = divide(target, {"the input": x}, 0)
     score = Reader(target, division, 0).linear(x).score
