@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bimt_tf.models.mlp import MLP as MLP
     from bimt_tf.models.token_mlp import TokenMLP as TokenMLP
     from bimt_tf.models.transformer import RegressionTransformer as RegressionTransformer
+    from bimt_tf.runs.ask.align import align as align
     from bimt_tf.runs.finished_run import FinishedRun as FinishedRun
     from bimt_tf.runs.load import load_run as load_run
     from bimt_tf.runs.load import load_runs as load_runs
@@ -41,6 +42,7 @@ _HOMES = {
     "TokenMLP": "models.token_mlp",
     "Wiring": "core.wiring",
     "ablate": "analysis.ablate",
+    "align": "runs.ask.align",
     "compact": "analysis.compact",
     "connection_graph": "analysis.graph",
     "eliminate": "training.eliminate",

@@ -91,9 +91,7 @@ def align_networks(
     limits = [0.0] * len(networks) if thresholds is None else list(thresholds)
     signs = sign_free(networks[0])
     generator = np.random.default_rng(seed)
-    compared = [
-        network_of(sparse_of(bimt, limit), by, inputs) for bimt, limit in zip(networks, limits, strict=True)
-    ]
+    compared = [network_of(sparse_of(bimt, limit), by, inputs) for bimt, limit in zip(networks, limits, strict=True)]
     alike = _alike(compared, signs, generator)
     chosen = int(alike.sum(1).argmax()) if reference is None else called.index(reference)
     mine = compared[chosen]

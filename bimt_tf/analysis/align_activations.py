@@ -27,7 +27,6 @@ CONSTANT = 1e-9
 """Of a neuron's own size: what varies by less does not vary."""
 
 
-
 class Activity(NamedTuple):
     """What the active neurons of a network do.
 

@@ -9,7 +9,16 @@ from bimt_tf.analysis.align_match import Matching
 from bimt_tf.analysis.plain import plain
 from bimt_tf.core.layout import Layout
 
-__all__ = ["Alignment", "BesideChance", "Comparison", "NeuronPair", "PopulationMatch", "Recurring", "RecurringEdge", "RecurringModule"]
+__all__ = [
+    "Alignment",
+    "BesideChance",
+    "Comparison",
+    "NeuronPair",
+    "PopulationMatch",
+    "Recurring",
+    "RecurringEdge",
+    "RecurringModule",
+]
 
 
 class BesideChance(NamedTuple):

@@ -8,6 +8,7 @@ from cyclopts import App, Group
 
 from bimt_tf import __version__
 from bimt_tf.cli.ablate import ablate
+from bimt_tf.cli.align import align
 from bimt_tf.cli.arguments import REPEATED
 from bimt_tf.cli.compare import compare
 from bimt_tf.cli.eliminate import eliminate
@@ -18,6 +19,7 @@ from bimt_tf.cli.probe import probe
 from bimt_tf.cli.prune import prune
 from bimt_tf.cli.reproduce import reproduce
 from bimt_tf.cli.resume import resume
+from bimt_tf.cli.share import share
 from bimt_tf.cli.show import show
 from bimt_tf.cli.sweep import SWEEP
 from bimt_tf.cli.tasks import tasks
@@ -28,7 +30,7 @@ __all__ = ["COMMANDS", "bimt"]
 COMMANDS: dict[str, dict[str, Any]] = {
     "Train": {"tasks": tasks, "train": TRAIN, "resume": resume, "eliminate": eliminate, "finetune": FINETUNE},
     "Runs": {"list": list_runs, "show": show, "compare": compare},
-    "Questions": {"probe": probe, "ablate": ablate, "prune": prune, "export": export},
+    "Questions": {"probe": probe, "ablate": ablate, "prune": prune, "align": align, "export": export, "share": share},
     "Many runs": {"sweep": SWEEP, "reproduce": reproduce},
 }
 """Group -> name -> command: a function, or an app where its options depend on its task."""

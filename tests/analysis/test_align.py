@@ -62,7 +62,9 @@ def relabelled(model, seed=1, signs=True):
     bimt.bake_()
     if signs:
         generator = torch.Generator().manual_seed(seed + 1)
-        turn = {n: torch.randint(2, (p.size,), generator=generator) * 2.0 - 1 for n, p in bimt.wiring.populations.items()}
+        turn = {
+            n: torch.randint(2, (p.size,), generator=generator) * 2.0 - 1 for n, p in bimt.wiring.populations.items()
+        }
         free = sign_free(bimt)
         with torch.no_grad():
             for wired in bimt.wiring.wired:
