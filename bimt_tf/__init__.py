@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bimt_tf.analysis.ablate import ablate as ablate
     from bimt_tf.analysis.compact import compact as compact
     from bimt_tf.analysis.graph import connection_graph as connection_graph
+    from bimt_tf.analysis.graph_files import read_graph as read_graph
     from bimt_tf.analysis.modularity import modularity as modularity
     from bimt_tf.analysis.probe import probe as probe
     from bimt_tf.analysis.prune import prune as prune
@@ -51,6 +52,7 @@ _HOMES = {
     "modularity": "analysis.modularity",
     "probe": "analysis.probe",
     "prune": "analysis.prune",
+    "read_graph": "analysis.graph_files",
     "train": "runs.train",
     "wire": "adapters.families",
 }
