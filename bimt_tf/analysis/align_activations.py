@@ -91,7 +91,7 @@ def correlations(mine: Activity, others: Activity) -> dict[str, np.ndarray]:
     for name, sets in mine.sets.items():
         table = np.zeros((mine.sizes[name], mine.sizes[name]))
         pairs = list(zip(sets, others.sets[name], strict=True))
-        told = sum(np.int64(one.any(0)[:, None] | there.any(0)) for one, there in pairs)  # sets in which either varies
+        told = np.sum([np.logical_or.outer(one.any(0), there.any(0)) for one, there in pairs], axis=0)  # either varies
         total = sum(one.T @ there for one, there in pairs)
         table[np.ix_(mine.active[name], others.active[name])] = total / np.maximum(told, 1)
         found[name] = table

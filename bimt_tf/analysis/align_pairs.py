@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -104,7 +103,7 @@ def rewired_matches(
     inputs: Shaped[Tensor, "batch ..."] | None,
     generator: np.random.Generator,
     draws: int,
-) -> Sequence[tuple[Sparse, Matched]]:
+) -> list[tuple[Sparse, Matched]]:
     """Rewired copies of another network (align_chance.py), each with its matching to the reference."""
     carrier = Carrier(other) if mine.activity is not None else None
     by: By = "weights" if carrier is None else "activations"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import networkx as nx
 import numpy as np
@@ -60,8 +61,7 @@ def parts_of(network: Sparse) -> Parts:
             u, v = (c.source.population, s), (c.target.population, t)
             present = graph.edges[u, v]["weight"] if graph.has_edge(u, v) else 0.0
             graph.add_edge(u, v, weight=present + float(sizes[s, t]))
-    found: Parts = communities(graph)  # type: ignore[assignment]  (nodes are those that were just made)
-    return found
+    return cast(Parts, communities(graph))
 
 
 def agreement(mine: Parts, other: Parts, matching: Matching) -> float:

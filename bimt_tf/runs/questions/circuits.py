@@ -72,7 +72,7 @@ class CircuitQuestions(OpenedRun):
         circuits.export(self, Path(path), form, residual, wanted, edges)
 
     def neuron_effects(self) -> dict[str, list[float]]:
-        """Stage -> how much the held-out loss rises when each of its neurons is set to its mean at all tokens, alone."""
+        """Stage -> how the held-out loss rises when each of its neurons is set to its mean at all tokens, alone."""
         from bimt_tf.runs.ask import circuits
 
         return circuits.neuron_effects(self)
