@@ -10,6 +10,7 @@ pairs there are, so its figures stand beside those of rewired copies of the same
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import combinations
 from typing import NamedTuple
 
@@ -106,25 +107,34 @@ def align_networks(
             drawn_parts = [] if there is None else [parts_of(one) for one, _ in drawn]
             pairs.append(_Pair(name, other, matched, drawn, there, drawn_parts))
             told(1 + len(pairs), len(networks))
+    made = partial(
+        Alignment, by=by, names=tuple(called), alike=tuple(tuple(map(float, row)) for row in alike),
+        examples=None if inputs is None or by == "weights" else len(inputs), draws=draws, seed=seed,
+        signs=tuple(sorted(signs)),
+    )  # fmt: skip
+    return _gathered(made, called, called[chosen], mine.sparse, parts, pairs)
+
+
+def _gathered(
+    made: Callable[..., Alignment],
+    names: Sequence[str],
+    reference: str,
+    mine: Sparse,
+    parts: Parts | None,
+    pairs: Sequence[_Pair],
+) -> Alignment:
+    """What all pairs together say; ``made`` knows how it was made."""
     chance = [one.similarity for pair in pairs for _, one in pair.drawn]
     comparisons = tuple(_comparison(mine, parts, pair, chance) for pair in pairs)
-    edges, own = _edges(called[chosen], mine.sparse, pairs, called)
-    return Alignment(
-        by=by,
-        names=tuple(called),
-        reference=called[chosen],
-        alike=tuple(tuple(map(float, row)) for row in alike),
+    edges, own = _edges(reference, mine, pairs, names)
+    return made(
+        reference=reference,
         comparisons=comparisons,
         neurons=_recurring(comparisons),
         edges=edges,
         own_edges=own,
         modules=_modules(parts, pairs),
-        layouts={called[chosen]: networks[chosen].layout}
-        | {pair.name: _layout(networks[chosen], pair) for pair in pairs},
-        examples=None if inputs is None or by == "weights" else len(inputs),
-        draws=draws,
-        seed=seed,
-        signs=tuple(sorted(signs)),
+        layouts={reference: mine.bimt.layout} | {pair.name: _layout(mine.bimt, pair) for pair in pairs},
     )
 
 
@@ -159,7 +169,7 @@ def _alike(networks: Sequence[Network], signs: frozenset[str], generator: np.ran
     found = np.eye(len(networks))
     for i, j in combinations(range(len(networks)), 2):
         matched = match(networks[i], networks[j], signs, generator)
-        found[i, j] = found[j, i] = alikeness(networks[i], networks[j], matched)
+        found[i, j] = found[j, i] = alikeness(networks[i].sparse, networks[j].sparse, matched)
     return found
 
 
@@ -169,20 +179,20 @@ def _parts(network: Sparse) -> Parts | None:
     return parts_of(network) if few else None
 
 
-def _comparison(mine: Network, parts: Parts | None, pair: _Pair, chance: Sequence[dict[str, np.ndarray]]) -> Comparison:
+def _comparison(mine: Sparse, parts: Parts | None, pair: _Pair, chance: Sequence[dict[str, np.ndarray]]) -> Comparison:
     """Another network beside the reference, and beside its rewired copies."""
     other, matched = pair.network, pair.matched
-    alike = [alikeness(mine, Network(network, None), one) for network, one in pair.drawn]
-    edges = [overlap(mine.sparse, network, one.matching) for network, one in pair.drawn]
+    alike = [alikeness(mine, network, one) for network, one in pair.drawn]
+    edges = [overlap(mine, network, one.matching) for network, one in pair.drawn]
     modules = None
     if parts is not None and pair.parts is not None:
         drawn = [agreement(parts, each, m.matching) for each, (_, m) in zip(pair.drawn_parts, pair.drawn, strict=True)]
         modules = _beside(agreement(parts, pair.parts, matched.matching), drawn)
-    free = [p.name for p in mine.sparse.bimt.wiring.populations.values() if p.bakeable]
+    free = [p.name for p in mine.bimt.wiring.populations.values() if p.bakeable]
     return Comparison(
         name=pair.name,
-        alike=_beside(alikeness(mine, other, matched), alike),
-        edges=_beside(overlap(mine.sparse, other.sparse, matched.matching), edges),
+        alike=_beside(alikeness(mine, other.sparse, matched), alike),
+        edges=_beside(overlap(mine, other.sparse, matched.matching), edges),
         modules=modules,
         populations=tuple(_population(name, mine, pair, chance) for name in free),
         matching=matched.matching,
@@ -194,14 +204,14 @@ def _beside(value: float, drawn: Sequence[float]) -> BesideChance:
     return BesideChance(value, float(np.mean(drawn)), float(np.quantile(drawn, 1 - BEYOND)), p)
 
 
-def _population(name: str, mine: Network, pair: _Pair, chance: Sequence[dict[str, np.ndarray]]) -> PopulationMatch:
+def _population(name: str, mine: Sparse, pair: _Pair, chance: Sequence[dict[str, np.ndarray]]) -> PopulationMatch:
     partner, similar = pair.matched.matching.partner[name], pair.matched.similarity[name]
     reached = (np.stack([one[name] for one in chance]) >= similar - ROUNDING).sum(0)
     p = (1 + reached) / (1 + len(chance))
     matched = np.flatnonzero(partner != NONE)
     signs = pair.matched.signs[name]
     pairs = (NeuronPair(int(a), int(partner[a]), int(signs[a]), float(similar[a]), float(p[a])) for a in matched)
-    alone = np.flatnonzero(mine.sparse.active[name] & (partner == NONE))
+    alone = np.flatnonzero(mine.active[name] & (partner == NONE))
     there = np.setdiff1d(np.flatnonzero(pair.network.sparse.active[name]), partner)
     return PopulationMatch(name, tuple(pairs), tuple(alone.tolist()), tuple(there.tolist()))
 

@@ -85,14 +85,14 @@ def _of_pairs(table: np.ndarray | None, partner: np.ndarray) -> np.ndarray:
     return np.where(partner == NONE, 0.0, table[np.arange(len(partner)), np.maximum(partner, 0)])
 
 
-def alikeness(mine: Network, other: Network, matched: Matched) -> float:
+def alikeness(mine: Sparse, other: Sparse, matched: Matched) -> float:
     """Twice the summed similarity of all pairs over the active neurons of both, of populations that may be relabelled.
 
     1 for a relabelled copy; a neuron without a partner counts as one that is not similar at all.
     """
-    free = [name for name, p in mine.sparse.bimt.wiring.populations.items() if p.bakeable]
+    free = [name for name, p in mine.bimt.wiring.populations.items() if p.bakeable]
     shared = sum(float(matched.similarity[name].sum()) for name in free)
-    neurons = sum(int(one.sparse.active[name].sum()) for name in free for one in (mine, other))
+    neurons = sum(int(one.active[name].sum()) for name in free for one in (mine, other))
     return 2 * shared / neurons if neurons else 1.0
 
 

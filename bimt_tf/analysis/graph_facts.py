@@ -26,6 +26,9 @@ __all__ = ["NO_MODULE", "EdgeFacts", "add_activity_", "add_edge_facts_", "add_ef
 NO_MODULE = -1
 """The ``module`` of a neuron without edges."""
 
+CONSTANT = 1e-6
+"""Of a neuron's own size: what varies by less does not vary."""
+
 EdgeFacts = Mapping[tuple[str, int, int], Mapping[str, float]]
 """(parameter, source neuron, target neuron) -> name -> number."""
 
@@ -72,6 +75,8 @@ def effects_of(
 ) -> dict[str, list[float]]:
     """Stage -> how much the loss rises when each of its neurons is set to its mean, at all tokens, alone.
 
+    A neuron that is its mean on every example has no effect, and is not tried.
+
     Args:
         bimt: the network; stages that no hook shows are left out.
         inputs: the examples.
@@ -81,12 +86,28 @@ def effects_of(
     Raises:
         InputError: as ``ablate_each``.
     """
-    found = {}
     hooks = stage_hooks(bimt.model, bimt.wiring)
+    moves: dict[str, list[int]] = {}
+
+    def look(hook: str, activation: Tensor) -> None:
+        flat = flat_neurons(hook, activation)
+        away = (flat - flat.mean(0)).abs().flatten(0, -2).amax(0)
+        size = flat.abs().flatten(0, -2).amax(0)
+        moves[hook] = (away > CONSTANT * size).nonzero().flatten().tolist()
+
+    run_hooked(bimt.model, inputs, {hook: partial(look, hook) for hook in hooks.values()})
+    found = {}
     for stage, hook in hooks.items():
-        found[stage] = [one.change for one in ablate_each(bimt.model, hook, inputs, loss)]
+        found[stage] = [0.0] * bimt.wiring.populations[_population(bimt, stage)].size
+        if moves[hook]:
+            for one in ablate_each(bimt.model, hook, inputs, loss, neurons=moves[hook]):
+                found[stage][one.neuron] = one.change
         told(len(found), len(hooks))
     return found
+
+
+def _population(bimt: BIMT, stage: str) -> str:
+    return next(one.population for one in bimt.wiring.stages if one.name == stage)
 
 
 def add_effects_(graph: nx.Graph, bimt: BIMT, effects: Mapping[str, list[float]]) -> None:

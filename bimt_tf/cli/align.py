@@ -34,25 +34,33 @@ def align(
     """Match the neurons of several runs: what recurs across seeds, beside what chance gives."""
     if len(directories) < 2:
         raise InputError(f"bimt align takes two run directories or more, found {len(directories)}")
-    form = (figure.suffix.removeprefix(".") or "png") if figure is not None else "png"
-    if form not in FORMATS:
-        raise unknown("format of a figure", form, FORMATS)
+    form = _form(figure)
     from bimt_tf.cli.console.align_report import print_alignment, progress
     from bimt_tf.cli.console.reports import print_json, print_line
-    from bimt_tf.runs.aligned_figure import figure_of
+    from bimt_tf.runs.aligned_figure import save_figure
     from bimt_tf.runs.ask.align import align as asked
-    from bimt_tf.runs.atomic import write_atomically
-    from bimt_tf.runs.figure_files import image_of
     from bimt_tf.runs.load import load_run
 
     runs = [load_run(directory, device, at=at_of(at)) for directory in directories]
     with progress("aligning networks") as told:
         found = asked(runs, by=by, examples=examples, reference=reference, draws=draws, seed=seed, told=told)
     if figure is not None:
-        write_atomically(figure, image_of(figure_of(found, runs), form))
+        save_figure(found, runs, figure, form)
     if json:
         print_json(found.as_dict())
         return
     print_alignment(found)
     if figure is not None:
         print_line(f"figure: {figure}")
+
+
+def _form(figure: Path | None) -> str:
+    """The format that a file's name says.
+
+    Raises:
+        InputError: for one that is none of a figure.
+    """
+    form = "png" if figure is None else figure.suffix.removeprefix(".") or "png"
+    if form not in FORMATS:
+        raise unknown("format of a figure", form, FORMATS)
+    return form

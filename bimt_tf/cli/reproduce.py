@@ -35,7 +35,7 @@ def reproduce(
 ) -> None:
     """Make TARGET, running what is missing on all cores.
 
-    table1, table2, fig2, figA1 and figA5 are the paper's; frontier compares methods, with settings that frontier-search chose.
+    table1, table2, fig2, figA1 and figA5 are the paper's; frontier compares methods, by settings of frontier-search.
 
     Interrupted or killed, the same command goes on; a finished run is not made again, and all targets share the runs.
     """

@@ -141,13 +141,15 @@ def _table(each: Row, seed: int, found: Sequence[NoisyRun]) -> list[list[str]]:
     lines = []
     for noise in dict.fromkeys(run.noise for run in found):
         own = [run for run in found if run.noise == noise]
-        mean = {name: statistics.fmean(getattr(run, name) for run in own) for name in ("alike", "edges", "modularity")}
+        averaged = ("alike", "edges", "modularity")
+        mean = {name: statistics.fmean(getattr(run, name) for run in own) for name in averaged}
         chance = [run.chance for run in own if run.chance is not None]
         said = "other seed" if noise is None else f"{noise:g}"
+        by_chance = f"{statistics.fmean(chance):.2f}" if chance else "–"
         lines.append(
             [
                 each.label, str(seed), said, str(len(own)), f"{mean['alike']:.2f}", f"{mean['edges']:.2f}",
-                f"{statistics.fmean(chance):.2f}" if chance else "–", f"{max(run.loss for run in own):.1e}", f"{mean['modularity']:.3f}",
+                by_chance, f"{max(run.loss for run in own):.1e}", f"{mean['modularity']:.3f}",
                 f"{statistics.fmean(run.weights for run in own):.1f}",
             ]
         )  # fmt: skip

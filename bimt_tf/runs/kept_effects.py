@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bimt_tf.runs.answers import answers, how_made, keep
+from bimt_tf.runs.ask.circuits import EXAMPLES
 from bimt_tf.runs.atomic import CannotWrite
 from bimt_tf.runs.opened_run import OpenedRun
 
@@ -30,7 +31,7 @@ def kept_effects(run: OpenedRun) -> dict[str, list[float]] | None:
 
 def keep_effects(run: OpenedRun, effects: Mapping[str, list[float]]) -> Path | None:
     """Keep the effects; None, and a note on stderr, where the run's directory cannot be written."""
-    made = how_made(run, part="held-out", examples=len(run.held_out.inputs))
+    made = how_made(run, part="held-out", examples=min(len(run.held_out.inputs), EXAMPLES))
     asked = {"value": "mean", "tokens": "all"}
     try:
         return keep(run, "interventions", QUESTION, asked, made, effects)

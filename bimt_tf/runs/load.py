@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,15 +76,7 @@ def load_run(
     if model is not None and not isinstance(model, nn.Module):
         raise InputError(f"model must be a torch.nn.Module, found a {type(model).__name__}")
     if is_zip(require_path(Path(path))):
-        folder, holder = unpacked(Path(path))
-        try:
-            run = load_run(folder, device, at=at, model=model, data=data, loss=loss)
-        except BaseException:
-            holder.cleanup()
-            raise
-        kept_with(run, holder)
-        run.path = Path(path)
-        return run
+        return _of_zip(Path(path), partial(load_run, device=device, at=at, model=model, data=data, loss=loss))
     directory = RunDirectory.open(Path(path))
     where, config = find_device(device), directory.config
     if model is None and config.task == OWN.name:
@@ -106,6 +99,19 @@ def load_run(
     held_out = None if data is None else held_out_of(data, config.training.dtype)
     state = state_of(directory.path, config.training.steps)
     return FinishedRun(directory, state, config, model, bimt, held_out=held_out, task=task, round_number=number)
+
+
+def _of_zip(path: Path, load: Callable[[Path], FinishedRun]) -> FinishedRun:
+    """The run in a ZIP file, whose files stand in a temporary folder for as long as the run is there."""
+    folder, holder = unpacked(path)
+    try:
+        run = load(folder)
+    except BaseException:
+        holder.cleanup()
+        raise
+    kept_with(run, holder)
+    run.path = path
+    return run
 
 
 def _point(directory: RunDirectory, number: int, parameters: Mapping[str, nn.Parameter]) -> Result:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from bimt_tf.analysis.graph import Residual, connection_graph
 from bimt_tf.analysis.graph_facts import (
@@ -25,7 +25,7 @@ from bimt_tf.runs.trained import Trained
 __all__ = ["EXAMPLES", "FORMATS", "MOST_EDGES", "export", "neuron_effects", "pruned"]
 
 EXAMPLES = 1_000
-"""Held-out examples that a neuron's activity is taken from, at most."""
+"""Held-out examples that a neuron's activity and effect are taken from, at most."""
 MOST_EDGES = 20_000
 """Edges beyond which an exported graph has no modules: finding them takes minutes."""
 
@@ -43,7 +43,12 @@ def neuron_effects(
     trained: Trained, told: Callable[[int, int], None] = lambda done, of: None
 ) -> dict[str, list[float]]:
     """Stage -> how much the held-out loss rises when each of its neurons is set to its mean, at all tokens, alone."""
-    return effects_of(trained.bimt, trained.held_out.inputs, trained.loss, told)
+    inputs, targets = (part[:EXAMPLES] for part in trained.held_out[:2])
+
+    def loss(outputs: Tensor) -> float:
+        return trained.task.metrics(trained.config.data, outputs, targets)["loss"]
+
+    return effects_of(trained.bimt, inputs, loss, told)
 
 
 def export(
