@@ -8,8 +8,10 @@ own list says. Only files that a run has are taken; no file of a run needs pickl
 from __future__ import annotations
 
 import stat
+import struct
 import weakref
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -24,6 +26,8 @@ MOST_BYTES = 4 * 2**30
 MOST_FILES = 20_000
 CHUNK = 2**20
 MARKER = "config.yaml"
+DAMAGE = (zipfile.BadZipFile, EOFError, OSError, ValueError, RuntimeError, struct.error, zlib.error)
+"""What Python's reader says of a damaged file, depending on where."""
 
 
 def is_zip(path: Path) -> bool:
@@ -54,9 +58,12 @@ def unpacked(path: Path) -> tuple[Path, TemporaryDirectory[str]]:
     try:
         with zipfile.ZipFile(path) as archive:
             _take(path, archive, Path(holder.name))
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, OSError) as error:
+    except InputError:
         holder.cleanup()
-        raise InputError(f"{path} is damaged or no ZIP file: {error}") from error
+        raise
+    except DAMAGE as error:
+        holder.cleanup()
+        raise InputError(f"{path} is damaged or no ZIP file: {' '.join(str(error).split())}") from error
     except BaseException:
         holder.cleanup()
         raise

@@ -138,10 +138,13 @@ def test_files_that_no_run_has_stay_in_the_zip(whole_run, tmp_path):
     assert not (run._directory.path / "evil.py").exists()
 
 
-def test_a_damaged_zip(whole_run, tmp_path):
+@pytest.mark.parametrize("start", [*range(3_000, 9_000, 750), -3_000, -600, -200])
+def test_a_damaged_zip(whole_run, tmp_path, start):
+    """Wherever the damage is behind the card, which is not read, one line names the file."""
     share(whole_run, tmp_path / "run.zip")
     content = bytearray((tmp_path / "run.zip").read_bytes())
-    for i in range(2_000, 4_000):
+    start %= len(content)
+    for i in range(start, min(start + 150, len(content))):
         content[i] ^= 0x5A
     (tmp_path / "run.zip").write_bytes(content)
     with pytest.raises(InputError, match=r"run\.zip"):
