@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bimt_tf.analysis.exchange import Site as Site
     from bimt_tf.analysis.formula import formula as formula
     from bimt_tf.analysis.graph import connection_graph as connection_graph
+    from bimt_tf.analysis.graph_files import read_graph as read_graph
     from bimt_tf.analysis.group_report import group_report as group_report
     from bimt_tf.analysis.group_table import finite_group as finite_group
     from bimt_tf.analysis.interchange import interchange as interchange
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from bimt_tf.models.mlp import MLP as MLP
     from bimt_tf.models.token_mlp import TokenMLP as TokenMLP
     from bimt_tf.models.transformer import RegressionTransformer as RegressionTransformer
+    from bimt_tf.runs.ask.align import align as align
     from bimt_tf.runs.finished_run import FinishedRun as FinishedRun
     from bimt_tf.runs.load import load_run as load_run
     from bimt_tf.runs.load import load_runs as load_runs
@@ -56,14 +58,15 @@ _HOMES = {
     "ablate": "analysis.ablate",
     "ablate_nodes": "analysis.ablate_nodes",
     "activation_patch": "analysis.patching",
+    "align": "runs.ask.align",
     "compact": "analysis.compact",
     "connection_graph": "analysis.graph",
     "edge_effects": "analysis.edge_effects",
     "eliminate": "training.eliminate",
-    "interchange": "analysis.interchange",
-    "formula": "analysis.formula",
     "finite_group": "analysis.group_table",
+    "formula": "analysis.formula",
     "group_report": "analysis.group_report",
+    "interchange": "analysis.interchange",
     "load_run": "runs.load",
     "load_runs": "runs.load",
     "minimal_set": "analysis.minimal_set",
@@ -73,6 +76,7 @@ _HOMES = {
     "probe_map": "analysis.probe_map",
     "probe_map_figure": "figures.probe_map",
     "prune": "analysis.prune",
+    "read_graph": "analysis.graph_files",
     "train": "runs.train",
     "wire": "adapters.families",
 }

@@ -8,6 +8,7 @@ from cyclopts import App, Group
 
 from bimt_tf import __version__
 from bimt_tf.cli.ablate import ablate
+from bimt_tf.cli.align import align
 from bimt_tf.cli.arguments import REPEATED
 from bimt_tf.cli.compare import compare
 from bimt_tf.cli.edges import edges
@@ -25,6 +26,7 @@ from bimt_tf.cli.probe_map import probe_map
 from bimt_tf.cli.prune import prune
 from bimt_tf.cli.reproduce import reproduce
 from bimt_tf.cli.resume import resume
+from bimt_tf.cli.share import share
 from bimt_tf.cli.show import show
 from bimt_tf.cli.sweep import SWEEP
 from bimt_tf.cli.tasks import tasks
@@ -34,7 +36,7 @@ __all__ = ["COMMANDS", "bimt"]
 
 COMMANDS: dict[str, dict[str, Any]] = {
     "Train": {"tasks": tasks, "train": TRAIN, "resume": resume, "eliminate": eliminate, "finetune": FINETUNE},
-    "Runs": {"list": list_runs, "show": show, "compare": compare, "export": export},
+    "Runs": {"list": list_runs, "show": show, "compare": compare, "export": export, "share": share},
     "Questions": {
         "probe": probe,
         "probe-map": probe_map,
@@ -45,6 +47,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "modules": modules,
         "formula": formula,
         "group": group,
+        "align": align,
         "prune": prune,
     },  # fmt: skip
     "Many runs": {"sweep": SWEEP, "reproduce": reproduce},

@@ -20,18 +20,38 @@ def export(
     residual: Annotated[
         Literal["shared", "unrolled"], Parameter(help="residual stream: once, or at each depth")
     ] = "shared",
+    effects: Annotated[
+        bool,
+        Parameter(negative=(), show_default=False, help="also knock out every neuron: its effect on the test loss"),
+    ] = False,
     out: Annotated[Path | None, Parameter(help="file to write [DIRECTORY/graph.FORMAT]")] = None,
     at: At = "shown",
     device: Device = "cpu",
     json: AsJson = False,
 ) -> None:
-    """Write the connection graph of the network in DIRECTORY for other tools."""
+    """Write the connection graph of the network in DIRECTORY for other tools.
+
+    Neurons carry place, head, module, activity and effect, edges weight, sign and parameter. Effects that were computed
+    once are kept in DIRECTORY/interventions.json and written from then on.
+    """
+    from bimt_tf.cli.console.align_report import progress
     from bimt_tf.cli.console.reports import print_json, print_line
+    from bimt_tf.runs.ask.circuits import export as write
+    from bimt_tf.runs.ask.circuits import neuron_effects
+    from bimt_tf.runs.kept_effects import keep_effects, kept_effects
     from bimt_tf.runs.load import load_run
 
     out = out if out is not None else directory / f"graph.{form}"
-    load_run(directory, device, at=at_of(at)).export(out, form, residual)
+    run = load_run(directory, device, at=at_of(at))
+    found = kept_effects(run)
+    if effects and found is None:
+        with progress("knocking out neurons") as told:
+            found = neuron_effects(run, told)
+    write(run, out, form, residual, found)
+    kept = keep_effects(run, found) if effects and found is not None else None
     if json:
         print_json({"graph": str(out)})
     else:
         print_line(f"graph: {out}")
+        if kept is not None:
+            print_line(f"effects: {kept}")

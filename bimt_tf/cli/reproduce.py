@@ -23,8 +23,8 @@ def reproduce(
     target: Annotated[str, Parameter(help="what to make: a table or figure of the paper, or our frontier")],
     /,
     *,
-    seeds: Annotated[str, Parameter(help="e.g. 0-4 or 0,2,5 [0-4; of fig2: 0; of frontier-search: 100-101]")] = "",
-    tasks: Annotated[str, Parameter(help="rows, e.g. symbolic-a,s4 [all; of figA1: symbolic-a]")] = "",
+    seeds: Annotated[str, Parameter(help="e.g. 0-4 or 0,2,5 [0-4; fig2, figA5: 0; frontier-search: 100-101]")] = "",
+    tasks: Annotated[str, Parameter(help="rows, e.g. symbolic-a,s4 [all; figA1: symbolic-a; figA5: symbolic-b]")] = "",
     methods: Annotated[str, Parameter(help=f"some of {', '.join(METHODS)} [all of the target]")] = "",
     quick: Annotated[bool, _ON, Parameter(help="a twentieth of the steps, seeds 0 and 1: a trial, kept apart")] = False,
     no_train: Annotated[bool, _ON, Parameter(help="run nothing: write what the finished runs give")] = False,
@@ -35,7 +35,7 @@ def reproduce(
 ) -> None:
     """Make TARGET, running what is missing on all cores.
 
-    table1, table2, fig2 and figA1 are the paper's; frontier compares methods, with settings that frontier-search chose.
+    table1, table2, fig2, figA1 and figA5 are the paper's; frontier compares methods, by settings of frontier-search.
 
     Interrupted or killed, the same command goes on; a finished run is not made again, and all targets share the runs.
     """

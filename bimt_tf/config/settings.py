@@ -99,6 +99,10 @@ class TrainingConfig:
     """|w| below which a weight is cut when the finish phase begins"""
     active: float = field(default=1e-2, metadata=_PENALTY)
     """|w| above which a weight counts as active"""
+    init_noise: float = 0.0
+    """noise on the initial weights, a share of each tensor's root mean square (docs/across-seeds.md)"""
+    init_noise_seed: int = 0
+    """of that noise; seed stays that of weights, data and batches"""
     dtype: Literal["float32", "float64"] = "float32"
     """number type of weights and data"""
     device: str = field(default="cpu", metadata=_RUNNING)
@@ -137,7 +141,8 @@ class TrainingConfig:
         require_at_most("threads", self.threads, MOST_THREADS)
         for name in ("density", "anneal"):
             require_at_most(name, getattr(self, name), 1)
-        for name in ("batch_size", "finish_lam", "cut", "active", "polish_pull"):
+        require_seed(self.init_noise_seed)
+        for name in ("batch_size", "finish_lam", "cut", "active", "polish_pull", "init_noise"):
             require_non_negative(name, getattr(self, name))
         for name in ("finish", "polish", "bias_free", "validation_share", "rewind"):
             if not 0 <= getattr(self, name) < 1:

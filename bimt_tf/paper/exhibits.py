@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bimt_tf.paper.figure_2 import FIGURE_2
 from bimt_tf.paper.figure_a1 import FIGURE_A1
+from bimt_tf.paper.figure_a5 import FIGURE_A5
 from bimt_tf.paper.frontier import FRONTIER
 from bimt_tf.paper.frontier_search import FRONTIER_SEARCH
 from bimt_tf.paper.modularity import MODULARITY
@@ -12,4 +13,4 @@ from bimt_tf.paper.table2 import TABLE_2
 
 __all__ = ["EXHIBITS"]
 
-EXHIBITS = (TABLE_1, TABLE_2, FIGURE_2, FIGURE_A1, FRONTIER_SEARCH, FRONTIER, MODULARITY)
+EXHIBITS = (TABLE_1, TABLE_2, FIGURE_2, FIGURE_A1, FIGURE_A5, FRONTIER_SEARCH, FRONTIER, MODULARITY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bimt_tf.errors import InputError
+from bimt_tf.runs.atomic import require_path
 from bimt_tf.runs.directory import RunDirectory
 from bimt_tf.runs.elimination_files import At
 from bimt_tf.runs.finished_run import FinishedRun
@@ -19,6 +21,7 @@ from bimt_tf.runs.listing import RunRow, run_rows
 from bimt_tf.runs.own_data import OwnData, held_out_of
 from bimt_tf.runs.read import read_bytes, read_object
 from bimt_tf.runs.state import is_trained, state_of
+from bimt_tf.runs.zip_files import is_zip, kept_with, unpacked
 from bimt_tf.tasks.base import Task
 from bimt_tf.tasks.own_model import OWN
 from bimt_tf.tasks.registry import task as find_task
@@ -51,7 +54,8 @@ def load_run(
     No example is drawn before it is asked for, no optimizer is built, and nothing on disk is changed.
 
     Args:
-        path: the run directory. A run that has not ended gives its last checkpoint; ``.state`` says so.
+        path: the run directory, or a ZIP file that ``bimt share`` made of one, which is read from a private temporary
+            folder that goes with the run. A run that has not ended gives its last checkpoint; ``.state`` says so.
         device: where the model is put: "cpu", "cuda", "cuda:1", "mps".
         at: which point of the run's elimination: "shown", the one that its summary and figures are of
             (docs/elimination.md says which), which is the trained network where there was no elimination or it has not
@@ -71,6 +75,8 @@ def load_run(
         raise InputError(f"load_run takes the path of a run directory, found a {type(path).__name__}")
     if model is not None and not isinstance(model, nn.Module):
         raise InputError(f"model must be a torch.nn.Module, found a {type(model).__name__}")
+    if is_zip(require_path(Path(path))):
+        return _of_zip(Path(path), partial(load_run, device=device, at=at, model=model, data=data, loss=loss))
     directory = RunDirectory.open(Path(path))
     where, config = find_device(device), directory.config
     if model is None and config.task == OWN.name:
@@ -93,6 +99,19 @@ def load_run(
     held_out = None if data is None else held_out_of(data, config.training.dtype)
     state = state_of(directory.path, config.training.steps)
     return FinishedRun(directory, state, config, model, bimt, held_out=held_out, task=task, round_number=number)
+
+
+def _of_zip(path: Path, load: Callable[[Path], FinishedRun]) -> FinishedRun:
+    """The run in a ZIP file, whose files stand in a temporary folder for as long as the run is there."""
+    folder, holder = unpacked(path)
+    try:
+        run = load(folder)
+    except BaseException:
+        holder.cleanup()
+        raise
+    kept_with(run, holder)
+    run.path = path
+    return run
 
 
 def _point(directory: RunDirectory, number: int, parameters: Mapping[str, nn.Parameter]) -> Result:

@@ -20,6 +20,7 @@ from bimt_tf.training.batches import Batches, Drawn
 from bimt_tf.training.checkpoint import Checkpoint, restore_
 from bimt_tf.training.device import data_on, dtype_of, find_device, model_on
 from bimt_tf.training.flat import FlatParameters
+from bimt_tf.training.init_noise import perturb_
 from bimt_tf.training.memory import require_memory_for_data, require_memory_for_model
 from bimt_tf.training.penalty import penalty_of
 from bimt_tf.training.schedule import decay_at, final_width, lr_at
@@ -97,6 +98,8 @@ def assemble(
         bimt.load_state_dict(start.layout)
     if checkpoint is not None:
         restore_(state, checkpoint)
+    else:
+        perturb_(bimt.model, config.training.init_noise, config.training.init_noise_seed)
     state.penalty.follow(state.step)
     held_out = data_on(data.test, flat.vector.device)
     seconds = checkpoint.seconds if checkpoint is not None else 0.0

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-import json
-from io import BytesIO
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import networkx as nx
-from torch import nn
+from torch import Tensor, nn
 
 from bimt_tf.analysis.graph import Residual, connection_graph
+from bimt_tf.analysis.graph_facts import (
+    EdgeFacts,
+    add_activity_,
+    add_edge_facts_,
+    add_effects_,
+    add_modules_,
+    effects_of,
+)
+from bimt_tf.analysis.graph_files import FORMATS, graph_bytes
 from bimt_tf.analysis.prune import PrunePoint, prune
 from bimt_tf.errors import unknown
 from bimt_tf.runs.atomic import write_atomically
 from bimt_tf.runs.trained import Trained
 
-__all__ = ["FORMATS", "export", "pruned"]
+__all__ = ["EXAMPLES", "FORMATS", "MOST_EDGES", "export", "neuron_effects", "pruned"]
 
-FORMATS = ("graphml", "gexf", "json")
+EXAMPLES = 1_000
+"""Held-out examples that a neuron's activity and effect are taken from, at most."""
+MOST_EDGES = 20_000
+"""Edges beyond which an exported graph has no modules: finding them takes minutes."""
 
 
 def pruned(trained: Trained) -> list[PrunePoint]:
@@ -29,18 +39,48 @@ def pruned(trained: Trained) -> list[PrunePoint]:
     return prune(trained.bimt, evaluate)
 
 
-def export(trained: Trained, path: Path, form: str, residual: Residual = "shared") -> None:
+def neuron_effects(
+    trained: Trained, told: Callable[[int, int], None] = lambda done, of: None
+) -> dict[str, list[float]]:
+    """Stage -> how much the held-out loss rises when each of its neurons is set to its mean, at all tokens, alone."""
+    inputs, targets = (part[:EXAMPLES] for part in trained.held_out[:2])
+
+    def loss(outputs: Tensor) -> float:
+        return trained.task.metrics(trained.config.data, outputs, targets)["loss"]
+
+    return effects_of(trained.bimt, inputs, loss, told)
+
+
+def export(
+    trained: Trained,
+    path: Path,
+    form: str,
+    residual: Residual = "shared",
+    effects: Mapping[str, list[float]] | None = None,
+    edges: EdgeFacts | None = None,
+) -> None:
     """Write the connection graph with its attributes as GraphML, GEXF or NetworkX's node-link JSON.
 
+    Args:
+        trained: the network.
+        path: the file.
+        form: one of ``FORMATS``.
+        residual: as ``connection_graph``.
+        effects: as :func:`neuron_effects` gives them; nodes have no effect unless given.
+        edges: more numbers for edges, by (parameter, source neuron, target neuron).
+
     Raises:
-        InputError: for another format, or a path that cannot be written.
+        InputError: for another format, an edge that is not there, or a path that cannot be written.
     """
     if form not in FORMATS:
         raise unknown("format", str(form), FORMATS)
     graph = connection_graph(trained.bimt, residual=residual)
-    written = BytesIO()
-    if form == "json":
-        written.write(json.dumps(nx.node_link_data(graph, edges="edges")).encode())
-    else:
-        {"graphml": nx.write_graphml, "gexf": nx.write_gexf}[form](graph, written)
-    write_atomically(path, written.getvalue())
+    if graph.number_of_edges() <= MOST_EDGES:
+        add_modules_(graph)
+    if hasattr(trained.model, "hook_dict"):
+        add_activity_(graph, trained.bimt, trained.held_out.inputs[:EXAMPLES])
+    if effects is not None:
+        add_effects_(graph, trained.bimt, effects)
+    if edges is not None:
+        add_edge_facts_(graph, trained.bimt, edges)
+    write_atomically(path, graph_bytes(graph, form))

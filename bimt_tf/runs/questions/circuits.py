@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
     from bimt_tf.analysis.graph import Residual
+    from bimt_tf.analysis.graph_facts import EdgeFacts
     from bimt_tf.analysis.prune import PrunePoint
 
 __all__ = ["CircuitQuestions"]
@@ -41,17 +43,36 @@ class CircuitQuestions(OpenedRun):
 
         return modularity(self.graph(residual))
 
-    def export(self, path: str | Path, form: str = "graphml", residual: Residual = "shared") -> None:
-        """Write the connection graph for other tools.
+    def export(
+        self,
+        path: str | Path,
+        form: str = "graphml",
+        residual: Residual = "shared",
+        *,
+        effects: Mapping[str, list[float]] | bool = False,
+        edges: EdgeFacts | None = None,
+    ) -> None:
+        """Write the connection graph for other tools; ``bimt_tf.read_graph`` reads it back (docs/sharing.md).
+
+        Nodes carry where they stand, their head, their module and their activity; edges weight, sign and parameter.
 
         Args:
             path: the file; a plain file there is replaced.
             form: "graphml", "gexf" or "json" (NetworkX's node-link data).
             residual: as :meth:`graph`.
+            effects: give nodes their effect on the held-out loss: True computes it, as :meth:`neuron_effects`.
+            edges: (parameter, source neuron, target neuron) -> name -> number, which those edges carry too.
 
         Raises:
-            InputError: for another format, or a path that cannot be written.
+            InputError: for another format, an edge that is not there, or a path that cannot be written.
         """
         from bimt_tf.runs.ask import circuits
 
-        circuits.export(self, Path(path), form, residual)
+        wanted = self.neuron_effects() if effects is True else effects or None
+        circuits.export(self, Path(path), form, residual, wanted, edges)
+
+    def neuron_effects(self) -> dict[str, list[float]]:
+        """Stage -> how the held-out loss rises when each of its neurons is set to its mean at all tokens, alone."""
+        from bimt_tf.runs.ask import circuits
+
+        return circuits.neuron_effects(self)

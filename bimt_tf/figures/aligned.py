@@ -1,0 +1,147 @@
+"""Aligned networks side by side, and how often each of their edges recurs (analysis/align.py).
+
+Every network is drawn with its neurons where their partners stand in the reference, so that what is the same lies at
+the same place. The last panel has all edges of all networks in the reference's names: the darker, the more have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import networkx as nx
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from bimt_tf.analysis.align_results import Alignment
+from bimt_tf.core.wiring import Wiring
+from bimt_tf.errors import InputError
+from bimt_tf.figures.network import draw_network
+from bimt_tf.figures.network_words import draw_labels, draw_row_names
+from bimt_tf.figures.scene import Scene
+from bimt_tf.figures.style import ACCENT, INK, MUTED, NEGATIVE, PALE, POSITIVE, STYLE
+
+__all__ = ["AlignedPanel", "aligned_figure"]
+
+PANEL, ROW_PITCH = 2.15, 0.72  # inches
+SIDE, GAP, RIGHT, BOTTOM, TOP = 0.95, 0.5, 0.35, 0.62, 0.78  # margins, inches
+MOST_IN_A_ROW = 3  # panels
+_TONES = LinearSegmentedColormap.from_list("found", [PALE, INK])
+
+
+class AlignedPanel(NamedTuple):
+    """One network: its name in the alignment, a line of numbers, and its unrolled graph in the aligned layout."""
+
+    name: str
+    note: str
+    graph: nx.Graph
+
+
+def aligned_figure(
+    alignment: Alignment,
+    panels: Sequence[AlignedPanel],
+    wiring: Wiring,
+    *,
+    labels: Mapping[str, Sequence[str]] | None = None,
+) -> Figure:
+    """Draw the networks in one order, and in a last panel how many of them have each edge and each neuron.
+
+    Args:
+        alignment: of these networks.
+        panels: one a network, the reference among them.
+        wiring: of all of them.
+        labels: stage name -> a name for each of its neurons.
+
+    Raises:
+        InputError: if a network of the alignment has no panel, or for what ``network_figure`` refuses.
+    """
+    missing = set(alignment.names) - {panel.name for panel in panels}
+    if missing:
+        raise InputError(f"every network of the alignment is drawn: {', '.join(sorted(missing))} has no panel")
+    rows = max(stage.depth for stage in wiring.stages)
+    columns = min(MOST_IN_A_ROW, len(panels) + 1)
+    lines = -(-(len(panels) + 1) // columns)
+    height = ROW_PITCH * max(rows, 1)
+    block = TOP + height + 0.25
+    size = (SIDE + columns * PANEL + (columns - 1) * GAP + RIGHT, lines * block + BOTTOM)
+    with rc_context(STYLE):
+        figure = Figure(figsize=size)
+        for i in range(len(panels) + 1):
+            left = SIDE + i % columns * (PANEL + GAP)
+            top = size[1] - i // columns * block
+            box = (left / size[0], (top - TOP - height) / size[1], PANEL / size[0], height / size[1])
+            axes = figure.add_axes(box)
+            if i < len(panels):
+                panel = panels[i]
+                draw_network(axes, panel.graph, wiring, labels=labels)
+                name = panel.name + (" (reference)" if panel.name == alignment.reference else "")
+                _head(figure, left, top, size, name, panel.note)
+            else:
+                reference = next(panel for panel in panels if panel.name == alignment.reference)
+                scene = Scene.of(reference.graph, wiring)
+                _draw_frequency(axes, scene, alignment, labels or {}, (PANEL, ROW_PITCH))
+                _head(figure, left, top, size, "In how many networks", _counts(alignment))
+            if i % columns == 0:
+                draw_row_names(axes, Scene.of(panels[0].graph, wiring))
+        _key(figure, size, len(alignment.names))
+    return figure
+
+
+def _head(figure: Figure, left: float, top: float, size: tuple[float, float], name: str, note: str) -> None:
+    figure.text(left / size[0], (top - 0.12) / size[1], name, fontsize=9, weight="bold", va="top")
+    figure.text(left / size[0], (top - 0.30) / size[1], note, fontsize=6.5, color=MUTED, va="top")
+
+
+def _counts(alignment: Alignment) -> str:
+    n = len(alignment.names)
+    every = len(alignment.recurring_edges(n))
+    return f"{len(alignment.edges)} edges · {every} in all · {len(alignment.recurring_edges(2))} in two or more"
+
+
+def _draw_frequency(
+    axes: Axes, scene: Scene, alignment: Alignment, labels: Mapping[str, Sequence[str]], inches: tuple[float, float]
+) -> None:
+    """Edges in the reference's names, those that recur most on top; neurons by how many networks have one like them."""
+    n = len(alignment.names)
+    axes.set(xlim=(0, 1), ylim=(0, max(len(scene.rows) - 1, 1)))
+    axes.set_axis_off()
+    ends = {c.parameter: (c.source.name, c.target.name) for c in scene.wiring.connections}
+    edges = sorted(alignment.edges, key=lambda edge: len(edge.found_in))
+    segments = [
+        (scene.places[ends[e.parameter][0], e.source], scene.places[ends[e.parameter][1], e.target]) for e in edges
+    ]
+    share = np.array([(len(edge.found_in) - 1) / max(n - 1, 1) for edge in edges])
+    colours = [ACCENT if one == 1 else _TONES(0.15 + 0.75 * one) for one in share]
+    lines = LineCollection(segments, colors=colours, linewidths=0.4 + 1.6 * share, capstyle="round", zorder=2)
+    lines.set(clip_on=False, gid="frequency")
+    axes.add_collection(lines, autolim=False)
+    alike = {(one.population, one.neuron): len(one.alike_in) / max(n - 1, 1) for one in alignment.neurons}
+    for stage in scene.wiring.stages:
+        for node in scene.nodes(stage):
+            known = alike.get((stage.population, node[1]), 1.0 if node in scene.active else None)
+            if known is None or node not in scene.active:
+                axes.scatter(*scene.places[node], s=1.6, color=PALE, lw=0, zorder=3, clip_on=False)
+            else:
+                tone = ACCENT if known == 1 else _TONES(0.15 + 0.75 * known)
+                axes.scatter(*scene.places[node], s=13, color=tone, edgecolor="white", lw=0.4, zorder=4, clip_on=False)
+    draw_labels(axes, scene, inches, labels)
+
+
+def _key(figure: Figure, size: tuple[float, float], n: int) -> None:
+    handles = [
+        Line2D([], [], color=POSITIVE, lw=1.6, label="positive"),
+        Line2D([], [], color=NEGATIVE, lw=1.6, label="negative"),
+        Line2D([], [], color=_TONES(0.15), lw=0.8, label="in one"),
+        Line2D([], [], color=_TONES(0.15 + 0.75 * max(n - 2, 0) / max(n - 1, 1)), lw=1.6, label=f"in {n - 1} of {n}"),
+        Line2D([], [], color=ACCENT, lw=2, label="in all"),
+    ]
+    figure.legend(handles=handles, loc="lower right", bbox_to_anchor=(1 - 0.1 / size[0], 0.04 / size[1]),
+                  ncols=5, handlelength=1.4, columnspacing=1.2, borderaxespad=0)  # fmt: skip
+    figure.text(SIDE / size[0], 0.28 / size[1], "Every neuron stands where its partner stands in the reference; "
+                "neurons of the last panel by the networks that have one like them (similarity 0.9 or more).",
+                fontsize=6.5, color=MUTED, va="bottom")  # fmt: skip
