@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import networkx as nx
 import numpy as np
+from jaxtyping import Float
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -19,12 +19,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bimt_tf.analysis.align_results import Alignment
-from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
 from bimt_tf.figures.network import draw_network
-from bimt_tf.figures.network_words import draw_labels, draw_row_names
-from bimt_tf.figures.scene import Scene
-from bimt_tf.figures.style import ACCENT, INK, MUTED, NEGATIVE, PALE, POSITIVE, STYLE
+from bimt_tf.figures.network_wires import DASHED
+from bimt_tf.figures.scene import ACTIVE, Scene
+from bimt_tf.figures.scene_rows import SHEAR
+from bimt_tf.figures.style import ACCENT, INK, MUTED, PALE, STYLE, WIRE_NEGATIVE, WIRE_POSITIVE
 
 __all__ = ["AlignedPanel", "aligned_figure"]
 
@@ -35,17 +35,16 @@ _TONES = LinearSegmentedColormap.from_list("found", [PALE, INK])
 
 
 class AlignedPanel(NamedTuple):
-    """One network: its name in the alignment, a line of numbers, and its unrolled graph in the aligned layout."""
+    """One network: its name in the alignment, a line of numbers, and its scene in the aligned layout."""
 
     name: str
     note: str
-    graph: nx.Graph
+    scene: Scene
 
 
 def aligned_figure(
     alignment: Alignment,
     panels: Sequence[AlignedPanel],
-    wiring: Wiring,
     *,
     labels: Mapping[str, Sequence[str]] | None = None,
 ) -> Figure:
@@ -54,7 +53,6 @@ def aligned_figure(
     Args:
         alignment: of these networks.
         panels: one a network, the reference among them.
-        wiring: of all of them.
         labels: stage name -> a name for each of its neurons.
 
     Raises:
@@ -63,10 +61,11 @@ def aligned_figure(
     missing = set(alignment.names) - {panel.name for panel in panels}
     if missing:
         raise InputError(f"every network of the alignment is drawn: {', '.join(sorted(missing))} has no panel")
-    rows = max(stage.depth for stage in wiring.stages)
+    reference = next(panel.scene for panel in panels if panel.name == alignment.reference)
+    tall = reference.rows[-1].y + reference.rows[-1].half
     columns = min(MOST_IN_A_ROW, len(panels) + 1)
     lines = -(-(len(panels) + 1) // columns)
-    height = ROW_PITCH * max(rows, 1)
+    height = ROW_PITCH * max(tall, 1)
     block = TOP + height + 0.25
     size = (SIDE + columns * PANEL + (columns - 1) * GAP + RIGHT, lines * block + BOTTOM)
     with rc_context(STYLE):
@@ -78,16 +77,14 @@ def aligned_figure(
             axes = figure.add_axes(box)
             if i < len(panels):
                 panel = panels[i]
-                draw_network(axes, panel.graph, wiring, labels=labels)
+                draw_network(axes, panel.scene, labels=labels)
                 name = panel.name + (" (reference)" if panel.name == alignment.reference else "")
                 _head(figure, left, top, size, name, panel.note)
             else:
-                reference = next(panel for panel in panels if panel.name == alignment.reference)
-                scene = Scene.of(reference.graph, wiring)
-                _draw_frequency(axes, scene, alignment, labels or {}, (PANEL, ROW_PITCH))
+                _draw_frequency(axes, reference, alignment)
                 _head(figure, left, top, size, "In how many networks", _counts(alignment))
             if i % columns == 0:
-                draw_row_names(axes, Scene.of(panels[0].graph, wiring))
+                _draw_row_names(axes, reference)
         _key(figure, size, len(alignment.names))
     return figure
 
@@ -103,39 +100,44 @@ def _counts(alignment: Alignment) -> str:
     return f"{len(alignment.edges)} edges · {every} in all · {len(alignment.recurring_edges(2))} in two or more"
 
 
-def _draw_frequency(
-    axes: Axes, scene: Scene, alignment: Alignment, labels: Mapping[str, Sequence[str]], inches: tuple[float, float]
-) -> None:
+def _draw_row_names(axes: Axes, scene: Scene) -> None:
+    for row in scene.rows:
+        axes.text(-0.05, row.y, row.label, ha="right", va="center", fontsize=6.5, parse_math=False, gid="row name")
+
+
+def _at(scene: Scene, row: int) -> Float[np.ndarray, "n 2"]:
+    """Where a row's neurons stand, as ``draw_network`` puts them."""
+    own = scene.rows[row]
+    return np.stack([own.x + SHEAR * own.lift, own.y + own.lift], axis=1)
+
+
+def _draw_frequency(axes: Axes, scene: Scene, alignment: Alignment) -> None:
     """Edges in the reference's names, those that recur most on top; neurons by how many networks have one like them."""
     n = len(alignment.names)
-    axes.set(xlim=(0, 1), ylim=(0, max(len(scene.rows) - 1, 1)))
+    axes.set(xlim=(0, 1), ylim=(scene.rows[0].y - scene.rows[0].half, scene.rows[-1].y + scene.rows[-1].half))
     axes.set_axis_off()
-    ends = {c.parameter: (c.source.name, c.target.name) for c in scene.wiring.connections}
+    ends = {wires.parameter: (wires.source, wires.target) for wires in reversed(scene.wires)}
     edges = sorted(alignment.edges, key=lambda edge: len(edge.found_in))
-    segments = [
-        (scene.places[ends[e.parameter][0], e.source], scene.places[ends[e.parameter][1], e.target]) for e in edges
-    ]
+    segments = [(_at(scene, ends[e.parameter][0])[e.source], _at(scene, ends[e.parameter][1])[e.target]) for e in edges]
     share = np.array([(len(edge.found_in) - 1) / max(n - 1, 1) for edge in edges])
     colours = [ACCENT if one == 1 else _TONES(0.15 + 0.75 * one) for one in share]
     lines = LineCollection(segments, colors=colours, linewidths=0.4 + 1.6 * share, capstyle="round", zorder=2)
     lines.set(clip_on=False, gid="frequency")
     axes.add_collection(lines, autolim=False)
     alike = {(one.population, one.neuron): len(one.alike_in) / max(n - 1, 1) for one in alignment.neurons}
-    for stage in scene.wiring.stages:
-        for node in scene.nodes(stage):
-            known = alike.get((stage.population, node[1]), 1.0 if node in scene.active else None)
-            if known is None or node not in scene.active:
-                axes.scatter(*scene.places[node], s=1.6, color=PALE, lw=0, zorder=3, clip_on=False)
-            else:
-                tone = ACCENT if known == 1 else _TONES(0.15 + 0.75 * known)
-                axes.scatter(*scene.places[node], s=13, color=tone, edgecolor="white", lw=0.4, zorder=4, clip_on=False)
-    draw_labels(axes, scene, inches, labels)
+    for i, row in enumerate(scene.rows):
+        at, active = _at(scene, i), scene.states[i] == ACTIVE
+        axes.scatter(*at[~active].T, s=1.6, color=PALE, lw=0, zorder=3, clip_on=False)
+        for neuron in np.flatnonzero(active):
+            known = alike.get((row.population, int(neuron)), 1.0)
+            tone = ACCENT if known == 1 else _TONES(0.15 + 0.75 * known)
+            axes.scatter(*at[neuron], s=13, color=tone, edgecolor="white", lw=0.4, zorder=4, clip_on=False)
 
 
 def _key(figure: Figure, size: tuple[float, float], n: int) -> None:
     handles = [
-        Line2D([], [], color=POSITIVE, lw=1.6, label="positive"),
-        Line2D([], [], color=NEGATIVE, lw=1.6, label="negative"),
+        Line2D([], [], color=WIRE_POSITIVE, lw=1.6, label="positive"),
+        Line2D([], [], color=WIRE_NEGATIVE, lw=1.6, ls=DASHED, label="negative"),
         Line2D([], [], color=_TONES(0.15), lw=0.8, label="in one"),
         Line2D([], [], color=_TONES(0.15 + 0.75 * max(n - 2, 0) / max(n - 1, 1)), lw=1.6, label=f"in {n - 1} of {n}"),
         Line2D([], [], color=ACCENT, lw=2, label="in all"),

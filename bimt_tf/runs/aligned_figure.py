@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bimt_tf.analysis.align_results import Alignment
-from bimt_tf.analysis.graph import connection_graph
 from bimt_tf.bimt import BIMT
 from bimt_tf.errors import InputError
 from bimt_tf.runs.ask.align import names_of
 from bimt_tf.runs.atomic import write_atomically
 from bimt_tf.runs.figure_files import image_of
-from bimt_tf.runs.summary import MOST_EDGES
 from bimt_tf.runs.trained import Trained
 
 if TYPE_CHECKING:
@@ -30,9 +28,10 @@ def figure_of(alignment: Alignment, runs: Sequence[Trained]) -> Figure:
         runs: as they were given to :func:`bimt_tf.align`; their layouts stay as they are.
 
     Raises:
-        InputError: for other runs than were aligned, or networks that are too large to be drawn.
+        InputError: for other runs than were aligned.
     """
     from bimt_tf.figures.aligned import AlignedPanel, aligned_figure
+    from bimt_tf.figures.scene import scene_of
 
     names = names_of(runs)
     if tuple(names) != alignment.names:
@@ -40,17 +39,15 @@ def figure_of(alignment: Alignment, runs: Sequence[Trained]) -> Figure:
     beside = {one.name: one for one in alignment.comparisons}
     panels = []
     for name, run in zip(names, runs, strict=True):
-        if run.nonzero_weights > MOST_EDGES:
-            raise InputError(f"the network of {name} has more than {MOST_EDGES:,} weights, too many to draw")
         own = run.bimt
         there = BIMT(own.model, own.geometry, own.wiring, own.reduction, alignment.layouts[name])
         note = f"{run.active_weights:,} weights"
         if name in beside:
             note += f" · {beside[name].edges.value:.0%} of edges shared (chance {beside[name].edges.chance:.0%})"
-        panels.append(AlignedPanel(name, note, connection_graph(there, "unrolled", run.threshold)))
+        panels.append(AlignedPanel(name, note, scene_of(there, run.threshold)))
     labels = [run.task.labels(run.config.data) for run in runs]
     shared = labels[0] if all(each == labels[0] for each in labels) else None
-    return aligned_figure(alignment, panels, runs[0].bimt.wiring, labels=shared)
+    return aligned_figure(alignment, panels, labels=shared)
 
 
 def save_figure(alignment: Alignment, runs: Sequence[Trained], path: Path, form: str) -> None:
