@@ -72,11 +72,11 @@ def require_whole(name: str, value: object, at_least: int = 1) -> None:
         raise InputError(f"{name} must be a whole number of at least {at_least}, found {value!r}")
 
 
-def require_seed(seed: int, bits: int = 63) -> None:
+def require_seed(seed: int, bits: int = 63, name: str = "seed") -> None:
     """Raise unless ``seed`` is a whole number of at least 0 and below 2**bits; torch's generators take 63."""
-    require_whole("seed", seed, at_least=0)
+    require_whole(name, seed, at_least=0)
     if seed >= 2**bits:
-        raise InputError(f"seed must be below 2**{bits}, found {seed!r}")
+        raise InputError(f"{name} must be below 2**{bits}, found {seed!r}")
 
 
 def _number(name: str, value: float) -> float:

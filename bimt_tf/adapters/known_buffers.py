@@ -36,4 +36,4 @@ def _is_mask(one: Held) -> bool:
     """Whether it says of each two positions whether one sees the other: square, and yes or no."""
     tensor = one.tensor
     square = tensor.ndim >= 2 and tensor.shape[-1] == tensor.shape[-2]
-    return bool(_MASKS.search(one.name)) and square and bool(((tensor == 0) | (tensor == 1)).all())
+    return bool(_MASKS.search(one.name)) and square and (tensor.is_meta or bool(((tensor == 0) | (tensor == 1)).all()))

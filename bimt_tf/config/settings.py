@@ -141,7 +141,7 @@ class TrainingConfig:
         require_at_most("threads", self.threads, MOST_THREADS)
         for name in ("density", "anneal"):
             require_at_most(name, getattr(self, name), 1)
-        require_seed(self.init_noise_seed)
+        require_seed(self.init_noise_seed, name="init_noise_seed")
         for name in ("batch_size", "finish_lam", "cut", "active", "polish_pull", "init_noise"):
             require_non_negative(name, getattr(self, name))
         for name in ("finish", "polish", "bias_free", "validation_share", "rewind"):

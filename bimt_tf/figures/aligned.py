@@ -30,7 +30,7 @@ __all__ = ["AlignedPanel", "aligned_figure"]
 
 PANEL, ROW_PITCH = 2.15, 0.72  # inches
 SIDE, GAP, RIGHT, BOTTOM, TOP = 0.95, 0.5, 0.35, 0.62, 0.78  # margins, inches
-MOST_IN_A_ROW = 3  # panels
+MOST_IN_A_ROW = 4  # panels
 _TONES = LinearSegmentedColormap.from_list("found", [PALE, INK])
 
 
@@ -63,8 +63,8 @@ def aligned_figure(
         raise InputError(f"every network of the alignment is drawn: {', '.join(sorted(missing))} has no panel")
     reference = next(panel.scene for panel in panels if panel.name == alignment.reference)
     tall = reference.rows[-1].y + reference.rows[-1].half
-    columns = min(MOST_IN_A_ROW, len(panels) + 1)
-    lines = -(-(len(panels) + 1) // columns)
+    lines = -(-(len(panels) + 1) // MOST_IN_A_ROW)
+    columns = -(-(len(panels) + 1) // lines)
     height = ROW_PITCH * max(tall, 1)
     block = TOP + height + 0.25
     size = (SIDE + columns * PANEL + (columns - 1) * GAP + RIGHT, lines * block + BOTTOM)
@@ -127,11 +127,13 @@ def _draw_frequency(axes: Axes, scene: Scene, alignment: Alignment) -> None:
     alike = {(one.population, one.neuron): len(one.alike_in) / max(n - 1, 1) for one in alignment.neurons}
     for i, row in enumerate(scene.rows):
         at, active = _at(scene, i), scene.states[i] == ACTIVE
-        axes.scatter(*at[~active].T, s=1.6, color=PALE, lw=0, zorder=3, clip_on=False)
+        axes.scatter(at[~active, 0], at[~active, 1], s=1.6, color=PALE, lw=0, zorder=3, clip_on=False)
         for neuron in np.flatnonzero(active):
             known = alike.get((row.population, int(neuron)), 1.0)
             tone = ACCENT if known == 1 else _TONES(0.15 + 0.75 * known)
-            axes.scatter(*at[neuron], s=13, color=tone, edgecolor="white", lw=0.4, zorder=4, clip_on=False)
+            axes.scatter(
+                at[neuron, 0], at[neuron, 1], s=13, color=tone, edgecolor="white", lw=0.4, zorder=4, clip_on=False
+            )
 
 
 def _key(figure: Figure, size: tuple[float, float], n: int) -> None:

@@ -127,7 +127,7 @@ def test_a_run_trains_ends_and_comes_back(tmp_path):
     summary = train_run(config, tmp_path / "run")
     assert summary["test_bits_per_character"] == pytest.approx(summary["test_loss"] / math.log(2))
     figures = {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
-    assert figures == {"network", "curves", "confusion"}
+    assert figures == {"network", "connectivity", "curves", "confusion"}
     again = load_run(tmp_path / "run")
     assert again.evaluate()["loss"] == summary["test_loss"]
     assert load(tmp_path / "run" / "config.yaml") == config and "text: python-stdlib" in dump(config)
