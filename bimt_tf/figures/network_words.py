@@ -59,7 +59,9 @@ def _label_spots(column: Column, row: int, words: Sequence[str]) -> tuple[list[S
     up = 1.0 if below else 0.0
     sign = -1 if below else 1
     if widest + 3 <= room:
-        return [Spot(0, sign * away, 0.5, up, False, LABEL_SIZES[0])], below
+        # in the middle, or beside a bias that stands there
+        beside = ((0.0, 0.5), (-1.0, 0.0), (-4.0, 1.0))
+        return [Spot(dx, sign * away, across, up, False, LABEL_SIZES[0]) for dx, across in beside], below
     fitting = [size for size in LABEL_SIZES if 1.17 * size + 1.6 <= room] or [LABEL_SIZES[-1]]
     return [Spot(0, sign * away, 0.5, up, True, fitting[0])], below
 

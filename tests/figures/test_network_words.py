@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from drawn_networks import NETWORKS, collisions, transformer
+from matplotlib.text import Text
 
+from bimt_tf import BIMT, MLP
 from bimt_tf.figures.network import network_figure
 
 LABELS = {
@@ -29,6 +32,16 @@ def test_words_in_the_middle_of_a_network_do_not_collide():
     bimt = transformer(4, 2)
     labels = {"Res2": [f"feature {i}" for i in range(16)], "blocks.0.mlp": [f"m{i}" for i in range(24)]}
     assert collisions(network_figure(bimt, labels=labels, highlight=[("Res2", 3), ("Res2", 4)])) == []
+
+
+def test_a_bias_does_not_take_a_name_s_place():
+    model = MLP([2, 4, 3])
+    with torch.no_grad():
+        model.layers[-1].bias.copy_(torch.tensor([5.0, 4.0, 5.0]))
+    figure = network_figure(BIMT(model), labels={"output": ["x1²", "y", "x1²+x2²"]})
+    written = {text.get_text() for text in figure.findobj(Text)}
+    assert {"x1²", "y", "x1²+x2²"} <= written and not any("found no room" in text for text in written)
+    assert collisions(figure) == []
 
 
 def test_a_collision_is_seen():
