@@ -25,7 +25,7 @@ from bimt_tf.analysis.activations import flat_neurons, require_examples, run_hoo
 from bimt_tf.analysis.active import active_masks
 from bimt_tf.analysis.clean_run import number_of
 from bimt_tf.analysis.exchange import Exchange, Read
-from bimt_tf.analysis.random_sets import Progress
+from bimt_tf.analysis.progress import Progress
 from bimt_tf.analysis.weights import without
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.population import Connection
@@ -190,8 +190,6 @@ class _Carried:
         self.exchange = Exchange(bimt.model, sorted(hooks), inputs, source, wanted, read)
         seen = {hook: self.exchange.b[hook].flat - self.exchange.a[hook].flat for hook in hooks}
         self._differences: dict[str | None, Tensor] = dict(seen.items())
-        if any(end.source is None for end in self._ends.values()):
-            self._differences[None] = source - inputs
         if any(end.source is None for end in self._ends.values()):
             self._differences[None] = source - inputs
 

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from bimt_tf.analysis.exchange import Exchange, Read, Site, sites_of
 from bimt_tf.analysis.moves import Move
-from bimt_tf.analysis.random_sets import Null, Progress, null_of
+from bimt_tf.analysis.progress import Progress
+from bimt_tf.analysis.random_sets import Null, null_of
 from bimt_tf.errors import require_seed, require_whole
 
 __all__ = ["Interchange", "SiteMove", "interchange", "interchange_map"]

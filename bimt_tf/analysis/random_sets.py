@@ -12,10 +12,9 @@ from torch import Tensor
 
 from bimt_tf.analysis.exchange import Exchange, Site
 from bimt_tf.analysis.moves import INTERVAL
+from bimt_tf.analysis.progress import Progress
 
 __all__ = ["Null", "null_of"]
-
-Progress = Callable[[int, int], None]
 
 
 class Null(NamedTuple):

@@ -39,8 +39,8 @@ def ablate(
 
     The answer is kept in DIRECTORY/interventions.json.
     """
-    from bimt_tf.cli.console.causal_report import print_ablations, print_kept
-    from bimt_tf.cli.console.kept import keep_or_note
+    from bimt_tf.cli.console.causal_report import print_ablations
+    from bimt_tf.cli.console.kept import keep_or_note, print_kept
     from bimt_tf.cli.console.reports import print_json
     from bimt_tf.runs.answers import how_made
     from bimt_tf.runs.ask.usual import usual_probe

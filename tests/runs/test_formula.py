@@ -118,11 +118,11 @@ def test_an_answer_that_cannot_be_kept_is_given_all_the_same(product_run, capsys
     def full(*asked):
         raise CannotWrite("formulas.json: no space left")
 
-    monkeypatch.setattr("bimt_tf.runs.answers.keep", full)
+    monkeypatch.setattr("bimt_tf.cli.console.kept.keep", full)
     assert bimt("formula", product_run) == 0
     printed = capsys.readouterr()
     assert "y1 = " in printed.out and "kept in" not in printed.out
-    assert printed.err == "the answer is not kept: formulas.json: no space left\n"
+    assert printed.err == "note: the answer is not kept: formulas.json: no space left\n"
 
 
 def test_mistakes_are_said_in_a_line(product_run, capsys):

@@ -1,32 +1,15 @@
-"""What ``bimt align`` prints: every network beside the reference, then what recurs; and its progress bar."""
+"""What ``bimt align`` prints: every network beside the reference, then what recurs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from bimt_tf.analysis.align_results import Alignment, BesideChance
 
-__all__ = ["print_alignment", "progress"]
+__all__ = ["print_alignment"]
 
 SHOWN = 12  # neurons
-
-
-@contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr, on a terminal alone, that goes when it is done; tell it what is done, and of how many."""
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-
-        def told(done: int, of: int) -> None:
-            bar.update(task, completed=done, total=of)
-
-        yield told
 
 
 def print_alignment(found: Alignment) -> None:

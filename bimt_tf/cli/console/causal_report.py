@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -20,17 +19,11 @@ if TYPE_CHECKING:
     from bimt_tf.analysis.random_sets import Null
 
 __all__ = [
-    "print_ablations", "print_edges", "print_interchange", "print_interchange_map", "print_kept", "print_minimal_sets",
+    "print_ablations", "print_edges", "print_interchange", "print_interchange_map", "print_minimal_sets",
 ]  # fmt: skip
 
 SHARE = "share of the way that the output should go; 1: all of it, below 0: further off than without"
 SHOWN_TIES = 5
-
-
-def print_kept(path: Path | None) -> None:
-    """Where an answer is kept, if it is."""
-    if path is not None:
-        print_line(f"kept in {path}")
 
 
 def print_ablations(

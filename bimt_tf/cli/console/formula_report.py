@@ -16,20 +16,19 @@ if TYPE_CHECKING:
     from bimt_tf.analysis.formula_error import Errors
     from bimt_tf.analysis.formula_result import Formula, Step, Written
 
-__all__ = ["FORMULAS", "print_formula", "telling"]
+__all__ = ["print_formula", "telling"]
 
 WORTH_SAYING = 0.9  # R2 of a reading; --json has all
-FORMULAS = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-"""Where progress and notes go."""
 
 
 @contextmanager
 def telling() -> Iterator[Callable[[str], None]]:
     """On a terminal, say what is being done as long as it is."""
-    if not FORMULAS.is_terminal:
+    console = Console(stderr=True, highlight=False, markup=False)
+    if not console.is_terminal:
         yield lambda text: None
         return
-    with FORMULAS.status("the network is read") as status:
+    with console.status("the network is read") as status:
         yield status.update
 
 

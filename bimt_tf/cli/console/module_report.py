@@ -30,8 +30,8 @@ NULLS = {
 """What each null model does, for a table."""
 
 
-def print_modules(report: ModuleReport, files: Sequence[str]) -> None:
-    """The whole report; the last line says where it is kept."""
+def print_modules(report: ModuleReport) -> None:
+    """The whole report."""
     _print_found(report.found)
     if report.found.nulls:
         _print_nulls(report.found)
@@ -44,8 +44,6 @@ def print_modules(report: ModuleReport, files: Sequence[str]) -> None:
         _print_votes(report.votes)
     if report.read_outs is not None and report.read_outs.modules:
         _print_read_outs(report.read_outs)
-    if files:
-        print_line(f"kept in {', '.join(files)}")
 
 
 def _table(*columns: str, left: Iterable[int] = (0,)) -> Table:

@@ -1,15 +1,11 @@
-"""What ``bimt probe`` and ``bimt probe-map`` read, print and keep."""
+"""What ``bimt probe`` and ``bimt probe-map`` read and print."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from bimt_tf.errors import InputError
@@ -17,9 +13,8 @@ from bimt_tf.errors import InputError
 if TYPE_CHECKING:
     from bimt_tf.analysis.probe_map import ProbeMap
     from bimt_tf.analysis.probe_results import HowMade, ProbeResult
-    from bimt_tf.runs.opened_run import OpenedRun
 
-__all__ = ["keep_probes", "print_map", "print_probe", "progress", "read_values"]
+__all__ = ["print_map", "print_probe", "read_values"]
 
 SHOWN_ROWS = 8  # neurons and pairs of a probe's table
 UNBROKEN = 200  # columns of a table that goes into a file
@@ -40,16 +35,6 @@ def read_values(path: Path) -> Any:
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf":
         raise InputError(f"{path} holds no array of numbers: numpy.save writes one")
     return found
-
-
-@contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr, where that is a terminal; gives a function of (done, all)."""
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def print_probe(result: ProbeResult) -> None:
@@ -90,21 +75,6 @@ def print_map(found: ProbeMap) -> None:
         console.print(_made(found.cells[-1].made), soft_wrap=True)
     places = "; ".join(f"{one.where} ({_gained(one.gain_before)})" for one in found.appears)
     console.print(f"made at (gain over stage before): {places or 'no place'}", soft_wrap=True)
-
-
-def keep_probes(
-    run: OpenedRun, question: str, asked: Mapping[str, Any], made: Mapping[str, Any], result: Any, *, say: bool
-) -> None:
-    """Keep an answer in the run's probes.json and, if ``say``, print where; a note on stderr if that cannot be."""
-    from bimt_tf.runs.answers import how_made, keep
-
-    try:
-        path = keep(run, "probes", question, asked, how_made(run, part="held-out", **made), result)
-    except InputError as error:
-        sys.stderr.write(f"note: the answer is not kept: {error}\n")
-        return
-    if say:
-        sys.stdout.write(f"kept in {path}\n")
 
 
 def _console() -> Console:

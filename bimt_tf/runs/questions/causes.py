@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bimt_tf.analysis.interchange import Interchange, SiteMove
     from bimt_tf.analysis.minimal_set import MinimalSet
     from bimt_tf.analysis.path_patch import PathEffect
-    from bimt_tf.analysis.random_sets import Progress
+    from bimt_tf.analysis.progress import Progress
     from bimt_tf.analysis.weights import Weight
     from bimt_tf.analysis.written import Positions, Value
     from bimt_tf.runs.ask.pairs import Others, OwnPairs
