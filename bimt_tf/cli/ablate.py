@@ -28,7 +28,7 @@ def ablate(
     position: PositionText = "",
     value: Annotated[str, Parameter(help="what is written: mean, zero, or resample (another example's)")] = "mean",
     random_sets: Annotated[
-        int, Parameter(help="random sets of active neurons to knock out beside --neurons; 0 for none")
+        int, Parameter(help="random sets of varying neurons to knock out beside --neurons; 0 for none")
     ] = 100,
     seed: Annotated[int, Parameter(help="of resample and random sets")] = 0,
     at: At = "shown",

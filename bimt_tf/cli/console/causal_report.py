@@ -39,7 +39,7 @@ def print_ablations(
     _show(table)
     if beside is not None:
         print_line(
-            f"{beside.sets} of {beside.possible} random sets of as many of {beside.active} active neurons: rise "
+            f"{beside.sets} of {beside.possible} random sets of as many of {beside.varying} varying neurons: rise "
             f"{beside.mean:.3g} in the mean, 95% of them {beside.low:.3g} to {beside.high:.3g}, "
             f"at most {beside.largest:.3g}"
         )
@@ -126,8 +126,8 @@ def print_edges(found: EdgeEffects, target: str, shown: int) -> None:
 
 def _null_row(table: Table, null: Null, empty: int) -> None:
     tried = f"{null.sets}" if null.possible is None else f"{null.sets} of {null.possible}"
-    active = " and ".join(map(str, null.active))
-    name = f"random sets ({tried}; {active} active)"
+    varying = " and ".join(map(str, null.varying))
+    name = f"random sets ({tried}; {varying} vary)"
     table.add_row(name, f"{null.mean:.3f}", _range(null.low, null.high), *[""] * empty)
     table.add_row("best of them", f"{null.best:.3f}", *[""] * (empty + 1))
 

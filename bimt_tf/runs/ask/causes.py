@@ -71,7 +71,7 @@ def random_ablated(
     sets: int = 100,
     seed: int = 0,
 ) -> RandomAblations | None:
-    """What random sets of as many active neurons cost; None where there are no others.
+    """What random sets of as many varying neurons cost; None where there are no others.
 
     Raises:
         InputError: for what ``ablate_random`` refuses.
