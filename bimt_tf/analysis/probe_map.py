@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from bimt_tf.analysis.baselines import Baselines
 from bimt_tf.analysis.plain import plain
-from bimt_tf.analysis.probe import checked_question, how_made
+from bimt_tf.analysis.probe import checked_question, how_probed
 from bimt_tf.analysis.probe_results import TIE, HowMade
 from bimt_tf.analysis.probe_scores import Reader, Reading, Score, difference, quick_fits
 from bimt_tf.analysis.probe_split import Division, divide
@@ -230,7 +230,7 @@ def _cell(
     return MapCell(
         hook, position, head, len(varying), whole.score, given.score, before and before.score, fresh and fresh.score,
         difference(whole, given), before and difference(whole, before), shuffled,
-        how_made(target, division, reader, seed),
+        how_probed(target, division, reader, seed),
     )  # fmt: skip
 
 
