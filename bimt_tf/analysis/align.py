@@ -36,6 +36,7 @@ from bimt_tf.analysis.align_symmetry import Sparse, require_one_shape, sign_free
 from bimt_tf.analysis.progress import Progress
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.layout import Layout
+from bimt_tf.core.population import Node
 from bimt_tf.errors import InputError, require_known, require_seed, require_whole, unknown
 
 __all__ = ["align_networks"]
@@ -217,7 +218,7 @@ def _population(name: str, mine: Sparse, pair: _Pair, chance: Sequence[dict[str,
 
 def _recurring(comparisons: Sequence[Comparison]) -> tuple[Recurring, ...]:
     """Every active reference neuron that may be relabelled, those found most often first."""
-    pairs: dict[tuple[str, int], list[tuple[str, NeuronPair]]] = {}
+    pairs: dict[Node, list[tuple[str, NeuronPair]]] = {}
     for one in comparisons:
         for population in one.populations:
             for neuron in population.alone:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from bimt_tf.analysis.align_match import Matching
 from bimt_tf.analysis.plain import plain
 from bimt_tf.core.layout import Layout
+from bimt_tf.core.population import Node
 
 __all__ = [
     "Alignment",
@@ -103,7 +104,7 @@ class RecurringModule(NamedTuple):
     """
 
     number: int
-    neurons: tuple[tuple[str, int], ...]
+    neurons: tuple[Node, ...]
     overlap: Mapping[str, float]
     chance: float
     found_in: tuple[str, ...]

@@ -28,7 +28,7 @@ from bimt_tf.analysis.exchange import Exchange, Read
 from bimt_tf.analysis.progress import Progress
 from bimt_tf.analysis.weights import without
 from bimt_tf.bimt import BIMT
-from bimt_tf.core.population import Connection
+from bimt_tf.core.population import Connection, Node
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError, require_callable, require_kind
 from bimt_tf.models.mlp import MLP
@@ -49,8 +49,8 @@ class EdgeEffect(NamedTuple):
 
     parameter: str
     place: tuple[int, ...]
-    source: tuple[str, int]
-    target: tuple[str, int]
+    source: Node
+    target: Node
     copy: int
     weight: float
     knock_out: float

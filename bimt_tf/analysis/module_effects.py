@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from bimt_tf.analysis.ablate_nodes import ablate_nodes
 from bimt_tf.analysis.modules import Modules
-from bimt_tf.analysis.paths import Node
 from bimt_tf.analysis.plain import plain
 from bimt_tf.analysis.progress import Progress
+from bimt_tf.core.population import Node
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError, require_seed, require_whole
 

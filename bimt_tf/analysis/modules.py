@@ -19,8 +19,8 @@ from sklearn.metrics import adjusted_rand_score
 from bimt_tf.analysis.modularity import METHODS, Method, communities, find, quality, summed
 from bimt_tf.analysis.module_names import module_name
 from bimt_tf.analysis.null_models import NullComparison
-from bimt_tf.analysis.paths import Node
 from bimt_tf.analysis.plain import plain
+from bimt_tf.core.population import Node
 from bimt_tf.errors import InputError, require_kind, require_known, require_positive, require_seed, require_whole
 
 __all__ = ["Module", "Modules", "Stability", "find_modules", "stability"]

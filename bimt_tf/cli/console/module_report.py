@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bimt_tf.analysis.module_probe import ModuleReadouts, ReadOut
     from bimt_tf.analysis.module_votes import Votes
     from bimt_tf.analysis.modules import Modules
-    from bimt_tf.analysis.paths import Node
+    from bimt_tf.core.population import Node
     from bimt_tf.runs.ask.modules import ModuleReport
 
 __all__ = ["print_modules"]

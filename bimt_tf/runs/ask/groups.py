@@ -19,6 +19,7 @@ from bimt_tf.analysis.group_table import FiniteGroup, finite_group
 from bimt_tf.analysis.group_values import DRAWS
 from bimt_tf.analysis.modularity import communities
 from bimt_tf.analysis.paths import live
+from bimt_tf.core.population import Node
 from bimt_tf.errors import InputError
 from bimt_tf.runs.atomic import write_atomically
 from bimt_tf.runs.figure_files import image_of
@@ -82,7 +83,7 @@ def embedding_of(trained: Trained, group: FiniteGroup) -> GroupEmbedding:
     return GroupEmbedding(neurons, table[:, neurons], [one for one in modules if one])
 
 
-def _nodes(part: frozenset[object]) -> list[tuple[str, int]]:
+def _nodes(part: frozenset[object]) -> list[Node]:
     """A community's nodes, which connection graphs name (population, neuron)."""
     return [node for node in part if isinstance(node, tuple)]
 
