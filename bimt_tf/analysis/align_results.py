@@ -135,16 +135,9 @@ class Alignment(NamedTuple):
     seed: int
     signs: tuple[str, ...]
 
-    def recurring(self, at_least: int, *, beyond_chance: bool = False) -> tuple[Recurring, ...]:
-        """The reference's neurons that at least so many networks have, the reference among them.
-
-        Args:
-            at_least: networks.
-            beyond_chance: count networks where the neuron is found beyond chance, not where its partner is alike.
-        """
-        return tuple(
-            one for one in self.neurons if 1 + len(one.found_in if beyond_chance else one.alike_in) >= at_least
-        )
+    def recurring(self, at_least: int) -> tuple[Recurring, ...]:
+        """The reference's neurons with an alike partner in all of at least so many networks, itself among them."""
+        return tuple(one for one in self.neurons if 1 + len(one.alike_in) >= at_least)
 
     def recurring_edges(self, at_least: int) -> tuple[RecurringEdge, ...]:
         """The edges that at least so many networks have."""

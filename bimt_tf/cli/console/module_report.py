@@ -12,7 +12,7 @@ from bimt_tf.cli.console.reports import print_line
 
 if TYPE_CHECKING:
     from bimt_tf.analysis.matched import MatchedComparison
-    from bimt_tf.analysis.module_effects import Combination, ModuleEffects
+    from bimt_tf.analysis.module_effects import Combination, ModuleEffect, ModuleEffects
     from bimt_tf.analysis.module_probe import ModuleReadouts, ReadOut
     from bimt_tf.analysis.module_votes import Votes
     from bimt_tf.analysis.modules import Modules
@@ -122,13 +122,13 @@ def _print_effects(effects: ModuleEffects) -> None:
         _print(table, f"{said} ({effects.value} over {effects.examples} held-out examples)")
 
 
-def _sides() -> list[tuple[str, Callable[..., str]]]:
-    def without(one: object, name: str) -> str:
-        low, high = one.random[name]  # type: ignore[attr-defined]
-        return f"{_number(one.without[name])} ({_number(low)} to {_number(high)})"  # type: ignore[attr-defined]
+def _sides() -> list[tuple[str, Callable[[ModuleEffect, str], str]]]:
+    def without(one: ModuleEffect, name: str) -> str:
+        low, high = one.random[name]
+        return f"{_number(one.without[name])} ({_number(low)} to {_number(high)})"
 
-    def alone(one: object, name: str) -> str:
-        return _number(one.alone[name])  # type: ignore[attr-defined]
+    def alone(one: ModuleEffect, name: str) -> str:
+        return _number(one.alone[name])
 
     return [
         ("Knocked out; in brackets {controls} random sets of as many neurons, lowest to highest", without),
