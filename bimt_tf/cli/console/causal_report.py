@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
-from bimt_tf.cli.console.reports import print_line
+from bimt_tf.cli.console.reports import print_line, wide_console
 
 if TYPE_CHECKING:
     from bimt_tf.analysis.ablate import NeuronAblation
@@ -141,9 +140,7 @@ def _table(title: str, first: str, *columns: str) -> Table:
 
 
 def _show(table: Table) -> None:
-    console = Console(highlight=False, markup=False)
-    wide = console if console.is_terminal else Console(highlight=False, markup=False, width=160)
-    wide.print(table)
+    wide_console().print(table)
 
 
 def _number(value: float | None) -> str:

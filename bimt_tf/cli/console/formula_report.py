@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bimt_tf.analysis.formula_spelling import as_text
-from bimt_tf.cli.console.reports import print_line
+from bimt_tf.cli.console.reports import print_line, wide_console
 
 if TYPE_CHECKING:
     from bimt_tf.analysis.formula_error import Errors
@@ -45,8 +45,7 @@ def print_formula(found: Formula, shown: Written) -> None:
     if found.recognised_step is not None:
         table.add_section()
         table.add_row(*_row(found.recognised_step))
-    console = Console(highlight=False, markup=False)
-    (console if console.is_terminal else Console(highlight=False, markup=False, width=120)).print(table)
+    wide_console().print(table)
     for step in found.steps:
         for detail in step.details:
             print_line(f"  {detail}")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
-from bimt_tf.cli.console.reports import print_line
+from bimt_tf.cli.console.reports import print_line, wide_console
 
 if TYPE_CHECKING:
     from bimt_tf.analysis.matched import MatchedComparison
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["print_modules"]
 
-WIDE = 240
 NULLS = {
     "sizes": "|w| shuffled within each tensor",
     "swaps": "weights exchange targets, same number a neuron",
@@ -54,11 +52,8 @@ def _table(*columns: str, left: Iterable[int] = (0,)) -> Table:
 
 
 def _print(table: Table, head: str) -> None:
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=WIDE)
     print_line(f"\n{head}")
-    console.print(table)
+    wide_console().print(table)
 
 
 def _print_found(found: Modules) -> None:

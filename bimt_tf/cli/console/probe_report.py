@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
+from bimt_tf.cli.console.reports import wide_console
 from bimt_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["print_map", "print_probe", "read_values"]
 
 SHOWN_ROWS = 8  # neurons and pairs of a probe's table
-UNBROKEN = 200  # columns of a table that goes into a file
 
 
 def read_values(path: Path) -> Any:
@@ -45,7 +44,7 @@ def print_probe(result: ProbeResult) -> None:
         table.add_column(column, no_wrap=True)
     for row in result.rows(SHOWN_ROWS):
         table.add_row(*row)
-    console = _console()
+    console = wide_console()
     console.print(table)
     console.print(_made(result.made), soft_wrap=True)
     if reason := result.population.linear.reason:
@@ -63,7 +62,7 @@ def print_map(found: ProbeMap) -> None:
         table.add_column(column, no_wrap=True)
     for row in found.rows():
         table.add_row(*row)
-    console = _console()
+    console = wide_console()
     console.print(table)
     for hook, earlier in found.repeated.items():
         console.print(f"{hook} holds the activations of {earlier}", soft_wrap=True)
@@ -75,12 +74,6 @@ def print_map(found: ProbeMap) -> None:
         console.print(_made(found.cells[-1].made), soft_wrap=True)
     places = "; ".join(f"{one.where} ({_gained(one.gain_before)})" for one in found.appears)
     console.print(f"made at (gain over stage before): {places or 'no place'}", soft_wrap=True)
-
-
-def _console() -> Console:
-    """A console as wide as the terminal; in a file or a pipe, lines are not broken at 80 characters."""
-    console = Console(highlight=False, markup=False)
-    return console if console.is_terminal else Console(highlight=False, markup=False, width=UNBROKEN)
 
 
 def _gained(gain: Any) -> str:
