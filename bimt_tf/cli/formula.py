@@ -53,8 +53,9 @@ def formula(
         found = read_formula(run, position, r2=r2, max_error=max_error, stages=stages, told=told)
     if python is not None:
         write_atomically(python, found.python().encode())
-    asked = {"position": found.made["position"], **found.made["budget"], "stages": stages}
-    kept = keep_or_note(run, "formulas", "formula", asked, how_made(run, **found.made), found.as_dict())
+    asked = {"position": found.made.position, **found.made.budget._asdict(), "stages": stages}
+    made = how_made(run, part="held-out", **found.made.as_dict())
+    kept = keep_or_note(run, "formulas", "formula", asked, made, found.as_dict())
     shown = found.exact if exact else found.written
     if json:
         return print_json({**found.as_dict(), "exact": found.exact.lines} if exact else found.as_dict())

@@ -35,9 +35,9 @@ def telling() -> Iterator[Callable[[str], None]]:
 def print_formula(found: Formula, shown: Written) -> None:
     """A formula: how it came about, what it is, and what else it may be."""
     made = found.made
-    n_inputs = f"{made['examples']:,} held-out examples"
-    token = "" if made["position"] is None else f", token {made['position']}"
-    table = Table(title=f"{made['weights']} weights and biases as a formula{token} (errors on {n_inputs})")
+    n_inputs = f"{made.examples:,} held-out examples"
+    token = "" if made.position is None else f", token {made.position}"
+    table = Table(title=f"{made.parameters} weights and biases as a formula{token} (errors on {n_inputs})")
     for column in ("step", "size", "max error", "rms error", "R2 network", "R2 targets"):
         table.add_column(column, justify="left" if column == "step" else "right")
     for step in found.steps:
