@@ -19,13 +19,11 @@ from bimt_tf.analysis.ablate import Ablation
 from bimt_tf.analysis.activations import require_examples, run_hooked
 from bimt_tf.analysis.clean_run import Seen, number_of, seen_at
 from bimt_tf.analysis.written import Positions, Value, require_value
+from bimt_tf.core.population import Node
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError, require_callable, unknown
 
-__all__ = ["Node", "ablate_nodes", "places_of"]
-
-Node = tuple[str, int]
-"""Stage or population, and neuron."""
+__all__ = ["ablate_nodes", "places_of"]
 
 INPUT, OUTPUT = ENDS = "input", "output"
 

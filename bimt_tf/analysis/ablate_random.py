@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bimt_tf.analysis.activations import run_hooked
 from bimt_tf.analysis.clean_run import clean_run, number_of
-from bimt_tf.analysis.moves import INTERVAL
+from bimt_tf.analysis.random_sets import other_set, spread_of
 from bimt_tf.analysis.written import Positions, Value, entries_at, require_value, varying, whole_numbers
 from bimt_tf.errors import InputError, require_whole
 
@@ -21,15 +21,15 @@ __all__ = ["RandomAblations", "ablate_random"]
 
 
 class RandomAblations(NamedTuple):
-    """How the metric changes without random sets of active neurons, as many as the named ones.
+    """How the metric changes without random sets of varying neurons, as many as the named ones.
 
-    ``sets`` were tried of ``possible``, among ``active`` neurons; where there are few, each but the named one.
+    ``sets`` were tried of ``possible``, among ``varying`` neurons; where there are few, each but the named one.
     ``mean``, ``low``, ``high``: of the changes, the last two bounding 95% of them; ``largest``: the greatest.
     """
 
     sets: int
     possible: int
-    active: int
+    varying: int
     mean: float
     low: float
     high: float
@@ -66,7 +66,7 @@ def ablate_random(
         seed: of the draws and of "resample".
 
     Returns:
-        What they cost; None where no more neurons than the named ones are active (vary over the examples).
+        What they cost; None where no more neurons than the named ones vary over the examples.
 
     Raises:
         InputError: as ``ablate``.
@@ -76,29 +76,19 @@ def ablate_random(
     named = set(whole_numbers(f"hook {hook!r}", neurons))
     before, clean = clean_run(model, [hook], inputs, metric)
     seen = clean[hook]
-    active = varying(seen.flat, entries_at(hook, seen.flat.shape[1:], None, position))
+    vary = varying(seen.flat, entries_at(hook, seen.flat.shape[1:], None, position))
     if not named <= set(range(seen.flat.shape[-1])):
         raise InputError(f"hook {hook!r} has neurons 0 to {seen.flat.shape[-1] - 1}, found {max(named)}")
-    if len(active) <= len(named):
+    if len(vary) <= len(named):
         return None
-    possible = comb(len(active), len(named))
+    possible = comb(len(vary), len(named))
     if possible <= sets:
-        drawn = [list(one) for one in combinations(active, len(named)) if set(one) != named]
+        drawn = [list(one) for one in combinations(vary, len(named)) if set(one) != named]
     else:
         generator = torch.Generator().manual_seed(seed)
-        drawn = [_other(active, named, generator) for _ in range(sets)]
+        drawn = [other_set(vary, named, len(named), generator) for _ in range(sets)]
     changes = []
     for one in drawn:
         output = run_hooked(model, inputs, {hook: seen.edit(one, value, position, seed)})
         changes.append(number_of(metric, output, f"with neurons {one} of {hook!r} ablated") - before)
-    found = torch.tensor(changes, dtype=torch.float64)
-    tail = (1 - INTERVAL) / 2
-    low, high = torch.quantile(found, torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
-    return RandomAblations(len(drawn), possible, len(active), float(found.mean()), low, high, float(found.max()))
-
-
-def _other(active: list[int], named: set[int], generator: torch.Generator) -> list[int]:
-    while True:
-        drawn = [active[i] for i in torch.randperm(len(active), generator=generator)[: len(named)].tolist()]
-        if set(drawn) != named:
-            return drawn
+    return RandomAblations(len(drawn), possible, len(vary), *spread_of(changes))

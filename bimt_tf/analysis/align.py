@@ -33,8 +33,10 @@ from bimt_tf.analysis.align_results import (
     RecurringModule,
 )
 from bimt_tf.analysis.align_symmetry import Sparse, require_one_shape, sign_free, sparse_of
+from bimt_tf.analysis.progress import Progress
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.layout import Layout
+from bimt_tf.core.population import Node
 from bimt_tf.errors import InputError, require_known, require_seed, require_whole, unknown
 
 __all__ = ["align_networks"]
@@ -44,8 +46,6 @@ BEYOND = 0.05
 ALIKE = 0.9
 """Similarity from which on two neurons are called alike."""
 ROUNDING = 1e-9
-
-Told = Callable[[int, int], None]
 
 
 class _Pair(NamedTuple):
@@ -69,7 +69,7 @@ def align_networks(
     reference: str | None = None,
     draws: int = 50,
     seed: int = 0,
-    told: Told = lambda done, of: None,
+    progress: Progress | None = None,
 ) -> Alignment:
     """Match the neurons of several networks of one shape to those of one of them.
 
@@ -82,7 +82,7 @@ def align_networks(
         reference: the name of the network that the others are matched to; the medoid unless given.
         draws: rewired copies of each network that the chance figures are taken from.
         seed: of those draws, and of the random starts of weight matching.
-        told: called with the networks that are done, and their number.
+        progress: told (done, of) behind every network.
 
     Raises:
         InputError: for fewer than two networks, networks of different shapes (the first difference is named), one
@@ -98,7 +98,6 @@ def align_networks(
     mine = compared[chosen]
     parts = _parts(mine.sparse)
     pairs: list[_Pair] = []
-    told(1, len(networks))
     for name, other in zip(called, compared, strict=True):
         if other is not mine:
             matched = match(mine, other, signs, generator)
@@ -106,7 +105,8 @@ def align_networks(
             there = None if parts is None else _parts(other.sparse)
             drawn_parts = [] if there is None else [parts_of(one) for one, _ in drawn]
             pairs.append(_Pair(name, other, matched, drawn, there, drawn_parts))
-            told(1 + len(pairs), len(networks))
+            if progress is not None:
+                progress(1 + len(pairs), len(networks))
     made = partial(
         Alignment, by=by, names=tuple(called), alike=tuple(tuple(map(float, row)) for row in alike),
         examples=None if inputs is None or by == "weights" else len(inputs), draws=draws, seed=seed,
@@ -218,7 +218,7 @@ def _population(name: str, mine: Sparse, pair: _Pair, chance: Sequence[dict[str,
 
 def _recurring(comparisons: Sequence[Comparison]) -> tuple[Recurring, ...]:
     """Every active reference neuron that may be relabelled, those found most often first."""
-    pairs: dict[tuple[str, int], list[tuple[str, NeuronPair]]] = {}
+    pairs: dict[Node, list[tuple[str, NeuronPair]]] = {}
     for one in comparisons:
         for population in one.populations:
             for neuron in population.alone:

@@ -11,6 +11,7 @@ import numpy as np
 from bimt_tf.analysis.align_match import NONE, Matching
 from bimt_tf.analysis.align_symmetry import Sparse
 from bimt_tf.analysis.modularity import communities
+from bimt_tf.core.population import Node
 
 __all__ = ["MOST_EDGES", "Parts", "agreement", "edges_of", "fits", "large", "overlap", "parts_of"]
 
@@ -21,7 +22,7 @@ SMALLEST = 3
 
 Edge = tuple[str, int, int]
 """(parameter, source neuron, target neuron)."""
-Parts = list[frozenset[tuple[str, int]]]
+Parts = list[frozenset[Node]]
 """Modules as sets of (population, neuron)."""
 
 
@@ -94,7 +95,7 @@ def fits(mine: Parts, other: Parts, matching: Matching) -> np.ndarray:
     return found
 
 
-def large(parts: Sequence[frozenset[tuple[str, int]]]) -> Parts:
+def large(parts: Sequence[frozenset[Node]]) -> Parts:
     """The modules of at least three neurons."""
     return [part for part in parts if len(part) >= SMALLEST]
 
@@ -115,5 +116,5 @@ def _renamed(parts: Parts, matching: Matching) -> Parts:
     return [frozenset((p, int(names[p][n])) for p, n in part if names[p][n] != NONE) for part in parts]
 
 
-def _numbers(parts: Parts) -> Mapping[tuple[str, int], int]:
+def _numbers(parts: Parts) -> Mapping[Node, int]:
     return {node: number for number, part in enumerate(parts) for node in part}

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from bimt_tf.analysis.align_match import Matching
 from bimt_tf.analysis.plain import plain
 from bimt_tf.core.layout import Layout
+from bimt_tf.core.population import Node
 
 __all__ = [
     "Alignment",
@@ -103,7 +104,7 @@ class RecurringModule(NamedTuple):
     """
 
     number: int
-    neurons: tuple[tuple[str, int], ...]
+    neurons: tuple[Node, ...]
     overlap: Mapping[str, float]
     chance: float
     found_in: tuple[str, ...]
@@ -134,16 +135,9 @@ class Alignment(NamedTuple):
     seed: int
     signs: tuple[str, ...]
 
-    def recurring(self, at_least: int, *, beyond_chance: bool = False) -> tuple[Recurring, ...]:
-        """The reference's neurons that at least so many networks have, the reference among them.
-
-        Args:
-            at_least: networks.
-            beyond_chance: count networks where the neuron is found beyond chance, not where its partner is alike.
-        """
-        return tuple(
-            one for one in self.neurons if 1 + len(one.found_in if beyond_chance else one.alike_in) >= at_least
-        )
+    def recurring(self, at_least: int) -> tuple[Recurring, ...]:
+        """The reference's neurons with an alike partner in all of at least so many networks, itself among them."""
+        return tuple(one for one in self.neurons if 1 + len(one.alike_in) >= at_least)
 
     def recurring_edges(self, at_least: int) -> tuple[RecurringEdge, ...]:
         """The edges that at least so many networks have."""

@@ -25,10 +25,10 @@ from bimt_tf.analysis.activations import flat_neurons, require_examples, run_hoo
 from bimt_tf.analysis.active import active_masks
 from bimt_tf.analysis.clean_run import number_of
 from bimt_tf.analysis.exchange import Exchange, Read
-from bimt_tf.analysis.random_sets import Progress
+from bimt_tf.analysis.progress import Progress
 from bimt_tf.analysis.weights import without
 from bimt_tf.bimt import BIMT
-from bimt_tf.core.population import Connection
+from bimt_tf.core.population import Connection, Node
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError, require_callable, require_kind
 from bimt_tf.models.mlp import MLP
@@ -49,8 +49,8 @@ class EdgeEffect(NamedTuple):
 
     parameter: str
     place: tuple[int, ...]
-    source: tuple[str, int]
-    target: tuple[str, int]
+    source: Node
+    target: Node
     copy: int
     weight: float
     knock_out: float
@@ -190,8 +190,6 @@ class _Carried:
         self.exchange = Exchange(bimt.model, sorted(hooks), inputs, source, wanted, read)
         seen = {hook: self.exchange.b[hook].flat - self.exchange.a[hook].flat for hook in hooks}
         self._differences: dict[str | None, Tensor] = dict(seen.items())
-        if any(end.source is None for end in self._ends.values()):
-            self._differences[None] = source - inputs
         if any(end.source is None for end in self._ends.values()):
             self._differences[None] = source - inputs
 

@@ -154,7 +154,7 @@ class Exchange:
         """:meth:`edit` of several sites, by hook."""
         return {site.hook: self.edit(site) for site in sites}
 
-    def active(self, site: Site) -> list[int]:
+    def varying(self, site: Site) -> list[int]:
         """The neurons that vary over the examples of both runs at a site's hook and positions."""
         both = torch.cat([self.a[site.hook].flat, self.b[site.hook].flat])
         return varying(both, self._tokens(site))

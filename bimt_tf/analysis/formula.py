@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -26,7 +25,7 @@ from bimt_tf.analysis.formula_network import exact_network, live_weights, networ
 from bimt_tf.analysis.formula_program import Program
 from bimt_tf.analysis.formula_question import Question, Wanted, ask
 from bimt_tf.analysis.formula_recognise import recognised
-from bimt_tf.analysis.formula_result import Formula, Step, Written
+from bimt_tf.analysis.formula_result import Formula, FormulaMade, Step, Written
 from bimt_tf.analysis.formula_rounding import drop_small, rounded
 from bimt_tf.analysis.formula_stages import stages_of_inputs
 from bimt_tf.analysis.formula_terms import multiplied_out
@@ -94,7 +93,7 @@ def formula(
     wanted = Wanted(names, outputs, output_names, position, r2, max_error)
     exact = exact_network(model)
     asked = ask(exact, inputs, inputs if fit_inputs is None else fit_inputs, targets, wanted)
-    weights = _weights(exact)
+    parameters = _parameters(exact)
     network = network_program(exact, asked.values, asked.outputs, asked.position)
     network = network.inlined(_all_names(network) if stages else frozenset())
     made, steps = _shortened(network, asked, stages, told)
@@ -108,11 +107,11 @@ def formula(
         Written(network),
         readings(made, asked.judge),
         tuple(_notes(asked, steps)),
-        _how_made(asked, weights),
+        _how_made(asked, parameters),
     )
 
 
-def _weights(model: nn.Module) -> int:
+def _parameters(model: nn.Module) -> int:
     """Weights and biases that do something; raises InputError for too many."""
     weights = live_weights(model)
     if weights > MOST_WEIGHTS:
@@ -123,15 +122,10 @@ def _weights(model: nn.Module) -> int:
     return weights
 
 
-def _how_made(asked: Question, weights: int) -> dict[str, Any]:
-    return {
-        "examples": len(asked.judge.held_out.network),
-        "fitted_examples": len(asked.judge.fit.network),
-        "position": asked.position,
-        "budget": asked.judge.budget._asdict(),
-        "weights": weights,
-        "constant_inputs": asked.fixed,
-    }
+def _how_made(asked: Question, parameters: int) -> FormulaMade:
+    judge = asked.judge
+    examples, fitted = len(judge.held_out.network), len(judge.fit.network)
+    return FormulaMade(examples, fitted, asked.position, judge.budget, parameters, asked.fixed)
 
 
 def _all_names(program: Program) -> frozenset[str]:

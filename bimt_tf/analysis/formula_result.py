@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import sympy
 
-from bimt_tf.analysis.formula_error import Errors
+from bimt_tf.analysis.formula_error import Budget, Errors
 from bimt_tf.analysis.formula_meaning import Reading
 from bimt_tf.analysis.formula_polynomial import Array
 from bimt_tf.analysis.formula_program import Program
@@ -22,7 +22,7 @@ from bimt_tf.analysis.formula_spelling import (
 )
 from bimt_tf.errors import InputError
 
-__all__ = ["Formula", "Step", "Written"]
+__all__ = ["Formula", "FormulaMade", "Step", "Written"]
 
 LONGEST = 20_000  # terms of an expression that is written out whole
 
@@ -115,6 +115,26 @@ class Written(NamedTuple):
         return {name: found[:, at] for at, name in enumerate(self.program.outputs)}
 
 
+class FormulaMade(NamedTuple):
+    """How a formula was made.
+
+    ``examples``: held-out ones, on which errors are stated; ``fitted_examples``: those of the fits; ``position``: the
+    token that is read, None of a network without tokens. ``parameters``: weights and biases of the network that do
+    something; ``constant_inputs``: inputs that never vary, and what they are.
+    """
+
+    examples: int
+    fitted_examples: int
+    position: int | None
+    budget: Budget
+    parameters: int
+    constant_inputs: Mapping[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain words and numbers, for JSON."""
+        return {**self._asdict(), "budget": self.budget._asdict()}
+
+
 class Formula(NamedTuple):
     """What a network computes.
 
@@ -131,7 +151,7 @@ class Formula(NamedTuple):
     exact: Written
     readings: Mapping[str, Reading]
     notes: tuple[str, ...]
-    made: Mapping[str, Any]
+    made: FormulaMade
 
     @property
     def r2(self) -> float | None:
@@ -167,7 +187,7 @@ class Formula(NamedTuple):
         """A Python module with a function ``formula(variables...)`` that gives a dict of outputs; it needs NumPy."""
         last = self.steps[-1].network
         off = f"greatest error {last.max:.2g}" + ("" if last.r2 is None else f", R2 {last.r2:.6f}")
-        about = f"A network's formula; against the network on {self.made['examples']} held-out examples: {off}."
+        about = f"A network's formula; against the network on {self.made.examples} held-out examples: {off}."
         return as_python(self.written.program, about)
 
     def __call__(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
@@ -194,7 +214,7 @@ class Formula(NamedTuple):
             if self.recognised is None or self.recognised_step is None
             else {"formula": self.recognised.lines, **_plain(self.recognised_step)},
             "notes": self.notes,
-            "made": self.made,
+            "made": self.made.as_dict(),
         }
 
     def __repr__(self) -> str:

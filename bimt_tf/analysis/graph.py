@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bimt_tf.bimt import BIMT
-from bimt_tf.core.population import Connection, Stage
+from bimt_tf.core.population import Connection, Node, Stage
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError, require_kind, require_known, require_non_negative
 
@@ -87,7 +87,7 @@ def _has_parallel(wiring: Wiring, residual: Residual) -> bool:
     return max(joined.values(), default=0) > 1
 
 
-def _nodes(bimt: BIMT, residual: Residual) -> Iterator[tuple[tuple[str, int], dict[str, Any]]]:
+def _nodes(bimt: BIMT, residual: Residual) -> Iterator[tuple[Node, dict[str, Any]]]:
     """(key, attributes) of every neuron, stages from shallow to deep."""
     places = bimt.places
     stages: dict[str, Stage] = {}
@@ -114,7 +114,7 @@ def _nodes(bimt: BIMT, residual: Residual) -> Iterator[tuple[tuple[str, int], di
 
 def _edges(
     connection: Connection, parameter: Tensor, residual: Residual, threshold: float
-) -> Iterator[tuple[tuple[str, int], tuple[str, int], dict[str, Any]]]:
+) -> Iterator[tuple[Node, Node, dict[str, Any]]]:
     """(source, target, attributes) of the weights above the threshold."""
     copies: Float[Tensor, "copies source target"] = connection.flatten(parameter.detach().to("cpu", torch.float64))
     if not torch.isfinite(copies).all():

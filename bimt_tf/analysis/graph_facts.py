@@ -18,6 +18,7 @@ from bimt_tf.adapters.stage_hooks import stage_hooks
 from bimt_tf.analysis.ablate import ablate_each
 from bimt_tf.analysis.activations import flat_neurons, require_examples, run_hooked
 from bimt_tf.analysis.modularity import communities
+from bimt_tf.analysis.progress import Progress
 from bimt_tf.bimt import BIMT
 from bimt_tf.errors import InputError
 
@@ -71,7 +72,7 @@ def effects_of(
     bimt: BIMT,
     inputs: Shaped[Tensor, "batch ..."],
     loss: Callable[[Any], float],
-    told: Callable[[int, int], None] = lambda done, of: None,
+    progress: Progress | None = None,
 ) -> dict[str, list[float]]:
     """Stage -> how much the loss rises when each of its neurons is set to its mean, at all tokens, alone.
 
@@ -81,7 +82,7 @@ def effects_of(
         bimt: the network; stages that no hook shows are left out.
         inputs: the examples.
         loss: the model's output -> a number.
-        told: called with the stages that are done, and their number.
+        progress: told (done, of) behind every stage.
 
     Raises:
         InputError: as ``ablate_each``.
@@ -102,7 +103,8 @@ def effects_of(
         if moves[hook]:
             for one in ablate_each(bimt.model, hook, inputs, loss, neurons=moves[hook]):
                 found[stage][one.neuron] = one.change
-        told(len(found), len(hooks))
+        if progress is not None:
+            progress(len(found), len(hooks))
     return found
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import networkx as nx
 
+from bimt_tf.core.population import Node
 from bimt_tf.errors import InputError, unknown
 
 __all__ = ["FORMATS", "graph_bytes", "read_graph"]
@@ -101,11 +102,11 @@ def _read(content: bytes, form: str) -> tuple[nx.Graph, str]:
     return found, residual
 
 
-def _word(node: tuple[str, int]) -> str:
+def _word(node: Node) -> str:
     return f"{node[0]}:{node[1]}"
 
 
-def _node(word: str) -> tuple[str, int]:
+def _node(word: str) -> Node:
     name, neuron = word.rsplit(":", 1)
     return name, int(neuron)
 

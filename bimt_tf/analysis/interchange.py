@@ -1,7 +1,7 @@
 """Interchange: run A with the named neurons, or a direction, of run B (Geiger et al., 2021).
 
 If they carry a quantity, the output moves to what A's would be with B's quantity, and no further: ``wanted``. How far
-it does is said by share, slope and R2 (:mod:`bimt_tf.analysis.moves`), beside what random sets of as many active
+it does is said by share, slope and R2 (:mod:`bimt_tf.analysis.moves`), beside what random sets of as many varying
 neurons reach (:mod:`bimt_tf.analysis.random_sets`), all neurons (the ceiling) and none (the floor).
 """
 
@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from bimt_tf.analysis.exchange import Exchange, Read, Site, sites_of
 from bimt_tf.analysis.moves import Move
-from bimt_tf.analysis.random_sets import Null, Progress, null_of
+from bimt_tf.analysis.progress import Progress
+from bimt_tf.analysis.random_sets import Null, null_of
 from bimt_tf.errors import require_seed, require_whole
 
 __all__ = ["Interchange", "SiteMove", "interchange", "interchange_map"]

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from bimt_tf.analysis.exchange import Exchange, Read, Site
 from bimt_tf.analysis.moves import Move
-from bimt_tf.analysis.random_sets import Null, Progress, null_of
+from bimt_tf.analysis.progress import Progress
+from bimt_tf.analysis.random_sets import Null, null_of
 from bimt_tf.analysis.written import Positions
 from bimt_tf.errors import require_at_most, require_positive, require_seed, require_whole
 

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from bimt_tf.analysis.ablate_nodes import ablate_nodes
 from bimt_tf.analysis.modules import Modules
-from bimt_tf.analysis.paths import Node
 from bimt_tf.analysis.plain import plain
+from bimt_tf.analysis.progress import Progress
+from bimt_tf.core.population import Node
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError, require_seed, require_whole
 
@@ -96,7 +97,7 @@ def module_effects(
     value: Value = "mean",
     controls: int = 20,
     seed: int = 0,
-    step: Callable[[], None] = lambda: None,
+    progress: Progress | None = None,
 ) -> ModuleEffects:
     """Every module against every target: without it, and with it alone.
 
@@ -110,7 +111,7 @@ def module_effects(
         value: what is written: "mean" over the examples, token by token, or "zero".
         controls: random sets of neurons that are knocked out beside each module.
         seed: of the random sets.
-        step: called after each module.
+        progress: told (done, of) behind every module.
 
     Raises:
         InputError: for no targets, a graph without neurons to knock out, a stage that no hook shows, or a target that
@@ -134,7 +135,8 @@ def module_effects(
         spread = {name: (min(one[name] for one in drawn), max(one[name] for one in drawn)) for name in targets}
         alone = without([node for node in every if node not in module.nodes])
         effects.append(ModuleEffect(module.number, len(inner), without(inner), alone, spread))
-        step()
+        if progress is not None:
+            progress(len(effects), len(found.modules))
     return ModuleEffects(whole, nothing, tuple(effects), value, len(inputs), controls, seed)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import networkx as nx
 
 from bimt_tf.analysis.graph import NO_HEAD
-from bimt_tf.analysis.paths import Node
+from bimt_tf.core.population import Node
 
 __all__ = ["OUTPUT", "module_name"]
 

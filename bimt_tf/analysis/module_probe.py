@@ -23,9 +23,9 @@ from bimt_tf.analysis.ablate_nodes import places_of
 from bimt_tf.analysis.activations import flat_neurons, require_examples, run_hooked
 from bimt_tf.analysis.module_effects import inner_nodes
 from bimt_tf.analysis.modules import Modules
-from bimt_tf.analysis.paths import Node
 from bimt_tf.analysis.plain import plain
 from bimt_tf.analysis.regressors import linear_regressor
+from bimt_tf.core.population import Node
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError, require_seed
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import html
 import statistics
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 import networkx as nx
 from sklearn.metrics import adjusted_rand_score
@@ -19,8 +19,8 @@ from sklearn.metrics import adjusted_rand_score
 from bimt_tf.analysis.modularity import METHODS, Method, communities, find, quality, summed
 from bimt_tf.analysis.module_names import module_name
 from bimt_tf.analysis.null_models import NullComparison
-from bimt_tf.analysis.paths import Node
 from bimt_tf.analysis.plain import plain
+from bimt_tf.core.population import Node
 from bimt_tf.errors import InputError, require_kind, require_known, require_positive, require_seed, require_whole
 
 __all__ = ["Module", "Modules", "Stability", "find_modules", "stability"]
@@ -123,9 +123,9 @@ def find_modules(
     require_kind("graph", graph, nx.Graph)
     if "residual" not in graph.graph:
         raise InputError("modules are those of a connection_graph(bimt), found another graph")
-    parts = communities(graph, method, resolution, seed)
-    real = sorted((sorted(part) for part in parts if len(part) > 1), key=lambda part: (-len(part), part))  # type: ignore[type-var]
-    number: dict[Hashable, int] = {node: i for i, part in enumerate(real, 1) for node in part}
+    parts = cast("list[frozenset[Node]]", communities(graph, method, resolution, seed))
+    real = sorted((sorted(part) for part in parts if len(part) > 1), key=lambda part: (-len(part), part))
+    number: dict[Node, int] = {node: i for i, part in enumerate(real, 1) for node in part}
     between: dict[tuple[int, int], int] = {}
     total, within = 0.0, [0.0] * (len(real) + 1)
     for u, v, weight in graph.edges(data="weight"):
@@ -138,8 +138,8 @@ def find_modules(
     found = tuple(
         Module(
             i,
-            module_name(part, graph, labels),  # type: ignore[arg-type]  # nodes of a connection graph
-            tuple(part),  # type: ignore[arg-type]
+            module_name(part, graph, labels),
+            tuple(part),
             between.get((i, i), 0),
             within[i] / total if total else 0.0,
             {j: between[i, j] for j in range(1, len(real) + 1) if j != i and (i, j) in between},

@@ -20,13 +20,14 @@ from __future__ import annotations
 import random
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import networkx as nx
 
 from bimt_tf.analysis.modularity import METHODS, Method, find, quality, summed
 from bimt_tf.analysis.plain import plain
+from bimt_tf.analysis.progress import Progress
 from bimt_tf.errors import InputError, require_kind, require_known, require_positive, require_seed, require_whole
 
 __all__ = ["NULLS", "Null", "NullComparison", "compare_with_null", "null_graphs"]
@@ -84,7 +85,7 @@ def compare_with_null(
     method: Method = "greedy",
     resolution: float = 1.0,
     seed: int = 0,
-    step: Callable[[], None] = lambda: None,
+    progress: Progress | None = None,
 ) -> NullComparison:
     """Q of a connection graph against ``draws`` networks of a null model.
 
@@ -95,7 +96,7 @@ def compare_with_null(
         draws: how many; at least 2.
         method, resolution: how communities are found, in the network and in each draw.
         seed: of the draws.
-        step: called after each draw.
+        progress: told (done, of) behind every draw.
 
     Raises:
         InputError: for a graph without weights or without the edge attribute ``parameter``, or a value that cannot be.
@@ -115,7 +116,8 @@ def compare_with_null(
     for edges in _draws(tensors, null, draws, seed):
         values.append(best(_graph(edges)))
         moved += sum(len(set(drawn) - there) for drawn, there in zip(edges, present, strict=True))
-        step()
+        if progress is not None:
+            progress(len(values), draws)
     q, mean, deviation = best(graph), statistics.fmean(values), statistics.stdev(values)
     reason = None if deviation > 1e-12 else "every draw has the same Q"
     low, high = _middle(values)

@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from bimt_tf.analysis.activations import flat_neurons, run_hooked
 from bimt_tf.analysis.exchange import Exchange, Read, Site, sites_of
 from bimt_tf.analysis.moves import Move
-from bimt_tf.analysis.random_sets import Null, Progress, null_of
+from bimt_tf.analysis.progress import Progress
+from bimt_tf.analysis.random_sets import Null, null_of
 from bimt_tf.errors import InputError, require_seed, require_whole
 
 __all__ = ["PathEffect", "path_patch"]

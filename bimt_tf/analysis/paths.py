@@ -13,12 +13,10 @@ from itertools import groupby, pairwise, product
 import networkx as nx
 
 from bimt_tf.analysis.graph import NO_HEAD
+from bimt_tf.core.population import Node
 from bimt_tf.errors import InputError, require_kind
 
-__all__ = ["Node", "flow", "live", "upstream"]
-
-Node = tuple[str, int]
-"""(stage name, neuron)."""
+__all__ = ["flow", "live", "upstream"]
 
 
 def flow(graph: nx.Graph) -> nx.DiGraph:
@@ -42,7 +40,7 @@ def flow(graph: nx.Graph) -> nx.DiGraph:
         if depth[u] == depth[v]:
             raise InputError(f"{parameter} joins two stages of one row; put them in two rows of the wiring")
         found.add_edge(*((u, v) if depth[u] < depth[v] else (v, u)))
-    stands: dict[tuple[str, int], list[Node]] = {}
+    stands: dict[Node, list[Node]] = {}
     for node, data in sorted(graph.nodes(data=True), key=lambda pair: pair[1]["depth"]):
         stands.setdefault((data["population"], data["neuron"]), []).append(node)
     for nodes in stands.values():
@@ -81,7 +79,7 @@ def _choices(graph: nx.Graph) -> Iterator[tuple[Node, Node]]:
     Queries and keys are the population that stands twice in one row, values the other neurons with heads there.
     """
     rows: dict[int, dict[str, set[str]]] = {}
-    heads: dict[tuple[str, int], list[Node]] = {}
+    heads: dict[Node, list[Node]] = {}
     for node, data in graph.nodes(data=True):
         rows.setdefault(data["depth"], {}).setdefault(data["population"], set()).add(data["stage"])
         heads.setdefault((data["stage"], data["head"]), []).append(node)

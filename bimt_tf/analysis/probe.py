@@ -37,7 +37,7 @@ from bimt_tf.analysis.probe_split import Division, divide
 from bimt_tf.analysis.probe_values import Kind, Target, checked_target, varying_neurons
 from bimt_tf.errors import require_kind, require_non_negative, require_seed, require_whole
 
-__all__ = ["checked_question", "how_made", "probe"]
+__all__ = ["checked_question", "how_probed", "probe"]
 
 
 def probe(
@@ -98,7 +98,7 @@ def probe(
     return ProbeResult(
         name, y.kind, asked, position, varying, paired, screened, ReadOut(*_scores(whole)), inputs_, before, fresh,
         control, [NeuronProbe(*key, *_scores(read)) for key, read in neurons.items()], _ranked(pairs),
-        y.chance, how_made(y, division, reader, seed),
+        y.chance, how_probed(y, division, reader, seed),
     )  # fmt: skip
 
 
@@ -114,7 +114,7 @@ def checked_question(target: object, inputs: Tensor, kind: Kind | None, varying_
     return checked_target(target, len(inputs) if inputs.ndim else 0, kind)
 
 
-def how_made(target: Target, division: Division, reader: Reader, seed: int) -> HowMade:
+def how_probed(target: Target, division: Division, reader: Reader, seed: int) -> HowMade:
     """The division, shuffles and draws of a probe."""
     train, held = division.folds[0]
     return HowMade(

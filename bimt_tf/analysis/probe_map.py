@@ -9,7 +9,7 @@ shuffled targets stand beside them, as in :func:`bimt_tf.probe`.
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,11 +19,12 @@ from torch import Tensor, nn
 
 from bimt_tf.analysis.baselines import Baselines
 from bimt_tf.analysis.plain import plain
-from bimt_tf.analysis.probe import checked_question, how_made
+from bimt_tf.analysis.probe import checked_question, how_probed
 from bimt_tf.analysis.probe_results import TIE, HowMade
 from bimt_tf.analysis.probe_scores import Reader, Reading, Score, difference, quick_fits
 from bimt_tf.analysis.probe_split import Division, divide
 from bimt_tf.analysis.probe_values import Kind, Target, varying_neurons
+from bimt_tf.analysis.progress import Progress
 from bimt_tf.analysis.stages import whole_stages
 from bimt_tf.errors import names_of, require_known
 
@@ -139,7 +140,7 @@ def probe_map(
     regressor: str = "linear",
     varying_threshold: float = 1e-3,
     seed: int = 0,
-    on_place: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> ProbeMap:
     """Read ``target`` off every hook at every token, and off each head of those that have several.
 
@@ -154,7 +155,7 @@ def probe_map(
         regressor: "linear", or "nonlinear", which takes minutes where hooks have hundreds of neurons.
         varying_threshold: as :func:`bimt_tf.probe`.
         seed: as :func:`bimt_tf.probe`.
-        on_place: called with the number of places that are done, and of all.
+        progress: told (done, of) behind every place.
 
     Raises:
         InputError: for an unknown hook or regressor, NaN or infinite activations, or a target as :func:`bimt_tf.probe`
@@ -176,8 +177,8 @@ def probe_map(
     with quick_fits():
         for done, place in enumerate(places):
             cells.append(_cell(base, y, place, readers, regressor, varying_threshold, seed))
-            if on_place is not None:
-                on_place(done + 1, len(places))
+            if progress is not None:
+                progress(done + 1, len(places))
     return ProbeMap(name, y.kind, regressor, cells, repeated, y.chance)
 
 
@@ -229,7 +230,7 @@ def _cell(
     return MapCell(
         hook, position, head, len(varying), whole.score, given.score, before and before.score, fresh and fresh.score,
         difference(whole, given), before and difference(whole, before), shuffled,
-        how_made(target, division, reader, seed),
+        how_probed(target, division, reader, seed),
     )  # fmt: skip
 
 

@@ -16,7 +16,8 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
-from bimt_tf.analysis.activations import flat_neurons, require_examples, run_hooked
+from bimt_tf.analysis.activations import flat_neurons, require_examples
+from bimt_tf.analysis.clean_run import seen_at
 from bimt_tf.errors import InputError
 from bimt_tf.models.modes import evaluating
 
@@ -94,15 +95,7 @@ def whole_stage(model: nn.Module, inputs: Shaped[Tensor, "batch ..."], hook: str
     Raises:
         InputError: for activations that are NaN or infinite.
     """
-    seen: dict[str, Tensor] = {}
-
-    def save(activation: Tensor) -> None:
-        seen[hook] = flat_neurons(hook, activation).detach().clone()
-
-    run_hooked(model, inputs, {hook: save})
-    if not seen[hook].isfinite().all():
-        raise InputError(f"hook {hook!r} has NaN or infinite activations on these inputs")
-    return seen[hook]
+    return seen_at(model, [hook], inputs)[1][hook].flat
 
 
 def whole_stages(

@@ -23,7 +23,7 @@ Positions = int | Sequence[int] | None
 
 
 VARIES = 1e-3
-"""A neuron is active if it varies by more than this share of the largest variation at its hook and positions."""
+"""A neuron varies if it does so by more than this share of the largest variation at its hook and positions."""
 
 
 def require_value(value: str, seed: int) -> None:
@@ -86,7 +86,7 @@ def entries_at(
 
 
 def varying(activations: Float[Tensor, "batch *pos neurons"], entries: Bool[Tensor, "*pos neurons"]) -> list[int]:
-    """The active neurons: those that vary over the examples, by more than a thousandth of what varies most there.
+    """The neurons that vary over the examples, by more than a thousandth of what varies most there.
 
     Args:
         activations: what a hook saw.

@@ -28,7 +28,7 @@ def ablate(
     position: PositionText = "",
     value: Annotated[str, Parameter(help="what is written: mean, zero, or resample (another example's)")] = "mean",
     random_sets: Annotated[
-        int, Parameter(help="random sets of active neurons to knock out beside --neurons; 0 for none")
+        int, Parameter(help="random sets of varying neurons to knock out beside --neurons; 0 for none")
     ] = 100,
     seed: Annotated[int, Parameter(help="of resample and random sets")] = 0,
     at: At = "shown",
@@ -39,8 +39,8 @@ def ablate(
 
     The answer is kept in DIRECTORY/interventions.json.
     """
-    from bimt_tf.cli.console.causal_report import print_ablations, print_kept
-    from bimt_tf.cli.console.kept import keep_or_note
+    from bimt_tf.cli.console.causal_report import print_ablations
+    from bimt_tf.cli.console.kept import keep_or_note, print_kept
     from bimt_tf.cli.console.reports import print_json
     from bimt_tf.runs.answers import how_made
     from bimt_tf.runs.ask.usual import usual_probe

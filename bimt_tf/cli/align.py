@@ -8,11 +8,9 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from bimt_tf.cli.arguments import AsJson, At, Device, at_of
-from bimt_tf.errors import InputError, unknown
+from bimt_tf.errors import InputError
 
 __all__ = ["align"]
-
-FORMATS = ("png", "pdf", "svg")
 
 
 def align(
@@ -34,33 +32,23 @@ def align(
     """Match the neurons of several runs: what recurs across seeds, beside what chance gives."""
     if len(directories) < 2:
         raise InputError(f"bimt align takes two run directories or more, found {len(directories)}")
-    form = _form(figure)
-    from bimt_tf.cli.console.align_report import print_alignment, progress
-    from bimt_tf.cli.console.reports import print_json, print_line
-    from bimt_tf.runs.aligned_figure import save_figure
+    from bimt_tf.cli.console.align_report import print_alignment
+    from bimt_tf.cli.console.kept import print_kept, progress_bar
+    from bimt_tf.cli.console.reports import print_json
+    from bimt_tf.runs.aligned_figure import figure_of
     from bimt_tf.runs.ask.align import align as asked
+    from bimt_tf.runs.figure_files import form_of, write_figure
     from bimt_tf.runs.load import load_run
 
+    form = form_of(figure)
     runs = [load_run(directory, device, at=at_of(at)) for directory in directories]
-    with progress("aligning networks") as told:
-        found = asked(runs, by=by, examples=examples, reference=reference, draws=draws, seed=seed, told=told)
-    if figure is not None:
-        save_figure(found, runs, figure, form)
+    with progress_bar("aligning networks") as progress:
+        found = asked(runs, by=by, examples=examples, reference=reference, draws=draws, seed=seed, progress=progress)
     if json:
         print_json(found.as_dict())
-        return
-    print_alignment(found)
+    else:
+        print_alignment(found)
     if figure is not None:
-        print_line(f"figure: {figure}")
-
-
-def _form(figure: Path | None) -> str:
-    """The format that a file's name says.
-
-    Raises:
-        InputError: for one that is none of a figure.
-    """
-    form = "png" if figure is None else figure.suffix.removeprefix(".") or "png"
-    if form not in FORMATS:
-        raise unknown("format of a figure", form, FORMATS)
-    return form
+        write_figure(figure_of(found, runs), figure, form)
+    if not json:
+        print_kept(None, figure)

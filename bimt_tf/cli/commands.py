@@ -44,15 +44,15 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "interchange": interchange,
         "minimal-set": minimal_set,
         "edges": edges,
+        "prune": prune,
         "modules": modules,
         "formula": formula,
         "group": group,
         "align": align,
-        "prune": prune,
     },  # fmt: skip
     "Many runs": {"sweep": SWEEP, "reproduce": reproduce},
 }
-"""Group -> name -> command: a function, or an app where its options depend on its task."""
+"""Group -> name -> command: a function, or an app where its options depend on its task. Help keeps this order."""
 
 
 def _app() -> App:
@@ -67,12 +67,12 @@ def _app() -> App:
     )
     for row, (title, commands) in enumerate(COMMANDS.items()):
         group = Group(title, sort_key=row)
-        for name, command in commands.items():
+        for place, (name, command) in enumerate(commands.items()):
             if isinstance(command, App):
-                command.group = group
+                command.group, command.sort_key = group, place
                 app.command(command)
             else:
-                app.command(command, name=name, group=group)
+                app.command(command, name=name, group=group, sort_key=place)
     return app
 
 

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from bimt_tf.cli.arguments import AsJson, At, at_of
-from bimt_tf.errors import InputError, unknown
-
-if TYPE_CHECKING:
-    from bimt_tf.runs.compare import Comparison
+from bimt_tf.errors import InputError
 
 __all__ = ["compare"]
-
-FORMATS = ("png", "pdf", "svg")
 
 
 def compare(
@@ -29,28 +24,13 @@ def compare(
         raise InputError(f"bimt compare takes two run directories or more, found {len(directories)}")
     from bimt_tf.cli.console.reports import print_comparison, print_json
     from bimt_tf.runs.compare import compare_runs
+    from bimt_tf.runs.figure_files import form_of, write_figure
 
-    form = _form(figure) if figure is not None else ""
+    form = form_of(figure)
     found = compare_runs(directories, at_of(at))
     if figure is not None:
-        _save(found, figure, form)
+        write_figure(found.figure(), figure, form)
     if json:
         print_json(found.as_dict())
     else:
         print_comparison(found)
-
-
-def _form(path: Path) -> str:
-    """The format that a file's name says."""
-    form = path.suffix.removeprefix(".") or "png"
-    if form not in FORMATS:
-        raise unknown("format of a figure", form, FORMATS)
-    return form
-
-
-def _save(found: Comparison, path: Path, form: str) -> None:
-    """Draw the networks into a file."""
-    from bimt_tf.runs.atomic import write_atomically
-    from bimt_tf.runs.figure_files import image_of
-
-    write_atomically(path, image_of(found.figure(), form))

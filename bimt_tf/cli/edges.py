@@ -29,8 +29,8 @@ def edges(
 
     The answer is kept in DIRECTORY/interventions.json.
     """
-    from bimt_tf.cli.console.causal_report import print_edges, print_kept
-    from bimt_tf.cli.console.kept import keep_or_note, step_bar
+    from bimt_tf.cli.console.causal_report import print_edges
+    from bimt_tf.cli.console.kept import keep_or_note, print_kept, progress_bar
     from bimt_tf.cli.console.reports import print_json
     from bimt_tf.errors import require_whole
     from bimt_tf.runs.answers import how_made
@@ -41,8 +41,8 @@ def edges(
     run = load_run(directory, device, at=at_of(at))
     target = target_of(run, target, optional=True)
     asked: dict[str, Any] = {"target": target or None, "pairs": pairs, "seed": seed}
-    with step_bar("weights", run.active_weights) as step:
-        found = run.edge_effects(**asked, progress=lambda done, of: step())
+    with progress_bar("weights") as progress:
+        found = run.edge_effects(**asked, progress=progress)
     made = how_made(run, part="held-out", examples=found.examples, pairs=found.pairs, partners_seed=seed)
     kept = keep_or_note(run, "interventions", "edges", asked, made, found.as_dict())
     if json:

@@ -34,24 +34,24 @@ def export(
     Neurons carry place, head, module, activity and effect, edges weight, sign and parameter. Effects that were computed
     once are kept in DIRECTORY/interventions.json and written from then on.
     """
-    from bimt_tf.cli.console.align_report import progress
+    from bimt_tf.cli.console.kept import keep_or_note, print_kept, progress_bar
     from bimt_tf.cli.console.reports import print_json, print_line
     from bimt_tf.runs.ask.circuits import export as write
     from bimt_tf.runs.ask.circuits import neuron_effects
-    from bimt_tf.runs.kept_effects import keep_effects, kept_effects
+    from bimt_tf.runs.kept_effects import ASKED, QUESTION, effects_made, kept_effects
     from bimt_tf.runs.load import load_run
 
     out = out if out is not None else directory / f"graph.{form}"
     run = load_run(directory, device, at=at_of(at))
     found = kept_effects(run)
     if effects and found is None:
-        with progress("knocking out neurons") as told:
-            found = neuron_effects(run, told)
+        with progress_bar("knocking out neurons") as progress:
+            found = neuron_effects(run, progress)
     write(run, out, form, residual, found)
-    kept = keep_effects(run, found) if effects and found is not None else None
+    kept = None
+    if effects:
+        kept = keep_or_note(run, "interventions", QUESTION, ASKED, effects_made(run), found)
     if json:
-        print_json({"graph": str(out)})
-    else:
-        print_line(f"graph: {out}")
-        if kept is not None:
-            print_line(f"effects: {kept}")
+        return print_json({"graph": str(out)})
+    print_line(f"graph: {out}")
+    print_kept(kept)

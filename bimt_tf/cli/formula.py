@@ -37,12 +37,13 @@ def formula(
     json: AsJson = False,
 ) -> None:
     """What the network in DIRECTORY computes, as a formula with the held-out error of every step that shortened it."""
-    from bimt_tf.cli.console.formula_report import FORMULAS, print_formula, telling
+    from bimt_tf.cli.console.formula_report import print_formula, telling
+    from bimt_tf.cli.console.kept import keep_or_note, print_kept
     from bimt_tf.cli.console.reports import print_json, print_line
     from bimt_tf.errors import InputError
-    from bimt_tf.runs.answers import how_made, keep
+    from bimt_tf.runs.answers import how_made
     from bimt_tf.runs.ask.formulas import read_formula
-    from bimt_tf.runs.atomic import CannotWrite, write_atomically
+    from bimt_tf.runs.atomic import write_atomically
     from bimt_tf.runs.load import load_run
 
     if json and latex:
@@ -52,18 +53,15 @@ def formula(
         found = read_formula(run, position, r2=r2, max_error=max_error, stages=stages, told=told)
     if python is not None:
         write_atomically(python, found.python().encode())
-    asked = {"position": found.made["position"], **found.made["budget"], "stages": stages}
+    asked = {"position": found.made.position, **found.made.budget._asdict(), "stages": stages}
+    made = how_made(run, part="held-out", **found.made.as_dict())
+    kept = keep_or_note(run, "formulas", "formula", asked, made, found.as_dict())
     shown = found.exact if exact else found.written
     if json:
-        print_json({**found.as_dict(), "exact": found.exact.lines} if exact else found.as_dict())
-    elif latex:
-        print_line(shown.latex())
-    else:
-        print_formula(found, shown)
-    try:
-        path = keep(run, "formulas", "formula", asked, how_made(run, **found.made), found.as_dict())
-    except CannotWrite as error:
-        FORMULAS.print(f"the answer is not kept: {error}")
-        return
-    if not json and not latex:
-        print_line(f"kept in {path}" + (f", the function in {python}" if python is not None else ""))
+        return print_json({**found.as_dict(), "exact": found.exact.lines} if exact else found.as_dict())
+    if latex:
+        return print_line(shown.latex())
+    print_formula(found, shown)
+    if python is not None:
+        print_line(f"function: {python}")
+    print_kept(kept)

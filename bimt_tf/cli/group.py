@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -27,9 +26,9 @@ def group(
 ) -> None:
     """What the embedding of the network in DIRECTORY holds of the group that it multiplies in."""
     from bimt_tf.cli.console.group_tables import print_group
-    from bimt_tf.cli.console.reports import print_json, print_line
-    from bimt_tf.errors import InputError
-    from bimt_tf.runs.answers import how_made, keep
+    from bimt_tf.cli.console.kept import keep_or_note, print_kept
+    from bimt_tf.cli.console.reports import print_json
+    from bimt_tf.runs.answers import how_made
     from bimt_tf.runs.ask.groups import tokens_of, write_figures
     from bimt_tf.runs.load import load_run
 
@@ -39,17 +38,13 @@ def group(
     mirrors = run.group_mirrors(found)
     result = {**found.as_dict(), "tokens": tokens, "mirrors": [one._asdict() for one in mirrors]}
     asked = {"draws": draws, "seed": seed}
+    made = how_made(run, examples=len(found.group), draws=draws)
+    kept = keep_or_note(run, "modules", "group", asked, made, result)
+    heading = f"{run.config.task}, seed {run.config.seed}, {run.active_weights:,} weights"
     if json:
         print_json(result)
     else:
-        print_group(
-            found, f"{run.config.task}, seed {run.config.seed}, {run.active_weights:,} weights", tokens, mirrors
-        )
-    try:
-        if figures:
-            write_figures(run, run.group_figures(found))
-        kept = keep(run, "modules", "group", asked, how_made(run, examples=len(found.group), draws=draws), result)
-        if not json:
-            print_line(f"kept in {kept}")
-    except InputError as error:
-        sys.stderr.write(f"not kept: {error}\n")
+        print_group(found, heading, tokens, mirrors)
+    drawn = write_figures(run, run.group_figures(found)) if figures else []
+    if not json:
+        print_kept(kept, *drawn)

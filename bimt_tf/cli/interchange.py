@@ -32,8 +32,8 @@ def interchange(
 
     Without --hook: all neurons of each stage and token in turn. The answer is kept in DIRECTORY/interventions.json.
     """
-    from bimt_tf.cli.console.causal_report import print_interchange, print_interchange_map, print_kept
-    from bimt_tf.cli.console.kept import keep_or_note, step_bar
+    from bimt_tf.cli.console.causal_report import print_interchange, print_interchange_map
+    from bimt_tf.cli.console.kept import keep_or_note, print_kept, progress_bar
     from bimt_tf.cli.console.reports import print_json
     from bimt_tf.errors import InputError
     from bimt_tf.runs.answers import how_made
@@ -56,8 +56,8 @@ def interchange(
         print_interchange_map(rows, target)
         return print_kept(kept)
     asked |= {"hook": hook, "neurons": chosen, "position": tokens, "random_sets": random_sets}
-    with step_bar("random sets", random_sets) as step:
-        found = run.interchange(**asked, progress=lambda done, of: step())
+    with progress_bar("random sets") as progress:
+        found = run.interchange(**asked, progress=progress)
     kept = keep_or_note(run, "interventions", "interchange", asked, {**made, "pairs": found.pairs}, found.as_dict())
     if json:
         return print_json(found.as_dict())

@@ -36,7 +36,7 @@ Target = Annotated[
 Others = Annotated[str, Parameter(help="all else of run B: same as in run A, or own: another example as it is")]
 PairCount = Annotated[int, Parameter(name="--pairs", help="held-out examples that pairs are made of, at most")]
 Sets = Annotated[
-    int, Parameter(name="--random-sets", help="random sets of as many active neurons to try beside; 0 for none")
+    int, Parameter(name="--random-sets", help="random sets of as many varying neurons to try beside; 0 for none")
 ]
 Seed = Annotated[int, Parameter(help="of partners and random sets")]
 

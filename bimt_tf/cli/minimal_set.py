@@ -35,8 +35,8 @@ def minimal_set(
     Without --hook: at each stage, at the tokens through which it passes whole; where there is none, at all tokens that
     matter together. The answers are kept in DIRECTORY/interventions.json.
     """
-    from bimt_tf.cli.console.causal_report import print_kept, print_minimal_sets
-    from bimt_tf.cli.console.kept import keep_or_note, step_bar
+    from bimt_tf.cli.console.causal_report import print_minimal_sets
+    from bimt_tf.cli.console.kept import keep_or_note, print_kept, progress_bar
     from bimt_tf.cli.console.reports import print_json
     from bimt_tf.errors import InputError
     from bimt_tf.runs.answers import how_made
@@ -54,8 +54,8 @@ def minimal_set(
     else:
         places = [(hook, positions(position))]
     asked |= {"reach": reach, "largest": largest, "checks": checks, "random_sets": random_sets}
-    with step_bar("sets of neurons", 0) as step:
-        found = [run.minimal_set(*place, **asked, progress=lambda done, of: step()) for place in places]
+    with progress_bar("sets of neurons") as progress:
+        found = [run.minimal_set(*place, **asked, progress=progress) for place in places]
     kept = None
     for one in found:
         made = how_made(run, part="held-out", partners_seed=seed, pairs=one.pairs)

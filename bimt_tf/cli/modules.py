@@ -24,7 +24,7 @@ def modules(
     /,
     *,
     against: Runs = None,
-    null_draws: Annotated[int, Parameter(help="networks drawn from each null model; 0 for none")] = 200,
+    draws: Annotated[int, Parameter(help="networks drawn from each null model; 0 for none")] = 200,
     method: Annotated[
         str, Parameter(help="how modules are found: greedy (the paper's), louvain or refined")
     ] = "greedy",
@@ -44,35 +44,34 @@ def modules(
 
     The answer is kept in DIRECTORY/modules.json.
     """
-    from bimt_tf.cli.console.kept import keep_or_note, step_bar
+    from bimt_tf.cli.console.kept import keep_or_note, print_kept, progress_bar
     from bimt_tf.cli.console.module_report import print_modules
     from bimt_tf.cli.console.reports import print_json
-    from bimt_tf.errors import require_known
     from bimt_tf.runs.answers import how_made
-    from bimt_tf.runs.ask.modules import graph_of, module_steps
-    from bimt_tf.runs.atomic import write_atomically
-    from bimt_tf.runs.figure_files import image_of
+    from bimt_tf.runs.ask.modules import graph_of
+    from bimt_tf.runs.figure_files import form_of, write_figure
     from bimt_tf.runs.load import load_run
     from bimt_tf.runs.matched_runs import matched_run
 
-    form = figure.suffix[1:] if figure is not None else "png"
-    require_known("ending of --figure", form, ("png", "pdf", "svg"))
+    form = form_of(figure)
     run = load_run(directory, device, at=at_of(at))
     asked: dict[str, Any] = {
         "residual": residual, "method": method, "resolution": resolution, "outputs": outputs,
-        "null_draws": null_draws,
+        "draws": draws,
     }  # fmt: skip
     weights = graph_of(run).number_of_edges()
     others = [matched_run(path, weights, device) for path in against or ()]
-    with step_bar("drawing networks of the null models", module_steps(null_draws)) as step:
-        report = run.modules(**asked, against=others, n=examples, seed=seed, step=step)
+    with progress_bar("drawing networks of the null models") as progress:
+        report = run.modules(**asked, against=others, n=examples, seed=seed, progress=progress)
     made = how_made(run, part="held-out", examples=report.effects.examples, sampler_seed=seed)
     kept = keep_or_note(
         run, "modules", "modules", {**asked, "against": list(map(str, against or ()))}, made, report.as_dict()
     )
-    if figure is not None:
-        write_atomically(figure, image_of(run.modules_figure(report), form))
     if json:
         print_json(report.as_dict())
     else:
-        print_modules(report, [str(path) for path in (figure, kept) if path is not None])
+        print_modules(report)
+    if figure is not None:
+        write_figure(run.modules_figure(report), figure, form)
+    if not json:
+        print_kept(kept, figure)

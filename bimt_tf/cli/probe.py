@@ -43,22 +43,26 @@ def probe(
     Held-out scores of single neurons, pairs and all together, by a linear and a nonlinear regressor; the same of the
     inputs, the stage before, an untrained network and a shuffled target. The answer is kept in DIRECTORY/probes.json.
     """
-    from bimt_tf.cli.console.probe_report import keep_probes, print_probe, progress, read_values
+    from bimt_tf.cli.console.kept import keep_or_note, print_kept, progress_bar
+    from bimt_tf.cli.console.probe_report import print_probe, read_values
     from bimt_tf.cli.console.reports import print_json
+    from bimt_tf.runs.answers import how_made
     from bimt_tf.runs.load import load_run
 
     given = None if values is None else read_values(values)
     run = load_run(directory, device, at=at_of(at))
-    with progress("probing") as on_token:
+    with progress_bar("probing") as progress:
         if position is None:
-            results = run.probe_tokens(hook, target, values=given, kind=kind, on_token=on_token)
+            results = run.probe_tokens(hook, target, values=given, kind=kind, progress=progress)
         else:
             results = [run.probe(hook, position, target, values=given, kind=kind)]
-    if json:
-        print_json([result.as_dict() for result in results])
-    for result in results if not json else ():
-        print_probe(result)
     first = results[0]
     asked = {"hook": first.hook, "target": first.target, "position": position, "values": values, "kind": kind}
-    made = {"examples": first.made.examples, "probe_seed": first.made.seed}
-    keep_probes(run, "probe", asked, made, [result.as_dict() for result in results], say=not json)
+    made = how_made(run, part="held-out", examples=first.made.examples, probe_seed=first.made.seed)
+    answer = [result.as_dict() for result in results]
+    kept = keep_or_note(run, "probes", "probe", asked, made, answer)
+    if json:
+        return print_json(answer)
+    for result in results:
+        print_probe(result)
+    print_kept(kept)

@@ -9,11 +9,8 @@ from cyclopts import Parameter
 
 from bimt_tf.cli.arguments import AsJson, At, Device, Directory, at_of, words_of
 from bimt_tf.cli.probe import Kind, Target, Values
-from bimt_tf.errors import InputError
 
 __all__ = ["probe_map"]
-
-FORMS = ("png", "pdf", "svg")
 
 
 def probe_map(
@@ -37,29 +34,30 @@ def probe_map(
     Held-out read-outs of all neurons of each place, with their gains over the inputs that reach it and over the stage
     before, and an untrained network's read-out. The answer is kept in DIRECTORY/probes.json.
     """
-    from bimt_tf.cli.console.probe_report import keep_probes, print_map, progress, read_values
-    from bimt_tf.cli.console.reports import print_json, print_line
+    from bimt_tf.cli.console.kept import keep_or_note, print_kept, progress_bar
+    from bimt_tf.cli.console.probe_report import print_map, read_values
+    from bimt_tf.cli.console.reports import print_json
+    from bimt_tf.runs.answers import how_made
+    from bimt_tf.runs.figure_files import form_of, write_figure
     from bimt_tf.runs.load import load_run
 
-    if figure is not None and figure.suffix.lstrip(".").lower() not in FORMS:
-        raise InputError(f"--figure must end in .png, .pdf or .svg, found {str(figure)!r}")
+    form = form_of(figure)
     chosen, given = words_of(hooks, "--hooks") or None, None if values is None else read_values(values)
     run = load_run(directory, device, at=at_of(at))
     regressor: Literal["linear", "nonlinear"] = "nonlinear" if nonlinear else "linear"
-    with progress("probing") as on_place:
-        found = run.probe_map(target, values=given, hooks=chosen, kind=kind, regressor=regressor, on_place=on_place)
+    with progress_bar("probing") as progress:
+        found = run.probe_map(target, values=given, hooks=chosen, kind=kind, regressor=regressor, progress=progress)
+    first = found.cells[0].made
+    asked = {"target": found.target, "hooks": chosen, "values": values, "kind": kind, "regressor": regressor}
+    made = how_made(run, part="held-out", examples=first.examples, probe_seed=first.seed)
+    kept = keep_or_note(run, "probes", "probe-map", asked, made, found.as_dict())
     if json:
         print_json(found.as_dict())
     else:
         print_map(found)
     if figure is not None:
         from bimt_tf.figures.probe_map import probe_map_figure
-        from bimt_tf.runs.atomic import write_atomically
-        from bimt_tf.runs.figure_files import image_of
 
-        write_atomically(figure, image_of(probe_map_figure(found), figure.suffix.lstrip(".").lower()))
-        if not json:
-            print_line(f"figure: {figure}")
-    asked = {"target": found.target, "hooks": chosen, "values": values, "kind": kind, "regressor": regressor}
-    made = {"examples": found.cells[0].made.examples, "probe_seed": found.cells[0].made.seed}
-    keep_probes(run, "probe-map", asked, made, found.as_dict(), say=not json)
+        write_figure(probe_map_figure(found), figure, form)
+    if not json:
+        print_kept(kept, figure)

@@ -9,10 +9,13 @@ from math import prod
 import einops
 from torch import Tensor
 
-__all__ = ["COPY", "Attachment", "Connection", "Population", "Stage", "Wired"]
+__all__ = ["COPY", "Attachment", "Connection", "Node", "Population", "Stage", "Wired"]
 
 COPY = "z"
 """First letter, in an einops pattern, of an axis without coordinates."""
+
+Node = tuple[str, int]
+"""One neuron: its stage or its population, and its number. A population's node stands for the neuron at every depth."""
 
 
 @dataclass(frozen=True)

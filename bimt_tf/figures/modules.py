@@ -22,7 +22,7 @@ from matplotlib.patheffects import withStroke
 
 from bimt_tf.analysis.module_effects import ModuleEffects
 from bimt_tf.analysis.modules import Modules
-from bimt_tf.analysis.paths import Node
+from bimt_tf.core.population import Node
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
 from bimt_tf.figures.style import INK, INK_OUTLINE, MUTED, STYLE

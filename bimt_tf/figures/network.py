@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from bimt_tf.bimt import BIMT
+from bimt_tf.core.population import Node
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.figures.network_key import (
     LINE,
@@ -34,7 +35,7 @@ from bimt_tf.figures.network_page import Column, columns_of, measure
 from bimt_tf.figures.network_wires import Look, draw_density, draw_links, draw_wires, heights
 from bimt_tf.figures.network_words import draw_names, draw_row_names, label_room, row_label
 from bimt_tf.figures.scene import Scene, scene_of
-from bimt_tf.figures.scene_emphasis import Emphasis, Node, Step, emphasis_of
+from bimt_tf.figures.scene_emphasis import Emphasis, Step, emphasis_of
 from bimt_tf.figures.style import STYLE
 
 __all__ = ["draw_network", "draw_scene", "network_figure"]

@@ -9,14 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from bimt_tf.core.population import Node
 from bimt_tf.errors import InputError, require_kind
 from bimt_tf.figures.scene import Scene
 from bimt_tf.figures.scene_wires import Wires
 
-__all__ = ["Emphasis", "Node", "Step", "emphasis_of"]
-
-Node = tuple[str, int]
-"""(stage, population or row, neuron): ``("Res2", 3)``, or ``("residual", 3)`` for the neuron at every depth."""
+__all__ = ["Emphasis", "Step", "emphasis_of"]
 
 Step = tuple[Node, Node]
 """Two nodes that a wire joins."""

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bimt_tf.analysis.align_results import Alignment
 from bimt_tf.bimt import BIMT
 from bimt_tf.errors import InputError
 from bimt_tf.runs.ask.align import names_of
-from bimt_tf.runs.atomic import write_atomically
-from bimt_tf.runs.figure_files import image_of
 from bimt_tf.runs.trained import Trained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["figure_of", "save_figure"]
+__all__ = ["figure_of"]
 
 
 def figure_of(alignment: Alignment, runs: Sequence[Trained]) -> Figure:
@@ -48,8 +45,3 @@ def figure_of(alignment: Alignment, runs: Sequence[Trained]) -> Figure:
     labels = [run.task.labels(run.config.data) for run in runs]
     shared = labels[0] if all(each == labels[0] for each in labels) else None
     return aligned_figure(alignment, panels, labels=shared)
-
-
-def save_figure(alignment: Alignment, runs: Sequence[Trained], path: Path, form: str) -> None:
-    """Draw :func:`figure_of` into a file as "png", "pdf" or "svg"; raises as it, and CannotWrite."""
-    write_atomically(path, image_of(figure_of(alignment, runs), form))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from pathlib import Path
+from typing import Any
 
-from bimt_tf.runs.answers import answers, how_made, keep
+from bimt_tf.runs.answers import answers, how_made
 from bimt_tf.runs.ask.circuits import EXAMPLES
-from bimt_tf.runs.atomic import CannotWrite
 from bimt_tf.runs.opened_run import OpenedRun
 
-__all__ = ["keep_effects", "kept_effects"]
+__all__ = ["ASKED", "QUESTION", "effects_made", "kept_effects"]
 
 QUESTION = "neuron-effects"
+ASKED = {"value": "mean", "tokens": "all"}
+"""Of the answer: what it is called, and what it was asked with."""
 
 
 def kept_effects(run: OpenedRun) -> dict[str, list[float]] | None:
@@ -29,12 +28,6 @@ def kept_effects(run: OpenedRun) -> dict[str, list[float]] | None:
     return None
 
 
-def keep_effects(run: OpenedRun, effects: Mapping[str, list[float]]) -> Path | None:
-    """Keep the effects; None, and a note on stderr, where the run's directory cannot be written."""
-    made = how_made(run, part="held-out", examples=min(len(run.held_out.inputs), EXAMPLES))
-    asked = {"value": "mean", "tokens": "all"}
-    try:
-        return keep(run, "interventions", QUESTION, asked, made, effects)
-    except CannotWrite as error:
-        sys.stderr.write(f"bimt: the effects are not kept: {error}\n")
-        return None
+def effects_made(run: OpenedRun) -> dict[str, Any]:
+    """How the effects of a run are made, as an answer says it."""
+    return how_made(run, part="held-out", examples=min(len(run.held_out.inputs), EXAMPLES))

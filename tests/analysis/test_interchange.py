@@ -69,7 +69,7 @@ def test_the_neuron_that_carries_it_moves_all_of_it(planted, pairs):
     assert found.interval == pytest.approx((1, 1)) and found.ceiling.share == pytest.approx(1)
     assert found.floor == (0, 0, None) and found.pairs == 60
     null = found.null
-    assert (null.sets, null.possible, null.active) == (7, 8, [8]) and null.reached == 0 and null.best == 0
+    assert (null.sets, null.possible, null.varying) == (7, 8, [8]) and null.reached == 0 and null.best == 0
     assert found.wanted_rms == pytest.approx(float((pairs[2] - planted(pairs[0]).detach()).square().mean().sqrt()))
 
 

@@ -89,7 +89,7 @@ def test_a_place_of_the_map_is_the_probe_of_that_place():
 def test_an_mlp_and_progress_and_json():
     model = MLP([2, 5, 4, 1], seed=0, dtype=torch.float64)
     inputs, told = signed()[:, 0], []
-    found = probe_map(model, inputs[:, 0] > 0, inputs=inputs, on_place=lambda done, total: told.append((done, total)))
+    found = probe_map(model, inputs[:, 0] > 0, inputs=inputs, progress=lambda done, total: told.append((done, total)))
     assert found.kind == "classes" and {one.position for one in found.cells} == {None}
     assert told == [(i, len(found.cells)) for i in range(1, len(found.cells) + 1)]
     read = json.loads(json.dumps(found.as_dict(), allow_nan=False))
@@ -116,7 +116,7 @@ def test_mistakes_and_what_is_left_of_the_model():
         with pytest.raises(InputError, match=message):
             probe_map(model, given.pop("target"), **given)
     with pytest.raises(RuntimeError, match="mine"):
-        probe_map(model, target, inputs=inputs, on_place=_fails)
+        probe_map(model, target, inputs=inputs, progress=_fails)
     assert all(not point._forward_hooks for point in model.hook_dict.values())
 
 

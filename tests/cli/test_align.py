@@ -76,7 +76,7 @@ def test_effects_are_computed_once_and_kept(run_copy, tmp_path, capsys):
     assert bimt("export", run_copy, "--format", "gexf", "--out", out) == 0
     assert not any("effect" in data for _, data in bimt_tf.read_graph(out).nodes(data=True))
     assert bimt("export", run_copy, "--format", "gexf", "--out", out, "--effects") == 0
-    assert capsys.readouterr().out.splitlines()[-1] == f"effects: {run_copy / 'interventions.json'}"
+    assert capsys.readouterr().out.splitlines()[-1] == f"kept in {run_copy / 'interventions.json'}"
     graph = bimt_tf.read_graph(out)
     assert any("effect" in data for _, data in graph.nodes(data=True))
     (kept,) = json.loads((run_copy / "interventions.json").read_text())["answers"]

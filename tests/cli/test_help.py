@@ -34,6 +34,12 @@ def test_bimt_alone_prints_help(capsys):
     assert all(name in shown(capsys, "--help") for name in NAMES)
 
 
+def test_help_keeps_the_order_in_which_commands_are_used(capsys):
+    out = shown(capsys, "--help")
+    places = [out.index(f"│ {name} ") for name in NAMES]
+    assert places == sorted(places)
+
+
 def test_the_version(capsys):
     import bimt_tf
 

@@ -94,7 +94,7 @@ def test_an_answer_that_cannot_be_kept_is_printed_all_the_same(run, capsys):
         ("probe-map --target ww", "unknown target of in-context 'ww'"),
         ("probe-map --hooks hook_embde", "did you mean 'hook_embed'"),
         ("probe-map --hooks a,,b", "empty item"),
-        ("probe-map --figure map.jpg", "must end in .png, .pdf or .svg"),
+        ("probe-map --figure map.jpg", "unknown format of a figure 'jpg'"),
         ("probe-map --figure nowhere/map.png --hooks hook_embed", "nowhere/map.png"),
     ],
 )

@@ -65,13 +65,13 @@ def test_an_mlp_speaks_its_tasks_names(product_run):
 
 def test_a_transformer_is_read_where_its_loss_is(few):
     found = few.formula()
-    assert found.made["position"] == 2 and list(found.written.outputs) == ["y"]
+    assert found.made.position == 2 and list(found.written.outputs) == ["y"]
     assert set(found.exact.variables) <= {"x1", "y1", "x"}
-    assert found.made["constant_inputs"] == {"y_t0": 0.0, "x_t1": 0.0, "y_t2": 0.0}
+    assert found.made.constant_inputs == {"y_t0": 0.0, "x_t1": 0.0, "y_t2": 0.0}
     assert found.steps[0].targets is not None
     first = few.formula(0)
     assert set(first.exact.variables) <= {"x1"} and first.steps[0].targets is None
-    assert few.formula(-1).made["position"] == 2
+    assert few.formula(-1).made.position == 2
 
 
 def test_a_run_on_tokens_has_no_formula(tmp_path):
@@ -118,11 +118,11 @@ def test_an_answer_that_cannot_be_kept_is_given_all_the_same(product_run, capsys
     def full(*asked):
         raise CannotWrite("formulas.json: no space left")
 
-    monkeypatch.setattr("bimt_tf.runs.answers.keep", full)
+    monkeypatch.setattr("bimt_tf.cli.console.kept.keep", full)
     assert bimt("formula", product_run) == 0
     printed = capsys.readouterr()
     assert "y1 = " in printed.out and "kept in" not in printed.out
-    assert printed.err == "the answer is not kept: formulas.json: no space left\n"
+    assert printed.err == "note: the answer is not kept: formulas.json: no space left\n"
 
 
 def test_mistakes_are_said_in_a_line(product_run, capsys):

@@ -84,7 +84,7 @@ def test_a_directory_that_takes_no_answer(s4_run, tmp_path, capsys, monkeypatch)
     monkeypatch.setattr("bimt_tf.runs.answers.write_atomically", refuse)
     assert code_of(["group", str(s4_run), "--draws", "50"]) == 0
     out, error = capsys.readouterr()
-    assert "effective dimension" in out and error == "not kept: cannot write\n"
+    assert "effective dimension" in out and error == "note: the answer is not kept: cannot write\n"
 
 
 def test_a_transformer_has_an_embedding_too(tmp_path):

@@ -36,10 +36,11 @@ def classifier(tmp_path_factory, tiny_config):
 
 def test_a_run_is_asked(opened):
     steps = []
-    found = opened.modules(null_draws=3, n=40, step=lambda: steps.append(1))
+    found = opened.modules(draws=3, n=40, progress=lambda *told: steps.append(told))
     assert found.found.q == pytest.approx(modularity(graph_of(opened)))
     assert [one.null for one in found.found.nulls] == ["sizes", "swaps", "entries"]
-    assert len(steps) == 9 + len(found.found.modules)
+    of = 9 + len(found.found.modules)
+    assert steps == [(done, of) for done in range(1, of + 1)]
     assert found.found.stability.restarts == 100 and found.against is None
     assert found.effects.examples == 40 and list(found.effects.whole) == list(opened.evaluate())
     assert (
@@ -47,23 +48,23 @@ def test_a_run_is_asked(opened):
     )
     assert found.found.modules[0].name.startswith("reads")
     assert "ModuleReport(Modules(Q" in repr(found) and "<table>" in found._repr_html_()
-    assert found == opened.modules(null_draws=3, n=40)
-    assert opened.modules(null_draws=0, n=40).found.nulls == ()
+    assert found == opened.modules(draws=3, n=40)
+    assert opened.modules(draws=0, n=40).found.nulls == ()
 
 
 def test_unrolled_refined_and_without_outputs(opened):
-    found = opened.modules(residual="unrolled", method="refined", outputs=False, null_draws=0, n=20)
+    found = opened.modules(residual="unrolled", method="refined", outputs=False, draws=0, n=20)
     stages = {stage for one in found.found.modules for stage, _ in one.nodes}
     assert (
         "Res1" in stages
         and "output" not in stages
         and "writes" not in " ".join(one.name for one in found.found.modules)
     )
-    assert found.found.q >= opened.modules(residual="unrolled", outputs=False, null_draws=0, n=20).found.q
+    assert found.found.q >= opened.modules(residual="unrolled", outputs=False, draws=0, n=20).found.q
 
 
 def test_a_classifier_votes(classifier):
-    found = classifier.modules(null_draws=0)
+    found = classifier.modules(draws=0)
     assert found.votes.accuracy == pytest.approx(classifier.evaluate()["accuracy"])
     assert found.votes.chance == 0.5 and found.votes.examples == len(classifier.held_out.inputs)
     assert found.combinations[0].out == () and found.combinations[0].without == pytest.approx(found.effects.whole)
@@ -72,14 +73,14 @@ def test_a_classifier_votes(classifier):
 def test_several_outputs_have_a_loss_each(tmp_path, tiny_config):
     train_run(tiny_config("symbolic-a", steps=30), tmp_path / "run")
     run = load_run(tmp_path / "run")
-    whole = run.modules(null_draws=0).effects.whole
+    whole = run.modules(draws=0).effects.whole
     assert set(whole) == {"loss", "loss of x2²+sin πx4", "loss of (x1+x3)³"}
     loss, *each = whole.values()
     assert sum(each) / 2 == pytest.approx(loss)
 
 
 def test_other_runs_stand_beside(opened, run):
-    found = opened.modules(null_draws=0, n=20, against=[matched_run(run, 30)])
+    found = opened.modules(draws=0, n=20, against=[matched_run(run, 30)])
     (other,) = found.against.others
     assert other.q == pytest.approx(found.found.q) and other.weights == found.found.weights
     assert found.against.difference == pytest.approx(0) and found.against.ratios == (1.0,)
@@ -94,12 +95,12 @@ def test_an_eliminated_run_is_matched_by_weights(monkeypatch, opened):
 
 def test_what_cannot_be(opened):
     for options, said in [
-        ({"null_draws": -1}, "null draws must be a whole number of at least 0"),
-        ({"null_draws": 1}, "draws must be a whole number of at least 2"),
+        ({"draws": -1}, "draws must be a whole number of at least 0"),
+        ({"draws": 1}, "draws must be a whole number of at least 2"),
         ({"n": 0}, "examples must be a whole number"),
-        ({"method": "greed", "null_draws": 0}, "did you mean 'greedy'"),
-        ({"residual": "share", "null_draws": 0}, "did you mean 'shared'"),
-        ({"resolution": -1, "null_draws": 0}, "resolution must be above 0"),
+        ({"method": "greed", "draws": 0}, "did you mean 'greedy'"),
+        ({"residual": "share", "draws": 0}, "did you mean 'shared'"),
+        ({"resolution": -1, "draws": 0}, "resolution must be above 0"),
     ]:
         with pytest.raises(InputError, match=said):
             opened.modules(**options)
@@ -107,19 +108,19 @@ def test_what_cannot_be(opened):
 
 def test_the_command_prints_and_keeps(run, capsys, tmp_path):
     drawn = tmp_path / "modules.png"
-    assert bimt("modules", run, "--null-draws", "3", "--examples", "20", "--figure", drawn) == 0
+    assert bimt("modules", run, "--draws", "3", "--examples", "20", "--figure", drawn) == 0
     out = capsys.readouterr().out
     for word in ("Modules", "against chance (3 draws each", "Knocked out", "Kept alone", "Linear read-outs", "sizes"):
         assert word in out, out
-    assert out.splitlines()[-1] == f"kept in {drawn}, {run / 'modules.json'}"
+    assert out.splitlines()[-2:] == [f"figure: {drawn}", f"kept in {run / 'modules.json'}"]
     assert drawn.read_bytes().startswith(b"\x89PNG")
     (kept,) = json.loads((run / "modules.json").read_text())["answers"]
-    assert kept["question"] == "modules" and kept["asked"]["null_draws"] == 3 and kept["made"]["examples"] == 20
+    assert kept["question"] == "modules" and kept["asked"]["draws"] == 3 and kept["made"]["examples"] == 20
     assert kept["result"]["found"]["modules"][0]["number"] == 1
 
 
 def test_json_alone_on_stdout_and_still_kept(run, capsys):
-    assert bimt("modules", run, "--null-draws", "0", "--examples", "20", "--json", "--against", run) == 0
+    assert bimt("modules", run, "--draws", "0", "--examples", "20", "--json", "--against", run) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["against"]["difference"] == pytest.approx(0)
     assert json.loads((run / "modules.json").read_text())["answers"][0]["result"] == found
@@ -132,7 +133,7 @@ def test_a_directory_that_cannot_be_written(run, capsys, monkeypatch):
         raise CannotWrite("cannot write")
 
     monkeypatch.setattr("bimt_tf.cli.console.kept.keep", refuse)
-    assert bimt("modules", run, "--null-draws", "0", "--examples", "20") == 0
+    assert bimt("modules", run, "--draws", "0", "--examples", "20") == 0
     captured = capsys.readouterr()
     assert captured.err == "note: the answer is not kept: cannot write\n" and "Knocked out" in captured.out
     shutil.rmtree(run)
@@ -140,4 +141,4 @@ def test_a_directory_that_cannot_be_written(run, capsys, monkeypatch):
 
 def test_a_figure_of_another_form(run, capsys):
     assert bimt("modules", run, "--figure", "modules.gif") == 2
-    assert "unknown ending of --figure 'gif'" in capsys.readouterr().err
+    assert "unknown format of a figure 'gif'" in capsys.readouterr().err

@@ -1,51 +1,33 @@
-"""What ``bimt align`` prints: every network beside the reference, then what recurs; and its progress bar."""
+"""What ``bimt align`` prints: every network beside the reference, then what recurs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from bimt_tf.analysis.align_results import Alignment, BesideChance
+from bimt_tf.cli.console.reports import wide_console
 
-__all__ = ["print_alignment", "progress"]
+__all__ = ["print_alignment"]
 
 SHOWN = 12  # neurons
 
 
-@contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr, on a terminal alone, that goes when it is done; tell it what is done, and of how many."""
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-
-        def told(done: int, of: int) -> None:
-            bar.update(task, completed=done, total=of)
-
-        yield told
-
-
 def print_alignment(found: Alignment) -> None:
     """The networks, the neurons that recur, the edges and the modules; the last lines say what was compared."""
-    console = Console(highlight=False, markup=False)
-    width = console if console.is_terminal else Console(highlight=False, markup=False, width=160)
-    width.print(_networks(found))
-    width.print(_neurons(found))
+    console = wide_console()
+    console.print(_networks(found))
+    console.print(_neurons(found))
     n = len(found.names)
     edges = ", ".join(f"{sum(len(e.found_in) == k for e in found.edges)} in {k}" for k in range(n, 0, -1))
     lost = sum(found.own_edges.values())
-    width.print(f"edges, all networks together: {edges}; {lost} more belong to neurons without a partner")
+    console.print(f"edges, all networks together: {edges}; {lost} more belong to neurons without a partner")
     for module in found.modules:
         fits = ", ".join(f"{name} {value:.2f}" for name, value in module.overlap.items())
         beyond = f"beyond chance in {len(module.found_in)} of {n - 1}"
         size = len(module.neurons)
-        width.print(f"module {module.number} ({size} neurons): {fits}; chance {module.chance:.2f}; {beyond}")
+        console.print(f"module {module.number} ({size} neurons): {fits}; chance {module.chance:.2f}; {beyond}")
     compared = f"{found.examples:,} examples of the first run" if found.examples else "all active weights and biases"
-    width.print(
+    console.print(
         f"compared: {found.by}, {compared}; chance: {found.draws} rewired copies of each network, seed {found.seed}"
     )
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
-from bimt_tf.cli.console.reports import print_line
+from bimt_tf.cli.console.reports import print_line, wide_console
 
 if TYPE_CHECKING:
     from bimt_tf.analysis.ablate import NeuronAblation
@@ -20,17 +18,11 @@ if TYPE_CHECKING:
     from bimt_tf.analysis.random_sets import Null
 
 __all__ = [
-    "print_ablations", "print_edges", "print_interchange", "print_interchange_map", "print_kept", "print_minimal_sets",
+    "print_ablations", "print_edges", "print_interchange", "print_interchange_map", "print_minimal_sets",
 ]  # fmt: skip
 
 SHARE = "share of the way that the output should go; 1: all of it, below 0: further off than without"
 SHOWN_TIES = 5
-
-
-def print_kept(path: Path | None) -> None:
-    """Where an answer is kept, if it is."""
-    if path is not None:
-        print_line(f"kept in {path}")
 
 
 def print_ablations(
@@ -46,7 +38,7 @@ def print_ablations(
     _show(table)
     if beside is not None:
         print_line(
-            f"{beside.sets} of {beside.possible} random sets of as many of {beside.active} active neurons: rise "
+            f"{beside.sets} of {beside.possible} random sets of as many of {beside.varying} varying neurons: rise "
             f"{beside.mean:.3g} in the mean, 95% of them {beside.low:.3g} to {beside.high:.3g}, "
             f"at most {beside.largest:.3g}"
         )
@@ -133,8 +125,8 @@ def print_edges(found: EdgeEffects, target: str, shown: int) -> None:
 
 def _null_row(table: Table, null: Null, empty: int) -> None:
     tried = f"{null.sets}" if null.possible is None else f"{null.sets} of {null.possible}"
-    active = " and ".join(map(str, null.active))
-    name = f"random sets ({tried}; {active} active)"
+    varying = " and ".join(map(str, null.varying))
+    name = f"random sets ({tried}; {varying} vary)"
     table.add_row(name, f"{null.mean:.3f}", _range(null.low, null.high), *[""] * empty)
     table.add_row("best of them", f"{null.best:.3f}", *[""] * (empty + 1))
 
@@ -148,9 +140,7 @@ def _table(title: str, first: str, *columns: str) -> Table:
 
 
 def _show(table: Table) -> None:
-    console = Console(highlight=False, markup=False)
-    wide = console if console.is_terminal else Console(highlight=False, markup=False, width=160)
-    wide.print(table)
+    wide_console().print(table)
 
 
 def _number(value: float | None) -> str:

@@ -10,35 +10,34 @@ from rich.console import Console
 from rich.table import Table
 
 from bimt_tf.analysis.formula_spelling import as_text
-from bimt_tf.cli.console.reports import print_line
+from bimt_tf.cli.console.reports import print_line, wide_console
 
 if TYPE_CHECKING:
     from bimt_tf.analysis.formula_error import Errors
     from bimt_tf.analysis.formula_result import Formula, Step, Written
 
-__all__ = ["FORMULAS", "print_formula", "telling"]
+__all__ = ["print_formula", "telling"]
 
 WORTH_SAYING = 0.9  # R2 of a reading; --json has all
-FORMULAS = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-"""Where progress and notes go."""
 
 
 @contextmanager
 def telling() -> Iterator[Callable[[str], None]]:
     """On a terminal, say what is being done as long as it is."""
-    if not FORMULAS.is_terminal:
+    console = Console(stderr=True, highlight=False, markup=False)
+    if not console.is_terminal:
         yield lambda text: None
         return
-    with FORMULAS.status("the network is read") as status:
+    with console.status("the network is read") as status:
         yield status.update
 
 
 def print_formula(found: Formula, shown: Written) -> None:
     """A formula: how it came about, what it is, and what else it may be."""
     made = found.made
-    n_inputs = f"{made['examples']:,} held-out examples"
-    token = "" if made["position"] is None else f", token {made['position']}"
-    table = Table(title=f"{made['weights']} weights and biases as a formula{token} (errors on {n_inputs})")
+    n_inputs = f"{made.examples:,} held-out examples"
+    token = "" if made.position is None else f", token {made.position}"
+    table = Table(title=f"{made.parameters} weights and biases as a formula{token} (errors on {n_inputs})")
     for column in ("step", "size", "max error", "rms error", "R2 network", "R2 targets"):
         table.add_column(column, justify="left" if column == "step" else "right")
     for step in found.steps:
@@ -46,8 +45,7 @@ def print_formula(found: Formula, shown: Written) -> None:
     if found.recognised_step is not None:
         table.add_section()
         table.add_row(*_row(found.recognised_step))
-    console = Console(highlight=False, markup=False)
-    (console if console.is_terminal else Console(highlight=False, markup=False, width=120)).print(table)
+    wide_console().print(table)
     for step in found.steps:
         for detail in step.details:
             print_line(f"  {detail}")

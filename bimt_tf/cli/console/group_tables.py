@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
-from bimt_tf.cli.console.reports import print_line
+from bimt_tf.cli.console.reports import print_line, wide_console
 
 if TYPE_CHECKING:
     from bimt_tf.analysis.group_mirror import Mirror
@@ -18,7 +17,6 @@ __all__ = ["print_group"]
 
 SHOWN = 6  # representations of the whole embedding
 OVERTONE = 3  # the highest multiple of a frequency that is pointed out
-WIDTH = 150
 FULL = {"neighbours": "e_i - e_(i+1)", "last": "e_i - e_n", "orthogonal": "orthonormal", "cube": "the cube's axes"}
 
 
@@ -125,5 +123,4 @@ def _table(*columns: str) -> Table:
 
 def _print(table: Table) -> None:
     print_line("")
-    console = Console(highlight=False, markup=False)
-    (console if console.is_terminal else Console(highlight=False, markup=False, width=WIDTH)).print(table)
+    wide_console().print(table)

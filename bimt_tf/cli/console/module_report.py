@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
-from bimt_tf.cli.console.reports import print_line
+from bimt_tf.cli.console.reports import print_line, wide_console
 
 if TYPE_CHECKING:
     from bimt_tf.analysis.matched import MatchedComparison
-    from bimt_tf.analysis.module_effects import Combination, ModuleEffects
+    from bimt_tf.analysis.module_effects import Combination, ModuleEffect, ModuleEffects
     from bimt_tf.analysis.module_probe import ModuleReadouts, ReadOut
     from bimt_tf.analysis.module_votes import Votes
     from bimt_tf.analysis.modules import Modules
-    from bimt_tf.analysis.paths import Node
+    from bimt_tf.core.population import Node
     from bimt_tf.runs.ask.modules import ModuleReport
 
 __all__ = ["print_modules"]
 
-WIDE = 240
 NULLS = {
     "sizes": "|w| shuffled within each tensor",
     "swaps": "weights exchange targets, same number a neuron",
@@ -30,8 +28,8 @@ NULLS = {
 """What each null model does, for a table."""
 
 
-def print_modules(report: ModuleReport, files: Sequence[str]) -> None:
-    """The whole report; the last line says where it is kept."""
+def print_modules(report: ModuleReport) -> None:
+    """The whole report."""
     _print_found(report.found)
     if report.found.nulls:
         _print_nulls(report.found)
@@ -44,8 +42,6 @@ def print_modules(report: ModuleReport, files: Sequence[str]) -> None:
         _print_votes(report.votes)
     if report.read_outs is not None and report.read_outs.modules:
         _print_read_outs(report.read_outs)
-    if files:
-        print_line(f"kept in {', '.join(files)}")
 
 
 def _table(*columns: str, left: Iterable[int] = (0,)) -> Table:
@@ -56,11 +52,8 @@ def _table(*columns: str, left: Iterable[int] = (0,)) -> Table:
 
 
 def _print(table: Table, head: str) -> None:
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=WIDE)
     print_line(f"\n{head}")
-    console.print(table)
+    wide_console().print(table)
 
 
 def _print_found(found: Modules) -> None:
@@ -124,13 +117,13 @@ def _print_effects(effects: ModuleEffects) -> None:
         _print(table, f"{said} ({effects.value} over {effects.examples} held-out examples)")
 
 
-def _sides() -> list[tuple[str, Callable[..., str]]]:
-    def without(one: object, name: str) -> str:
-        low, high = one.random[name]  # type: ignore[attr-defined]
-        return f"{_number(one.without[name])} ({_number(low)} to {_number(high)})"  # type: ignore[attr-defined]
+def _sides() -> list[tuple[str, Callable[[ModuleEffect, str], str]]]:
+    def without(one: ModuleEffect, name: str) -> str:
+        low, high = one.random[name]
+        return f"{_number(one.without[name])} ({_number(low)} to {_number(high)})"
 
-    def alone(one: object, name: str) -> str:
-        return _number(one.alone[name])  # type: ignore[attr-defined]
+    def alone(one: ModuleEffect, name: str) -> str:
+        return _number(one.alone[name])
 
     return [
         ("Knocked out; in brackets {controls} random sets of as many neurons, lowest to highest", without),

@@ -1,28 +1,22 @@
-"""What ``bimt probe`` and ``bimt probe-map`` read, print and keep."""
+"""What ``bimt probe`` and ``bimt probe-map`` read and print."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from bimt_tf.cli.console.reports import wide_console
 from bimt_tf.errors import InputError
 
 if TYPE_CHECKING:
     from bimt_tf.analysis.probe_map import ProbeMap
     from bimt_tf.analysis.probe_results import HowMade, ProbeResult
-    from bimt_tf.runs.opened_run import OpenedRun
 
-__all__ = ["keep_probes", "print_map", "print_probe", "progress", "read_values"]
+__all__ = ["print_map", "print_probe", "read_values"]
 
 SHOWN_ROWS = 8  # neurons and pairs of a probe's table
-UNBROKEN = 200  # columns of a table that goes into a file
 
 
 def read_values(path: Path) -> Any:
@@ -42,16 +36,6 @@ def read_values(path: Path) -> Any:
     return found
 
 
-@contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr, where that is a terminal; gives a function of (done, all)."""
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
 def print_probe(result: ProbeResult) -> None:
     """The population, its baselines and control, the best neurons and pairs, held-out scores each; how it was made."""
     score = "R2" if result.kind == "numbers" else "Brier skill score"
@@ -60,7 +44,7 @@ def print_probe(result: ProbeResult) -> None:
         table.add_column(column, no_wrap=True)
     for row in result.rows(SHOWN_ROWS):
         table.add_row(*row)
-    console = _console()
+    console = wide_console()
     console.print(table)
     console.print(_made(result.made), soft_wrap=True)
     if reason := result.population.linear.reason:
@@ -78,7 +62,7 @@ def print_map(found: ProbeMap) -> None:
         table.add_column(column, no_wrap=True)
     for row in found.rows():
         table.add_row(*row)
-    console = _console()
+    console = wide_console()
     console.print(table)
     for hook, earlier in found.repeated.items():
         console.print(f"{hook} holds the activations of {earlier}", soft_wrap=True)
@@ -90,27 +74,6 @@ def print_map(found: ProbeMap) -> None:
         console.print(_made(found.cells[-1].made), soft_wrap=True)
     places = "; ".join(f"{one.where} ({_gained(one.gain_before)})" for one in found.appears)
     console.print(f"made at (gain over stage before): {places or 'no place'}", soft_wrap=True)
-
-
-def keep_probes(
-    run: OpenedRun, question: str, asked: Mapping[str, Any], made: Mapping[str, Any], result: Any, *, say: bool
-) -> None:
-    """Keep an answer in the run's probes.json and, if ``say``, print where; a note on stderr if that cannot be."""
-    from bimt_tf.runs.answers import how_made, keep
-
-    try:
-        path = keep(run, "probes", question, asked, how_made(run, part="held-out", **made), result)
-    except InputError as error:
-        sys.stderr.write(f"note: the answer is not kept: {error}\n")
-        return
-    if say:
-        sys.stdout.write(f"kept in {path}\n")
-
-
-def _console() -> Console:
-    """A console as wide as the terminal; in a file or a pipe, lines are not broken at 80 characters."""
-    console = Console(highlight=False, markup=False)
-    return console if console.is_terminal else Console(highlight=False, markup=False, width=UNBROKEN)
 
 
 def _gained(gain: Any) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "print_comparison", "print_json", "print_line", "print_pruning", "print_report",
     "print_rows", "print_run", "print_summary", "print_sweep", "print_tasks", "sweep_as_dict",
+    "wide_console",
 ]  # fmt: skip
 
 UNBROKEN = 240
@@ -58,10 +59,10 @@ def print_rows(rows: Sequence[Mapping[str, Any]], none: str) -> None:
         table.add_column(column, overflow="fold", justify=justify, no_wrap=column not in FOLDED)
     for row in rows:
         table.add_row(*(_shown(value) for value in row.values()))
-    _wide().print(table)
+    wide_console().print(table)
 
 
-def _wide() -> Console:
+def wide_console() -> Console:
     """A console as wide as the terminal; in a file or a pipe, lines are not broken at 80 characters."""
     console = Console(highlight=False, markup=False)
     return console if console.is_terminal else Console(highlight=False, markup=False, width=UNBROKEN)
@@ -87,7 +88,7 @@ def print_comparison(found: Comparison) -> None:
         table.add_section()
         for one in part:
             table.add_row(one.name, *map(_shown, one.values))
-    _wide().print(table)
+    wide_console().print(table)
 
 
 def _shown(value: Any) -> str:

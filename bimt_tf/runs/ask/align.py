@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from bimt_tf.analysis.align import align_networks
 from bimt_tf.analysis.align_pairs import By
 from bimt_tf.analysis.align_results import Alignment
+from bimt_tf.analysis.progress import Progress
 from bimt_tf.errors import InputError, require_kind, require_whole
 from bimt_tf.runs.opened_run import OpenedRun
 from bimt_tf.runs.trained import Trained
@@ -26,7 +27,7 @@ def align(
     reference: str | None = None,
     draws: int = 50,
     seed: int = 0,
-    told: Callable[[int, int], None] = lambda done, of: None,
+    progress: Progress | None = None,
 ) -> Alignment:
     """Match the neurons of several runs of one shape to those of one of them (docs/across-seeds.md).
 
@@ -37,7 +38,7 @@ def align(
         reference: the run that the others are matched to, by its name in the result; the medoid unless given.
         draws: rewired copies of each network that the chance figures are taken from.
         seed: of those draws.
-        told: called with the networks that are done, and their number.
+        progress: told (done, of) behind every network.
 
     Raises:
         InputError: for fewer than two runs, or networks that cannot be aligned; the reason is said.
@@ -58,7 +59,7 @@ def align(
         reference=reference,
         draws=draws,
         seed=seed,
-        told=told,
+        progress=progress,
     )
 
 

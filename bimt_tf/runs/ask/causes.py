@@ -14,7 +14,7 @@ from bimt_tf.analysis.exchange import Site
 from bimt_tf.analysis.interchange import Interchange, SiteMove, interchange, interchange_map
 from bimt_tf.analysis.minimal_set import MinimalSet, minimal_set
 from bimt_tf.analysis.path_patch import PathEffect, path_patch
-from bimt_tf.analysis.random_sets import Progress
+from bimt_tf.analysis.progress import Progress
 from bimt_tf.analysis.weights import Weight
 from bimt_tf.analysis.written import Positions, Value
 from bimt_tf.runs.ask.pairs import Others, OwnPairs, pairs_of
@@ -71,7 +71,7 @@ def random_ablated(
     sets: int = 100,
     seed: int = 0,
 ) -> RandomAblations | None:
-    """What random sets of as many active neurons cost; None where there are no others.
+    """What random sets of as many varying neurons cost; None where there are no others.
 
     Raises:
         InputError: for what ``ablate_random`` refuses.

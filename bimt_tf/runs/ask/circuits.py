@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from bimt_tf.analysis.graph_facts import (
     effects_of,
 )
 from bimt_tf.analysis.graph_files import FORMATS, graph_bytes
+from bimt_tf.analysis.progress import Progress
 from bimt_tf.analysis.prune import PrunePoint, prune
 from bimt_tf.errors import unknown
 from bimt_tf.runs.atomic import write_atomically
@@ -39,16 +40,14 @@ def pruned(trained: Trained) -> list[PrunePoint]:
     return prune(trained.bimt, evaluate)
 
 
-def neuron_effects(
-    trained: Trained, told: Callable[[int, int], None] = lambda done, of: None
-) -> dict[str, list[float]]:
+def neuron_effects(trained: Trained, progress: Progress | None = None) -> dict[str, list[float]]:
     """Stage -> how much the held-out loss rises when each of its neurons is set to its mean, at all tokens, alone."""
     inputs, targets = (part[:EXAMPLES] for part in trained.held_out[:2])
 
     def loss(outputs: Tensor) -> float:
         return trained.task.metrics(trained.config.data, outputs, targets)["loss"]
 
-    return effects_of(trained.bimt, inputs, loss, told)
+    return effects_of(trained.bimt, inputs, loss, progress)
 
 
 def export(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from bimt_tf.analysis.group_table import FiniteGroup, finite_group
 from bimt_tf.analysis.group_values import DRAWS
 from bimt_tf.analysis.modularity import communities
 from bimt_tf.analysis.paths import live
+from bimt_tf.core.population import Node
 from bimt_tf.errors import InputError
 from bimt_tf.runs.atomic import write_atomically
 from bimt_tf.runs.figure_files import image_of
@@ -76,15 +77,11 @@ def embedding_of(trained: Trained, group: FiniteGroup) -> GroupEmbedding:
     if not neurons:
         raise InputError("no neuron of the embedding is on a path and differs between elements: nothing is held there")
     population = next(iter(stages.values()))
-    shared = communities(connection_graph(trained.bimt, "shared", trained.threshold))
-    of_parts = [{int(node[1]) for node in _nodes(part) if node[0] == population} for part in shared]
+    parts = communities(connection_graph(trained.bimt, "shared", trained.threshold))
+    shared = cast("list[frozenset[Node]]", parts)
+    of_parts = [{neuron for name, neuron in part if name == population} for part in shared]
     modules = [sorted(part & set(neurons)) for part in of_parts]
     return GroupEmbedding(neurons, table[:, neurons], [one for one in modules if one])
-
-
-def _nodes(part: frozenset[object]) -> list[tuple[str, int]]:
-    """A community's nodes, which connection graphs name (population, neuron)."""
-    return [node for node in part if isinstance(node, tuple)]
 
 
 def tokens_of(trained: Trained, neurons: list[int]) -> dict[int, list[int]]:

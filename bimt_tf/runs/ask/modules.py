@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import count
 from typing import Any, NamedTuple
 
 import networkx as nx
@@ -26,6 +27,7 @@ from bimt_tf.analysis.module_votes import Votes, module_votes
 from bimt_tf.analysis.modules import Modules, find_modules, stability
 from bimt_tf.analysis.null_models import NULLS, compare_with_null
 from bimt_tf.analysis.plain import plain
+from bimt_tf.analysis.progress import Progress
 from bimt_tf.errors import InputError, require_whole
 from bimt_tf.runs.opened_run import OpenedRun
 from bimt_tf.runs.trained import Trained
@@ -33,17 +35,13 @@ from bimt_tf.runs.trained import Trained
 __all__ = [
     "EXAMPLES",
     "ModuleReport",
-    "Steps",
     "asked_modules",
     "graph_of",
-    "module_steps",
     "other_of",
 ]
 
 EXAMPLES = 500
 """Held-out examples on which modules are measured, at most."""
-
-Steps = Callable[[], None]
 
 
 class ModuleReport(NamedTuple):
@@ -81,12 +79,12 @@ def asked_modules(
     method: Method = "greedy",
     resolution: float = 1.0,
     outputs: bool = True,
-    null_draws: int = 200,
+    draws: int = 200,
     restarts: int = 100,
     against: Sequence[OpenedRun] = (),
     n: int = EXAMPLES,
     seed: int = 0,
-    step: Steps = lambda: None,
+    progress: Progress | None = None,
 ) -> ModuleReport:
     """The modules of a network, on its held-out examples.
 
@@ -96,24 +94,25 @@ def asked_modules(
         method, resolution: as :func:`bimt_tf.analysis.modularity.communities`.
         outputs: whether outputs are among the neurons that are sorted into modules; the paper's modules of modular
             addition, each of which votes for all outputs, have none.
-        null_draws: networks drawn from each null model; 0 for none.
+        draws: networks drawn from each null model; 0 for none.
         restarts: of Louvain, for stability.
         against: other runs, opened where they have about as many weights (matched_runs.py).
         n: held-out examples, at most.
         seed: of draws, restarts and random sets.
-        step: called after each draw, and after each module.
+        progress: told (done, of) behind every draw and every module.
 
     Raises:
         InputError: for a network without weights or hidden neurons, or a value that cannot be.
     """
-    require_whole("null draws", null_draws, at_least=0)
+    require_whole("draws", draws, at_least=0)
     require_whole("examples", n)
     graph = graph_of(trained, residual, outputs)
     chosen: dict[str, Any] = {"method": method, "resolution": resolution, "seed": seed}
     found = find_modules(graph, labels=trained.task.labels(trained.config.data), **chosen)
     if not found.modules:
         raise InputError("the network has no modules: no two of its neurons are joined by a weight")
-    nulls = [compare_with_null(graph, null, null_draws, step=step, **chosen) for null in NULLS] if null_draws else []
+    told = _told(progress, draws * len(NULLS) + len(found.modules))
+    nulls = [compare_with_null(graph, null, draws, progress=told, **chosen) for null in NULLS] if draws else []
     found = found._replace(stability=stability(graph, restarts=restarts, **chosen), nulls=tuple(nulls))
     others = [other_of(run, residual, outputs, **chosen) for run in against]
     examples = trained.examples(n=min(n, len(trained.held_out.inputs)))
@@ -123,7 +122,7 @@ def asked_modules(
     classifier = trained.task.kind == "classification" and _are_classes(trained, examples.targets)
     return ModuleReport(
         found,
-        module_effects(*asked, targets, seed=seed, step=step),
+        module_effects(*asked, targets, seed=seed, progress=told),
         module_combinations(*asked, targets) if classifier else (),
         module_votes(*asked, examples.targets) if classifier else None,
         module_readouts(*asked, examples.quantities, seed=seed) if examples.quantities else None,
@@ -131,9 +130,12 @@ def asked_modules(
     )
 
 
-def module_steps(null_draws: int) -> int:
-    """How often :func:`asked_modules` calls ``step``, its modules apart."""
-    return null_draws * len(NULLS)
+def _told(progress: Progress | None, of: int) -> Progress | None:
+    """The progress of several parts as that of the whole, which has ``of`` steps."""
+    if progress is None:
+        return None
+    done = count(1)
+    return lambda *_: progress(next(done), of)
 
 
 def graph_of(trained: Trained, residual: Residual = "shared", outputs: bool = True) -> nx.Graph:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from bimt_tf.analysis.probe import probe
 from bimt_tf.analysis.probe_map import ProbeMap, probe_map
 from bimt_tf.analysis.probe_results import ProbeResult
 from bimt_tf.analysis.probe_values import Kind
+from bimt_tf.analysis.progress import Progress
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.runs.trained import Trained
 from bimt_tf.tasks.base import Probe
@@ -57,7 +58,7 @@ def mapped(
     kind: Kind | None = None,
     regressor: str = "linear",
     untrained: nn.Module | None = None,
-    on_place: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> ProbeMap:
     """Where a quantity of the task, or values of the user's, can be read, on the first MOST_EXAMPLES held-out examples.
 
@@ -70,7 +71,7 @@ def mapped(
         wanted = wanted[:MOST_EXAMPLES]
     return probe_map(
         trained.model, wanted, inputs=inputs[:MOST_EXAMPLES], hooks=hooks, kind=kind, name=target, regressor=regressor,
-        untrained=untrained or untrained_network(trained), on_place=on_place,
+        untrained=untrained or untrained_network(trained), progress=progress,
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bimt_tf.analysis.interchange import Interchange, SiteMove
     from bimt_tf.analysis.minimal_set import MinimalSet
     from bimt_tf.analysis.path_patch import PathEffect
-    from bimt_tf.analysis.random_sets import Progress
+    from bimt_tf.analysis.progress import Progress
     from bimt_tf.analysis.weights import Weight
     from bimt_tf.analysis.written import Positions, Value
     from bimt_tf.runs.ask.pairs import Others, OwnPairs
@@ -81,7 +81,7 @@ class CausalQuestions(OpenedRun):
         sets: int = 100,
         seed: int = 0,
     ) -> RandomAblations | None:
-        """How the held-out loss rises without random sets of as many active neurons of a hook as are named.
+        """How the held-out loss rises without random sets of as many varying neurons of a hook as are named.
 
         Args:
             hook: where.
@@ -92,7 +92,7 @@ class CausalQuestions(OpenedRun):
             seed: of the draws and of "resample".
 
         Returns:
-            What they cost; None where no others are active.
+            What they cost; None where no others vary.
 
         Raises:
             InputError: as :meth:`ablate`.
@@ -125,7 +125,7 @@ class CausalQuestions(OpenedRun):
             direction: a vector [neurons] instead of neurons: the part along it is run B's.
             pairs: see the class.
             others: see the class.
-            random_sets: how many sets of as many active neurons are tried beside it.
+            random_sets: how many sets of as many varying neurons are tried beside it.
             seed: of partners and random sets.
             progress: told (done, of).
 

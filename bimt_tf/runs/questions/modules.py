@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bimt_tf.runs.opened_run import OpenedRun
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from bimt_tf.analysis.graph import Residual
     from bimt_tf.analysis.modularity import Method
+    from bimt_tf.analysis.progress import Progress
     from bimt_tf.runs.ask.modules import ModuleReport
 
 __all__ = ["ModuleQuestions"]
@@ -27,11 +28,11 @@ class ModuleQuestions(OpenedRun):
         method: Method = "greedy",
         resolution: float = 1.0,
         outputs: bool = True,
-        null_draws: int = 200,
+        draws: int = 200,
         against: Sequence[OpenedRun] = (),
         n: int = 500,
         seed: int = 0,
-        step: Callable[[], None] = lambda: None,
+        progress: Progress | None = None,
     ) -> ModuleReport:
         """The modules of the network, and what is known of them, on its held-out examples (docs/modules.md).
 
@@ -40,11 +41,11 @@ class ModuleQuestions(OpenedRun):
             method: "greedy", "louvain" or "refined".
             resolution: above 1 for more and smaller modules.
             outputs: whether outputs are sorted into modules too; False for the paper's modules of modular addition.
-            null_draws: networks drawn from each null model; 0 for none.
+            draws: networks drawn from each null model; 0 for none.
             against: other runs whose modularity stands beside, opened where they have about as many weights.
             n: held-out examples, at most.
             seed: of draws, restarts and random sets.
-            step: called as it goes on.
+            progress: told (done, of) behind every draw and every module.
 
         Raises:
             InputError: for a network without modules, or a value that cannot be.
@@ -52,8 +53,8 @@ class ModuleQuestions(OpenedRun):
         from bimt_tf.runs.ask.modules import asked_modules
 
         return asked_modules(
-            self, residual=residual, method=method, resolution=resolution, outputs=outputs, null_draws=null_draws,
-            against=against, n=n, seed=seed, step=step,
+            self, residual=residual, method=method, resolution=resolution, outputs=outputs, draws=draws,
+            against=against, n=n, seed=seed, progress=progress,
         )  # fmt: skip
 
     def modules_figure(self, report: ModuleReport) -> Figure:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from bimt_tf.runs.opened_run import OpenedRun
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bimt_tf.analysis.probe_map import ProbeMap
     from bimt_tf.analysis.probe_results import ProbeResult
     from bimt_tf.analysis.probe_values import Kind
+    from bimt_tf.analysis.progress import Progress
 
 __all__ = ["ProbingQuestions"]
 
@@ -60,11 +61,11 @@ class ProbingQuestions(OpenedRun):
         *,
         values: Any = None,
         kind: Kind | None = None,
-        on_token: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> list[ProbeResult]:
         """:meth:`probe` at every token of a hook, from the first on; one result where activations have no tokens.
 
-        ``on_token`` is called with the number of tokens that are done, and of all.
+        ``progress`` is told (done, of) behind every token.
 
         Raises:
             InputError: as :meth:`probe`.
@@ -75,8 +76,8 @@ class ProbingQuestions(OpenedRun):
         tokens, found = usual.positions_of(self, hook), []
         for done, each in enumerate(tokens, start=1):
             found.append(probing.probed(self, Probe(hook, target, each), values=values, kind=kind))
-            if on_token is not None:
-                on_token(done, len(tokens))
+            if progress is not None:
+                progress(done, len(tokens))
         return found
 
     def probe_map(
@@ -88,7 +89,7 @@ class ProbingQuestions(OpenedRun):
         kind: Kind | None = None,
         regressor: Literal["linear", "nonlinear"] = "linear",
         untrained: nn.Module | None = None,
-        on_place: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> ProbeMap:
         """Where a quantity can be read: every hook, token and head, with the gains over inputs and the stage before.
 
@@ -101,7 +102,7 @@ class ProbingQuestions(OpenedRun):
             kind: as :meth:`probe`.
             regressor: "linear", or "nonlinear", which takes minutes where hooks have hundreds of neurons.
             untrained: as :meth:`probe`.
-            on_place: called with the number of places that are done, and of all.
+            progress: told (done, of) behind every place.
 
         Raises:
             InputError: as :meth:`probe`.
@@ -112,7 +113,7 @@ class ProbingQuestions(OpenedRun):
             target = probing.VALUES if values is not None else usual.usual_probe(self).target
         return probing.mapped(
             self, target, values=values, hooks=hooks, kind=kind, regressor=regressor, untrained=untrained,
-            on_place=on_place,
+            progress=progress,
         )  # fmt: skip
 
     def _probed(self, hook: str | None, target: str | None, values: Any) -> tuple[str, str]:

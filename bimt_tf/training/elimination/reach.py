@@ -13,9 +13,8 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from bimt_tf.analysis.active import values_of
-from bimt_tf.analysis.paths import Node
 from bimt_tf.bimt import BIMT
-from bimt_tf.core.population import Connection
+from bimt_tf.core.population import Connection, Node
 
 __all__ = ["Reach", "reach"]
 

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from bimt_tf.analysis.active import active_masks
 from bimt_tf.analysis.graph import connection_graph
-from bimt_tf.analysis.paths import Node, flow
+from bimt_tf.analysis.paths import flow
 from bimt_tf.bimt import BIMT
+from bimt_tf.core.population import Node
 
 __all__ = ["Dependency", "Round", "Standing", "counts", "dependencies", "put_"]
 
