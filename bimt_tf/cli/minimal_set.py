@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -32,15 +33,15 @@ def minimal_set(
 ) -> None:
     """The smallest set of neurons of the network in DIRECTORY that carries TARGET: whose interchange moves the output.
 
-    Without --hook: at each stage, at the tokens through which it passes whole; where there is none, at all tokens that
-    matter together. The answers are kept in DIRECTORY/interventions.json.
+    Without --hook: at each stage, at the tokens through which it passes whole; where there is none, at the fewest of
+    those that matter. The answers are kept in DIRECTORY/interventions.json.
     """
     from bimt_tf.cli.console.causal_report import print_minimal_sets
     from bimt_tf.cli.console.kept import keep_or_note, print_kept, progress_bar
     from bimt_tf.cli.console.reports import print_json
     from bimt_tf.errors import InputError
     from bimt_tf.runs.answers import how_made
-    from bimt_tf.runs.ask.causes import where_it_passes
+    from bimt_tf.runs.ask.causes import smallest_set_at_fewest_tokens, where_it_passes
     from bimt_tf.runs.ask.pairs import target_of
     from bimt_tf.runs.load import load_run
 
@@ -55,7 +56,8 @@ def minimal_set(
         places = [(hook, positions(position))]
     asked |= {"reach": reach, "largest": largest, "checks": checks, "random_sets": random_sets}
     with progress_bar("sets of neurons") as progress:
-        found = [run.minimal_set(*place, **asked, progress=progress) for place in places]
+        search = run.minimal_set if hook else partial(smallest_set_at_fewest_tokens, run)
+        found = [search(*place, **asked, progress=progress) for place in places]
     kept = None
     for one in found:
         made = how_made(run, part="held-out", partners_seed=seed, pairs=one.pairs)

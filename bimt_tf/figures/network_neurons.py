@@ -58,7 +58,7 @@ def draw_box(axes: Axes, column: Column, row: int, z: float) -> None:
     half = BOX + own.half
     for i, (left, right) in enumerate(spans):
         box = Rectangle((left, own.y - half), right - left, 2 * half, facecolor=BANDS[0], edgecolor=MUTED, lw=0.45,
-                        alpha=0.93, zorder=z)  # fmt: skip
+                        alpha=0.6, zorder=z)  # fmt: skip
         box.set(gid=f"head {own.boxes[i].head}" if own.boxes else "box", clip_on=False)
         axes.add_patch(box)
 

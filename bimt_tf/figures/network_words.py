@@ -162,7 +162,7 @@ def _draw_numbers(axes: Axes, column: Column, labels: Labels, look: Look, taken:
     found: list[tuple[float, int, int]] = []
     for row in column.rows:
         weight = _weight(column, row)
-        shown = np.isin(scene.states[row], (ACTIVE, DEAD_END, NO_INPUT)) | look.emphasis.ringed[row]
+        shown = np.isin(scene.states[row], (ACTIVE, CARRIED, DEAD_END, NO_INPUT)) | look.emphasis.ringed[row]
         if column.is_strip(row):
             shown &= (weight > 0) | look.emphasis.ringed[row]
         words = labels.get(scene.rows[row].stage, ())

@@ -67,15 +67,15 @@ run.model            # the network; run.bimt has its wiring and layout
 run.evaluate("test") # its numbers on held-out examples, which are drawn anew from the config
 ```
 
-`pip install bimt_tf` installs what reads it; no file needs pickle. From the Hugging Face Hub:
+The package bimt_tf reads it; no file needs pickle. From the Hugging Face Hub:
 `load_run(huggingface_hub.snapshot_download("USER/NAME"))`.
 
 ## Files
 
 `model.safetensors` (weights), `layout.json` (where the neurons stand), `config.yaml` (everything that it was trained
-with; `bimt train --config config.yaml` trains it again), `summary.json` (the numbers), answers to questions that were
-asked of it (`probes.json`, `interventions.json`, `modules.json`, `formulas.json`, where there are any), `elimination/`
-(every point on its way to fewer weights, if it had one) and `figures/`.
+with; `bimt train {config.task} --config config.yaml --out NEW` trains it again), `summary.json` (the numbers), answers
+to questions that were asked of it (`probes.json`, `interventions.json`, `modules.json`, `formulas.json`, where there
+are any), `elimination/` (every point on its way to fewer weights, if it had one) and `figures/`.
 
 ## Made with
 

@@ -10,7 +10,7 @@ from bimt_tf.analysis.interchange import SiteMove
 from bimt_tf.cli.main import main
 from bimt_tf.errors import InputError
 from bimt_tf.runs.answers import answers
-from bimt_tf.runs.ask.causes import where_it_passes
+from bimt_tf.runs.ask.causes import smallest_set_at_fewest_tokens, where_it_passes
 from bimt_tf.runs.ask.pairs import pairs_of
 from bimt_tf.runs.atomic import CannotWrite
 from bimt_tf.runs.execute import train_run
@@ -207,3 +207,19 @@ def test_where_a_set_is_looked_for():
     ]
     rows += [row("c", 0, 0.0), row("d", None, 1.0), row("e", None, 0.5)]
     assert where_it_passes(rows, 0.9) == [("a", 1), ("a", 2), ("b", (1, 2)), ("d", None), ("e", None)]
+
+
+def test_a_set_at_several_tokens_is_left_at_those_that_matter(whole_run):
+    """Without attention the output at token 2 depends on token 2 alone."""
+    run = load_run(whole_run)
+    with torch.no_grad():
+        for block in run.model.blocks:
+            block.attn.W_O.zero_()
+    a, b = run.held_out.inputs[:20], run.held_out.inputs[20:40]
+    targets = run.held_out.targets[:20].clone()
+    with torch.no_grad():
+        targets[:, -1] = run.model(b)[:, -1, 0]
+    pairs = (a, b, targets)
+    found = smallest_set_at_fewest_tokens(run, RESID, (0, 1, 2), pairs=pairs, random_sets=0)
+    assert found.position == 2 and found.share >= 0.9
+    assert run.minimal_set(RESID, (0, 1, 2), pairs=pairs, random_sets=0).neurons == found.neurons

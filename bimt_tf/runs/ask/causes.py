@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
 
 from torch import Tensor
 
@@ -22,7 +24,7 @@ from bimt_tf.runs.trained import Trained
 
 __all__ = [
     "ablated", "edges_measured", "interchange_mapped", "interchanged", "path_patched", "random_ablated",
-    "residual_hooks", "smallest_set", "where_it_passes",
+    "residual_hooks", "smallest_set", "smallest_set_at_fewest_tokens", "where_it_passes",
 ]  # fmt: skip
 
 NO_NEURON = -1  # of an entry for weights alone
@@ -147,6 +149,44 @@ def smallest_set(
         trained.model, hook, *made.three, position=position, reach=reach, largest=largest, checks=checks,
         read=made.read, random_sets=random_sets, seed=seed, progress=progress,
     )  # fmt: skip
+
+
+def smallest_set_at_fewest_tokens(
+    trained: Trained,
+    hook: str,
+    position: Positions = None,
+    target: str | None = None,
+    *,
+    reach: float = 0.9,
+    **asked: Any,
+) -> MinimalSet:
+    """The smallest set at several tokens; at fewer of them, if it reaches ``reach`` there too.
+
+    Where parts of what passes counter each other, all neurons of no single token reach, and yet a set at one may.
+
+    Args:
+        trained: as :func:`smallest_set`, as is all else.
+        hook: where.
+        position: the tokens that it may take.
+        target: what run B has of its own.
+        reach: share of the wanted change.
+        **asked: the other arguments of :func:`smallest_set`.
+
+    Raises:
+        InputError: as ``smallest_set``.
+    """
+    found = smallest_set(trained, hook, position, target, reach=reach, **asked)
+    tokens = tuple(position) if isinstance(position, Sequence) else ()
+    if found.neurons is None:
+        return found
+    made = {name: asked[name] for name in ("pairs", "others", "seed") if name in asked}
+    for size in range(1, len(tokens)):
+        for fewer in combinations(tokens, size):
+            at = fewer[0] if size == 1 else fewer
+            site = Site(hook, tuple(found.neurons), at)
+            if interchanged(trained, site, target, random_sets=0, **made).share >= reach:
+                return smallest_set(trained, hook, at, target, reach=reach, **asked)
+    return found
 
 
 def path_patched(
