@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from bimt_tf.analysis.module_probe import ModuleReadouts, ReadOut
     from bimt_tf.analysis.module_votes import Votes
     from bimt_tf.analysis.modules import Modules
-    from bimt_tf.core.population import Node
     from bimt_tf.runs.ask.modules import ModuleReport
 
 __all__ = ["print_modules"]
@@ -77,7 +76,7 @@ def _print_found(found: Modules) -> None:
         print_line(f"in no module: {_listed(found.alone)}")
 
 
-def _listed(nodes: Sequence[Node]) -> str:
+def _listed(nodes: Sequence[tuple[str, int]]) -> str:
     """Neurons by their stage or population."""
     by_name: dict[str, list[str]] = {}
     for name, neuron in nodes:

@@ -19,7 +19,6 @@ from bimt_tf.analysis.group_table import FiniteGroup, finite_group
 from bimt_tf.analysis.group_values import DRAWS
 from bimt_tf.analysis.modularity import communities
 from bimt_tf.analysis.paths import live
-from bimt_tf.core.population import Node
 from bimt_tf.errors import InputError
 from bimt_tf.runs.atomic import write_atomically
 from bimt_tf.runs.figure_files import image_of
@@ -78,7 +77,7 @@ def embedding_of(trained: Trained, group: FiniteGroup) -> GroupEmbedding:
         raise InputError("no neuron of the embedding is on a path and differs between elements: nothing is held there")
     population = next(iter(stages.values()))
     parts = communities(connection_graph(trained.bimt, "shared", trained.threshold))
-    shared = cast("list[frozenset[Node]]", parts)
+    shared = cast("list[frozenset[tuple[str, int]]]", parts)
     of_parts = [{neuron for name, neuron in part if name == population} for part in shared]
     modules = [sorted(part & set(neurons)) for part in of_parts]
     return GroupEmbedding(neurons, table[:, neurons], [one for one in modules if one])
