@@ -42,7 +42,7 @@ def formula(
     from bimt_tf.errors import InputError
     from bimt_tf.runs.answers import how_made, keep
     from bimt_tf.runs.ask.formulas import read_formula
-    from bimt_tf.runs.atomic import CannotWrite, write_atomically
+    from bimt_tf.runs.atomic import write_atomically
     from bimt_tf.runs.load import load_run
 
     if json and latex:
@@ -62,7 +62,7 @@ def formula(
         print_formula(found, shown)
     try:
         path = keep(run, "formulas", "formula", asked, how_made(run, **found.made), found.as_dict())
-    except CannotWrite as error:
+    except InputError as error:
         FORMULAS.print(f"the answer is not kept: {error}")
         return
     if not json and not latex:

@@ -26,7 +26,7 @@ import torch
 from bimt_tf import __version__
 from bimt_tf.analysis.plain import plain
 from bimt_tf.errors import InputError
-from bimt_tf.runs.atomic import write_atomically
+from bimt_tf.runs.atomic import CannotWrite, write_atomically
 from bimt_tf.runs.lock import lock_answers
 from bimt_tf.runs.opened_run import OpenedRun
 from bimt_tf.runs.read import read_object
@@ -75,6 +75,8 @@ def keep(
     """
     entry = {"question": question, "asked": plain(asked), "made": plain(made), "result": plain(result)}
     path = run.path / f"{kind}.json"
+    if run.path.is_file():
+        raise CannotWrite(f"{run.path} is a ZIP file: unpacked, its folder keeps answers")
     with lock_answers(run.path):
         earlier = [one for one in answers(run.path, kind) if _key(one) != _key(entry)]
         others = read_object(path, REMEDY) if path.exists() else {}

@@ -184,6 +184,15 @@ def test_a_directory_that_cannot_be_written(run, capsys, monkeypatch):
         assert json.loads(said.out) if "--json" in words else "kept in" not in said.out
 
 
+def test_a_damaged_file_of_answers_does_not_take_the_answer_away(run, capsys):
+    (run / "interventions.json").write_text("{")
+    for words in (["edges", "--pairs", "20"], ["interchange", "--json"], ["ablate"]):
+        assert bimt(words[0], run, *words[1:]) == 0
+        said = capsys.readouterr()
+        assert said.out and "interventions.json is damaged" in said.err and len(said.err.splitlines()) == 1
+    assert (run / "interventions.json").read_text() == "{"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bimt_tf.cli.console.columns import Whole, bar_column, spelled_time
+from bimt_tf.errors import InputError
 from bimt_tf.runs.answers import Kind, keep
-from bimt_tf.runs.atomic import CannotWrite
 from bimt_tf.runs.opened_run import OpenedRun
 
 __all__ = ["keep_or_note", "step_bar"]
@@ -39,9 +39,9 @@ def step_bar(what: str, steps: int) -> Iterator[Callable[[], None]]:
 def keep_or_note(
     run: OpenedRun, kind: Kind, question: str, asked: Mapping[str, Any], made: Mapping[str, Any], result: Any
 ) -> Path | None:
-    """Keep an answer in the run's directory; where that cannot be written, say so on stderr and go on: None."""
+    """Keep an answer in the run's directory; where that cannot be, say so on stderr and go on: None."""
     try:
         return keep(run, kind, question, asked, made, result)
-    except CannotWrite as error:
+    except InputError as error:
         sys.stderr.write(f"note: the answer is not kept: {error}\n")
         return None
