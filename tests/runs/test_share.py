@@ -238,3 +238,5 @@ def test_the_command(whole_run, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == "shared: https://huggingface.co/me/net\n" and len(hub.calls) == 1
     assert bimt("share", whole_run, "--push", "me/net", "--out", "c.zip") == 2
     assert "not both" in capsys.readouterr().err
+    assert bimt("share", whole_run, "--private", "--out", "d.zip") == 2
+    assert "give --push" in capsys.readouterr().err and not (tmp_path / "d.zip").exists()
