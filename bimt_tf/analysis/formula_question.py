@@ -21,6 +21,7 @@ from bimt_tf.errors import InputError, names_of, require_kind, require_positive
 
 __all__ = ["Question", "Wanted", "ask", "is_name"]
 
+LARGEST = 1e150  # outputs whose squares are numbers
 DRAWN = 2_000  # new examples of an MLP, at least
 R2 = 0.9999  # of the budget, unless one is given
 OWN_NAMES = re.compile(r"(?:[rmqkvzh]\d+_\d+|s\d+_\d+|a\d+_\d+)\w*")  # what definitions are called
@@ -117,11 +118,20 @@ def _with_drawn(
 
 
 def computed(model: nn.Module, examples: Tensor, outputs: Sequence[tuple[int, str]], position: int | None) -> Array:
-    """What the network makes of examples, [n, outputs]."""
+    """What the network makes of examples, [n, outputs].
+
+    Raises:
+        InputError: if it is NaN, or so large that its squares, which R2 is made of, are infinite.
+    """
     with torch.no_grad():
         found: Tensor = model(examples)
     read = found if position is None else found[:, position]
-    return np.asarray(read[:, [number for number, _ in outputs]].numpy(), dtype=np.float64)
+    made = np.asarray(read[:, [number for number, _ in outputs]].numpy(), dtype=np.float64)
+    if not (np.abs(made) < LARGEST).all():
+        raise InputError(
+            f"the network's outputs must be finite and below {LARGEST:g}, so that R2 has a value: scale the inputs"
+        )
+    return made
 
 
 def _budget(r2: float | None, max_error: float | None) -> Budget:

@@ -82,7 +82,8 @@ def read_graph(path: str | Path, form: str | None = None) -> nx.Graph:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, xml.ParseError, nx.NetworkXException) as error:
-        raise InputError(f"{path} holds no connection graph as {form}: {error}") from error
+        said = f"it has no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise InputError(f"{path} holds no connection graph as {form}: {said}") from error
     return made
 
 

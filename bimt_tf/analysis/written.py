@@ -81,6 +81,8 @@ def entries_at(
     for row in whole_numbers(f"hook {hook!r}", rows, "position"):
         if not -shape[0] <= row < shape[0]:
             raise InputError(f"hook {hook!r} has positions 0 to {shape[0] - 1} (or -{shape[0]} to -1), found {row}")
+        if row < 0 and row + shape[0] in rows:
+            raise InputError(f"positions {row + shape[0]} and {row} of hook {hook!r} are the same token; name it once")
         chosen[row, columns] = True
     return chosen
 

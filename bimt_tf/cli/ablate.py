@@ -43,7 +43,7 @@ def ablate(
     from bimt_tf.cli.console.kept import keep_or_note, print_kept
     from bimt_tf.cli.console.reports import print_json
     from bimt_tf.runs.answers import how_made
-    from bimt_tf.runs.ask.usual import usual_probe
+    from bimt_tf.runs.ask.usual import usual_hook
     from bimt_tf.runs.load import load_run
 
     each_head = heads == "each"
@@ -51,7 +51,7 @@ def ablate(
     cut = weights(weight)
     run = load_run(directory, device, at=at_of(at))
     if hook is None and (chosen or heads or not cut):
-        hook = usual_probe(run).hook
+        hook = usual_hook(run)
     asked: dict[str, Any] = {
         "neurons": chosen, "position": positions(position), "value": value, "heads": of_heads, "weights": cut,
         "each_head": each_head, "seed": seed,

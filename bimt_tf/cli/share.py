@@ -41,6 +41,8 @@ def share(
         address = upload(directory, push, checkpoints=checkpoints, license=license, private=private)
         print_json({"address": address}) if json else print_line(f"shared: {address}")
         return
+    if private:
+        raise InputError("--private is of a repository of the Hub: give --push USER/NAME too")
     out = out if out is not None else Path(f"{directory.resolve().name}.zip")
     names = pack(directory, out, checkpoints=checkpoints, license=license)
     if json:

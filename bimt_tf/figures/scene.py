@@ -175,6 +175,7 @@ def scene_of(
 
 
 def _effects(bimt: BIMT, effects: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    require_kind("effects", effects, Mapping)
     shapes = {connection.parameter: connection.shape for connection in bimt.wiring.connections}
     for name, given in effects.items():
         if name not in shapes:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, SupportsFloat
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -20,6 +19,7 @@ Step = tuple[Node, Node]
 """Two nodes that a wire joins."""
 
 NONE = -1
+LARGEST = 1e300  # of a value: a colour bar's ends are differences
 
 
 class Emphasis(NamedTuple):
@@ -94,12 +94,13 @@ def emphasis_of(
 
 
 def _numbers(scene: Scene, values: Mapping[Node, float]) -> tuple[Float[np.ndarray, " n"], ...]:
+    require_kind("values", values, Mapping)
     numbers = tuple(np.full(row.size, np.nan) for row in scene.rows)
     for node, value in values.items():
-        if not math.isfinite(value):
+        if not isinstance(value, SupportsFloat) or not abs(float(value)) < LARGEST:
             raise InputError(f"the value of {node!r} must be a finite number, found {value!r}")
         for row, neuron in _found(scene, "values", node):
-            numbers[row][neuron] = value
+            numbers[row][neuron] = float(value)
     return numbers
 
 

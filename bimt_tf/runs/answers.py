@@ -5,27 +5,33 @@ an answer:
 
     question: "interchange", "minimal-set", ...;
     asked: the arguments it was asked with, defaults filled in;
-    made: version of bimt_tf, seed of the run, point of its elimination, number of examples ... (:func:`how_made`);
+    made: version of bimt_tf, seed of the run, point of its elimination, a fingerprint of the network's weights, number
+        of examples ... (:func:`how_made`);
     result: what was found, as plain numbers, lists and dicts.
 
-Asked the same again, an answer takes the place of the earlier one.
+Asked the same again of the same network, an answer takes the place of the earlier one. Commands that answer at the
+same time wait for each other, so that none loses the other's answer.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from bimt_tf import __version__
 from bimt_tf.analysis.plain import plain
 from bimt_tf.errors import InputError
-from bimt_tf.runs.atomic import write_atomically
+from bimt_tf.runs.atomic import CannotWrite, write_atomically
+from bimt_tf.runs.lock import lock_answers
 from bimt_tf.runs.opened_run import OpenedRun
 from bimt_tf.runs.read import read_object
 
-__all__ = ["Kind", "answers", "how_made", "keep"]
+__all__ = ["Kind", "answers", "fingerprint", "how_made", "keep"]
 
 Kind = Literal["probes", "interventions", "modules", "formulas"]
 """The files, by their names without .json; probes.json holds the task's own probes beside the answers."""
@@ -42,8 +48,21 @@ def how_made(run: OpenedRun, **more: Any) -> dict[str, Any]:
         "step": run.step,
         "round": run.round_number,
         "weights": run.active_weights,
+        "network": fingerprint(run),
         **more,
     }
+
+
+def fingerprint(run: OpenedRun) -> str:
+    """Tells a network from another of the same round and step, as an elimination that was made again gives: 16 digits.
+
+    The beginning of the SHA-256 of all values of its state, in the order of their names.
+    """
+    told = hashlib.sha256()
+    for name, value in sorted(run.model.state_dict().items()):
+        told.update(name.encode())
+        told.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return told.hexdigest()[:16]
 
 
 def keep(
@@ -56,9 +75,12 @@ def keep(
     """
     entry = {"question": question, "asked": plain(asked), "made": plain(made), "result": plain(result)}
     path = run.path / f"{kind}.json"
-    earlier = [one for one in answers(run.path, kind) if _key(one) != _key(entry)]
-    others = read_object(path, REMEDY) if path.exists() else {}
-    write_atomically(path, (json.dumps({**others, "answers": [*earlier, entry]}, indent=1) + "\n").encode())
+    if run.path.is_file():
+        raise CannotWrite(f"{run.path} is a ZIP file: unpacked, its folder keeps answers")
+    with lock_answers(run.path):
+        earlier = [one for one in answers(run.path, kind) if _key(one) != _key(entry)]
+        others = read_object(path, REMEDY) if path.exists() else {}
+        write_atomically(path, (json.dumps({**others, "answers": [*earlier, entry]}, indent=1) + "\n").encode())
     return path
 
 
@@ -82,4 +104,5 @@ def _key(entry: Mapping[str, Any]) -> str:
     made = entry.get("made")
     if not isinstance(made, dict) or "question" not in entry or "asked" not in entry:
         return ""
-    return json.dumps([entry["question"], entry["asked"], made.get("round")], sort_keys=True)
+    of = [made.get(name) for name in ("round", "step", "network")]
+    return json.dumps([entry["question"], entry["asked"], of], sort_keys=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ from bimt_tf.runs import checkpoints
 from bimt_tf.runs.atomic import CannotWrite, require_path, write_atomically
 from bimt_tf.runs.claim import claim, holds
 from bimt_tf.runs.elimination_files import EliminationFiles
-from bimt_tf.runs.lock import lock
+from bimt_tf.runs.lock import lock, lock_answers
 from bimt_tf.runs.read import read_bytes, read_object
 
 if TYPE_CHECKING:
@@ -185,8 +185,16 @@ class RunDirectory:
         write_atomically(self.path / "layout.json", json.dumps(layout).encode())
 
     def write_summary(self, summary: Mapping[str, Any], probes: Sequence[Mapping[str, Any]]) -> None:
-        """Write probes.json, the long tables, and then summary.json, whose being there says that a run is whole."""
-        self._write_json("probes.json", {"probes": list(probes)})
+        """Write probes.json, the long tables, and then summary.json, whose being there says that a run is whole.
+
+        Answers that probes.json holds stay; a damaged one is replaced.
+        """
+        path = self.path / "probes.json"
+        with lock_answers(self.path):
+            others = {}
+            with suppress(InputError):
+                others = read_object(path, "") if path.exists() else {}
+            self._write_json("probes.json", {**others, "probes": list(probes)})
         self._write_json("summary.json", summary)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bimt_tf.runs.answers import answers, how_made
+from bimt_tf.runs.answers import answers, fingerprint, how_made
 from bimt_tf.runs.ask.circuits import EXAMPLES
 from bimt_tf.runs.opened_run import OpenedRun
 
@@ -21,9 +21,10 @@ def kept_effects(run: OpenedRun) -> dict[str, list[float]] | None:
     Raises:
         InputError: if the file is damaged.
     """
+    network = fingerprint(run)
     for one in answers(run.path, "interventions"):
-        same_point = one["made"].get("round") == run.round_number and one["made"].get("step") == run.step
-        if one["question"] == QUESTION and same_point and isinstance(one.get("result"), dict):
+        same = one["made"].get("network") == network  # an elimination made again has the same round and step
+        if one["question"] == QUESTION and same and isinstance(one.get("result"), dict):
             return dict(one["result"])
     return None
 

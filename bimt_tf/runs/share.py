@@ -11,7 +11,7 @@ from bimt_tf.runs.directory import OWNED
 from bimt_tf.runs.load import load_run
 from bimt_tf.runs.model_card import model_card
 from bimt_tf.runs.state import is_trained
-from bimt_tf.runs.zip_files import packed
+from bimt_tf.runs.zip_files import is_zip, packed
 
 __all__ = ["push", "share"]
 
@@ -82,6 +82,8 @@ def push(
 
 def _files(directory: Path, opened: str, checkpoints: bool, license: str) -> list[tuple[str, Path | bytes]]:
     """(Name, file or content) of all that is shared, the card first."""
+    if is_zip(directory):
+        raise InputError(f"{directory} is a ZIP file, shared already: unpack it, and share its folder")
     if not is_trained(directory) and (directory / "config.yaml").is_file():
         raise InputError(f"{directory} has not been trained to its end: 'bimt resume {directory}' goes on")
     run = load_run(directory)

@@ -169,7 +169,13 @@ def test_weights_that_are_none(model, x, weights, message):
 
 @pytest.mark.parametrize(
     ("position", "message"),
-    [(3, "has positions 0 to 2 .* found 3"), ([0, 0], "named 2 times"), ([], "names no position"), (1.5, "whole")],
+    [
+        (3, "has positions 0 to 2 .* found 3"),
+        ([0, 0], "named 2 times"),
+        ([-2, 1], "positions 1 and -2 of hook 'hook_embed' are the same token"),
+        ([], "names no position"),
+        (1.5, "whole"),
+    ],
 )
 def test_positions_that_are_none(model, x, position, message):
     with pytest.raises(InputError, match=message):

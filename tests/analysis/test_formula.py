@@ -301,6 +301,8 @@ def test_wrong_examples_are_refused():
     for inputs in (uniform(50, 4), uniform(50, 3, 3), torch.full((2, 3), math.nan)):
         with pytest.raises(InputError, match="inputs"):
             formula(trained(), inputs)
+    with pytest.raises(InputError, match="outputs must be finite and below 1e[+]150"):  # y = 0 was the answer
+        formula(trained(), 1e200 * uniform(50, 3))
     with pytest.raises(InputError, match="position must be from 0 to 2"):
         formula(mean_of_tokens(), uniform(50, 3, 1), position=3)
 

@@ -121,3 +121,9 @@ def test_what_is_refused(tmp_path):
         read_graph(tmp_path / "none.gexf")
     with pytest.raises(InputError, match="unknown format"):
         read_graph(tmp_path / "none.txt")
+
+
+def test_a_graph_of_another_program_is_said_to_lack_something(tmp_path):
+    (tmp_path / "a.json").write_text('{"nodes": [], "edges": []}')
+    with pytest.raises(InputError, match="holds no connection graph as json: it has no 'residual'"):
+        read_graph(tmp_path / "a.json")

@@ -20,6 +20,7 @@ from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
 from bimt_tf.figures.network import draw_scene
 from bimt_tf.figures.scene import scene_of
+from bimt_tf.figures.scene_emphasis import emphasis_of
 from bimt_tf.figures.scene_labels import Boxes, Spot, Word, placed, shortened
 from bimt_tf.figures.scene_wires import STRONGEST
 from bimt_tf.models.mlp import MLP
@@ -205,3 +206,16 @@ def test_placed_words_never_overlap(points):
 def test_long_texts_are_shortened():
     assert shortened("short", 1, 10, square) == "short"
     assert shortened("a long\nname", 1, 8, square) == "a long…"
+
+
+@pytest.mark.parametrize("value", ["x", None, float("nan"), float("inf"), -1.5e308])
+def test_a_value_that_is_no_number_is_named(value):
+    with pytest.raises(InputError, match=r"value of \('input', 1\) must be a finite number"):
+        emphasis_of(scene_of(BIMT(MLP([2, 3, 1]))), values={("input", 1): value})
+    with pytest.raises(InputError, match="values must be a Mapping"):
+        emphasis_of(scene_of(BIMT(MLP([2, 3, 1]))), values=[value])
+
+
+def test_effects_that_are_no_mapping_are_refused():
+    with pytest.raises(InputError, match="effects must be a Mapping, found a int"):
+        scene_of(BIMT(MLP([2, 3, 1])), effects=3)

@@ -108,6 +108,8 @@ def test_pairs_of_ones_own(opened):
         (lambda run: run.interchange("blocks.0.hook_resid_pots"), f"did you mean '{RESID}'"),
         (lambda run: run.interchange(RESID, others="mine"), "others"),
         (lambda run: run.interchange(RESID, pairs=1), "pairs"),
+        (lambda run: run.interchange_map(seed=2**70), "seed must be below"),
+        (lambda run: run.edge_effects(seed=-1), "seed must be a whole number of at least 0"),
         (lambda run: run.minimal_set(RESID, 7), "has positions 0 to 2"),
         (lambda run: run.ablate(heads=[0]), "has no heads"),
         (lambda run: run.ablate(weights=[("embed.W_e", (0, 0))]), "did you mean 'embed.W_E'"),
@@ -136,6 +138,13 @@ def test_a_task_that_makes_no_pairs(tmp_path, tiny_config):
     assert all(edge.interchange is None for edge in run.edge_effects().edges)
     assert bimt("edges", tmp_path / "run") == 0
     assert bimt("minimal-set", tmp_path / "run") == 2
+
+
+def test_a_hook_that_no_probe_names_is_asked_for_alone(tmp_path, tiny_config, capsys):
+    train_run(tiny_config("two-moon", 20), tmp_path / "run")
+    assert bimt("ablate", tmp_path / "run") == 2
+    said = capsys.readouterr().err
+    assert "give --hook (hook_input, layers.0.hook_pre" in said and "--target" not in said
 
 
 def test_commands_answer_and_keep(run, capsys):
@@ -173,6 +182,15 @@ def test_a_directory_that_cannot_be_written(run, capsys, monkeypatch):
         said = capsys.readouterr()
         assert "not kept" in said.err and len(said.err.splitlines()) == 1
         assert json.loads(said.out) if "--json" in words else "kept in" not in said.out
+
+
+def test_a_damaged_file_of_answers_does_not_take_the_answer_away(run, capsys):
+    (run / "interventions.json").write_text("{")
+    for words in (["edges", "--pairs", "20"], ["interchange", "--json"], ["ablate"]):
+        assert bimt(words[0], run, *words[1:]) == 0
+        said = capsys.readouterr()
+        assert said.out and "interventions.json is damaged" in said.err and len(said.err.splitlines()) == 1
+    assert (run / "interventions.json").read_text() == "{"
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,17 @@ def test_a_damaged_zip(whole_run, tmp_path, start):
         load_run(tmp_path / "run.zip")
 
 
+def test_a_zip_is_not_shared_again_and_keeps_no_answers(whole_run, tmp_path, capsys):
+    share(whole_run, tmp_path / "a.zip")
+    with pytest.raises(InputError, match="is a ZIP file, shared already"):
+        share(tmp_path / "a.zip", tmp_path / "b.zip")
+    assert not (tmp_path / "b.zip").exists()
+    with pytest.raises(SystemExit, match="0"):
+        main(["ablate", str(tmp_path / "a.zip"), "--json"])
+    said = capsys.readouterr()
+    assert json.loads(said.out) and "a.zip is a ZIP file: unpacked, its folder keeps answers" in said.err
+
+
 def test_a_run_that_has_not_ended_is_not_shared(half_run, tmp_path):
     with pytest.raises(InputError, match="has not been trained to its end"):
         share(half_run, tmp_path / "a.zip")
@@ -227,3 +238,5 @@ def test_the_command(whole_run, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == "shared: https://huggingface.co/me/net\n" and len(hub.calls) == 1
     assert bimt("share", whole_run, "--push", "me/net", "--out", "c.zip") == 2
     assert "not both" in capsys.readouterr().err
+    assert bimt("share", whole_run, "--private", "--out", "d.zip") == 2
+    assert "give --push" in capsys.readouterr().err and not (tmp_path / "d.zip").exists()

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from bimt_tf.errors import InputError, require_known, require_whole, unknown
+from bimt_tf.errors import InputError, require_known, require_seed, require_whole, unknown
 from bimt_tf.runs.trained import Trained
 from bimt_tf.tasks.base import Counterfactual, Data
 from bimt_tf.tasks.kinds import Classification
@@ -80,6 +80,7 @@ def pairs_of(trained: Trained, target: str | None, pairs: int | OwnPairs, others
         InputError: for a task that makes no pairs, a quantity that it cannot change, or pairs that do not match.
     """
     require_known("others", others, ("same", "own"))
+    require_seed(seed)
     options = trained.config.data
     if isinstance(pairs, tuple):
         made, name = _own(trained, pairs), target or "given pairs"

@@ -9,7 +9,7 @@ from bimt_tf.errors import InputError
 from bimt_tf.runs.trained import Trained
 from bimt_tf.tasks.base import Probe
 
-__all__ = ["position_of", "positions_of", "usual_probe"]
+__all__ = ["position_of", "positions_of", "usual_hook", "usual_probe"]
 
 MOST_LISTED = 12  # tokens, of a message
 
@@ -27,6 +27,18 @@ def usual_probe(trained: Trained) -> Probe:
             f"{trained.config.task} has no probe of its own: give --hook ({hooks}) and --target ({targets or 'none'})"
         )
     return probes[0]
+
+
+def usual_hook(trained: Trained) -> str:
+    """The hook that the task's own first probe looks at.
+
+    Raises:
+        InputError: if it probes nothing.
+    """
+    if not trained.task.probes(trained.config.data):
+        hooks = ", ".join(trained.model.hook_dict)  # type: ignore[arg-type]
+        raise InputError(f"{trained.config.task} has no probe of its own to look where it looks: give --hook ({hooks})")
+    return usual_probe(trained).hook
 
 
 def positions_of(trained: Trained, hook: str) -> list[int] | list[None]:

@@ -63,9 +63,9 @@ class CausalQuestions(OpenedRun):
             InputError: for an unknown hook, neuron, head, token or weight.
         """
         from bimt_tf.runs.ask.causes import ablated
-        from bimt_tf.runs.ask.usual import usual_probe
+        from bimt_tf.runs.ask.usual import usual_hook
 
-        hook = hook if hook is not None or (weights and not neurons and not heads) else usual_probe(self).hook
+        hook = hook if hook is not None or (weights and not neurons and not heads) else usual_hook(self)
         return ablated(
             self, hook or "", neurons, position=position, value=value, heads=heads, weights=weights,
             each_head=each_head, seed=seed,
@@ -261,6 +261,6 @@ class CausalQuestions(OpenedRun):
         return edges_measured(self, target, pairs=pairs, seed=seed, progress=progress)
 
     def _hook(self, hook: str | None) -> str:
-        from bimt_tf.runs.ask.usual import usual_probe
+        from bimt_tf.runs.ask.usual import usual_hook
 
-        return hook if hook is not None else usual_probe(self).hook
+        return hook if hook is not None else usual_hook(self)
