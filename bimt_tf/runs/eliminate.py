@@ -120,7 +120,8 @@ def eliminate_into(
     place(scratch, trained.config.training.swap_starts)
     one = done.path[shown]._replace(state=point.weights)
     files.add(shown, one, _measured(scratch), scratch.bimt.layout.slots, keep_later=True)
-    files.end(_told(done) | {"shown": shown})
+    last = files.rows()[-1]
+    files.end(_told(done) | {"shown": shown, "end_weights": last["weights"], "end_test_loss": last.get("test_loss")})
     put_(trained.bimt, point.weights)
     trained.bimt.load_state_dict(scratch.bimt.state_dict())
     return True
@@ -129,14 +130,15 @@ def eliminate_into(
 def _shown(rows: Sequence[Mapping[str, Any]], settings: EliminationConfig, largest_loss: float) -> int:
     """The round that is shown unless another is asked for: the end, where a number or few neurons were asked for.
 
-    Else the most modular of those within the budget that have at most :data:`NEAR` times the end's weights: the last
-    weights to go often join what was apart.
+    Else the most modular of those within the budget that have at most :data:`NEAR` times the end's weights, and fewer
+    than the trained network: the last weights to go often join what was apart.
     """
     end = len(rows) - 1
     if settings.weights is not None or settings.neurons is not None or settings.whole_neurons != "no":
         return end
     most = NEAR * rows[end]["weights"]
-    near = [row for row in rows if row["weights"] <= most and (row["loss"] <= largest_loss or row["round"] == end)]
+    fewer = [row for row in rows if row["weights"] < rows[0]["weights"]]
+    near = [row for row in fewer if row["weights"] <= most and (row["loss"] <= largest_loss or row["round"] == end)]
     found = [row for row in near if row["modularity_shared"] is not None]
     return max(found, key=lambda row: (row["modularity_shared"], row["round"]))["round"] if found else end
 

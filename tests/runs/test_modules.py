@@ -6,7 +6,10 @@ import json
 import shutil
 
 import pytest
+import torch
+from torch import nn
 
+import bimt_tf
 from bimt_tf import load_run
 from bimt_tf.analysis.modularity import modularity
 from bimt_tf.cli.main import main
@@ -142,3 +145,15 @@ def test_a_directory_that_cannot_be_written(run, capsys, monkeypatch):
 def test_a_figure_of_another_form(run, capsys):
     assert bimt("modules", run, "--figure", "modules.gif") == 2
     assert "unknown format of a figure 'gif'" in capsys.readouterr().err
+
+
+def test_a_model_without_hooks_is_told_what_else_there_is(tmp_path):
+    def network():
+        return nn.Sequential(nn.Linear(2, 6), nn.SiLU(), nn.Linear(6, 1))
+
+    x = torch.rand(60, 2, generator=torch.Generator().manual_seed(0))
+    data = (x, x[:, :1] * x[:, 1:])
+    bimt_tf.train(network(), data, "squared", steps=20, out=tmp_path / "own")
+    run = bimt_tf.load_run(tmp_path / "own", model=network(), data=data)
+    with pytest.raises(InputError, match="a Sequential has no hooks, .* find_modules"):
+        run.modules()

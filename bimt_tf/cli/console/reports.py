@@ -155,7 +155,12 @@ def _elimination_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         return []
     q = "" if before["modularity_shared"] is None else f", modularity {before['modularity_shared']:.3f}"
     told = f"test loss {before['test_loss']:.3g}, {before['active_weights']:,} weights{q}"
-    return [("before elimination", told), ("elimination took", f"{done['seconds']:.0f} s, {done['rounds']} rounds")]
+    rows = [("before elimination", told), ("elimination took", f"{done['seconds']:.0f} s, {done['rounds']} rounds")]
+    if done.get("end_weights", summary["active_weights"]) < summary["active_weights"]:
+        loss = done.get("end_test_loss")
+        at_loss = "" if loss is None else f", test loss {loss:.3g}"
+        rows.append(("its end", f"{done['end_weights']:,} weights{at_loss}: --at end; above, the most modular near it"))
+    return rows
 
 
 def _modularity_row(summary: dict[str, Any]) -> list[tuple[str, str]]:

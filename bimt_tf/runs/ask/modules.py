@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import networkx as nx
 from torch import Tensor
 
+from bimt_tf.adapters.stage_hooks import stage_hooks
 from bimt_tf.analysis.graph import Residual, connection_graph
 from bimt_tf.analysis.matched import MatchedComparison, Other, compare_matched
 from bimt_tf.analysis.modularity import Method, communities, quality
@@ -106,6 +107,7 @@ def asked_modules(
     """
     require_whole("draws", draws, at_least=0)
     require_whole("examples", n)
+    _require_hooks(trained)
     graph = graph_of(trained, residual, outputs)
     chosen: dict[str, Any] = {"method": method, "resolution": resolution, "seed": seed}
     found = find_modules(graph, labels=trained.task.labels(trained.config.data), **chosen)
@@ -128,6 +130,14 @@ def asked_modules(
         module_readouts(*asked, examples.quantities, seed=seed) if examples.quantities else None,
         compare_matched(found.q, found.weights, others) if others else None,
     )
+
+
+def _require_hooks(trained: Trained) -> None:
+    if not stage_hooks(trained.model, trained.bimt.wiring):
+        raise InputError(
+            f"a {type(trained.model).__name__} has no hooks, through which its modules are knocked out; find_modules "
+            "of bimt_tf.analysis.modules lists those of run.graph()"
+        )
 
 
 def _told(progress: Progress | None, of: int) -> Progress | None:

@@ -136,7 +136,7 @@ class CausalQuestions(OpenedRun):
         from bimt_tf.analysis.exchange import Site
         from bimt_tf.runs.ask.causes import interchanged
 
-        site = Site(self._hook(hook), tuple(neurons) or None, position, direction)
+        site = Site(self._hook(hook), tuple(neurons or ()) or None, position, direction)
         return interchanged(
             self, site, target, pairs=pairs, others=others, random_sets=random_sets, seed=seed, progress=progress
         )
