@@ -10,7 +10,7 @@ import torch
 from bimt_tf.runs.answers import answers, fingerprint, how_made, keep
 from bimt_tf.runs.atomic import CannotWrite
 from bimt_tf.runs.directory import RunDirectory
-from bimt_tf.runs.kept_effects import keep_effects, kept_effects
+from bimt_tf.runs.kept_effects import ASKED, QUESTION, effects_made, kept_effects
 from bimt_tf.runs.load import load_run
 from bimt_tf.runs.lock import lock, lock_answers
 
@@ -82,7 +82,7 @@ def test_an_answer_about_another_network_does_not_take_the_place(run):
 
 
 def test_effects_of_another_network_are_not_taken_for_its_own(run):
-    keep_effects(run, {"stage": [1.0]})
+    keep(run, "interventions", QUESTION, ASKED, effects_made(run), {"stage": [1.0]})
     assert kept_effects(run) == {"stage": [1.0]}
     with torch.no_grad():
         next(run.model.parameters()).add_(1)

@@ -95,7 +95,7 @@ def test_where_the_file_system_has_no_locks_a_file_stands_for_it(tmp_path, monke
         def __init__(self, path):
             pass
 
-        def acquire(self, blocking):
+        def acquire(self, timeout):
             raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(bimt_tf.runs.lock, "FileLock", NoLocks)
