@@ -3,6 +3,9 @@
 The features are the activations of the module's neurons at all tokens. Beside each module stand the same read-out from
 the model's inputs, from all neurons together, and from all neurons with the quantity shuffled over the examples, which
 must give about 0. Inputs that are tokens count by their number, one feature each token (one-hot).
+
+Held out are distinct inputs, or the values of one token where that token determines the quantity (probe_split.py): an
+embedding that recurs in many examples is trained on in all of them, or in none.
 """
 
 from __future__ import annotations
@@ -13,10 +16,9 @@ from typing import Any, NamedTuple
 import networkx as nx
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from sklearn.base import clone
 from sklearn.metrics import r2_score
-from sklearn.model_selection import KFold
 from torch import Tensor, nn
 
 from bimt_tf.analysis.ablate_nodes import places_of
@@ -24,7 +26,9 @@ from bimt_tf.analysis.activations import flat_neurons, require_examples, run_hoo
 from bimt_tf.analysis.module_effects import inner_nodes
 from bimt_tf.analysis.modules import Modules
 from bimt_tf.analysis.plain import plain
+from bimt_tf.analysis.probe_split import determines, units_of
 from bimt_tf.analysis.regressors import linear_regressor
+from bimt_tf.analysis.stages import tokens_of
 from bimt_tf.core.population import Node
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError, require_seed
@@ -45,14 +49,15 @@ class ReadOut(NamedTuple):
 class ModuleReadouts(NamedTuple):
     """Read-outs by row and quantity. ``modules``: number -> quantity -> R2; None for a module without inner neurons.
 
-    ``constant``: quantities that do not vary over the examples, which have no R2.
+    ``undefined``: quantities without R2, for they do not vary over the examples, or hang on fewer than ten distinct
+    inputs.
     """
 
     modules: dict[int, dict[str, ReadOut] | None]
     inputs: dict[str, ReadOut]
     every: dict[str, ReadOut]
     shuffled: dict[str, ReadOut]
-    constant: tuple[str, ...]
+    undefined: tuple[str, ...]
     examples: int
     seed: int
 
@@ -90,25 +95,27 @@ def module_readouts(
     if len(inputs) < 2 * FOLDS:
         raise InputError(f"read-outs in {FOLDS} folds need at least {2 * FOLDS} examples, found {len(inputs)}")
     values = {name: _numbers(name, each, len(inputs)) for name, each in quantities.items()}
-    constant = tuple(name for name, each in values.items() if np.ptp(each) == 0)
-    names = [name for name in values if name not in constant]
+    units = {name: _units(each, inputs) for name, each in values.items()}
+    undefined = tuple(n for n, each in values.items() if np.ptp(each) == 0 or units[n].max() + 1 < 2 * FOLDS)
+    names = [name for name in values if name not in undefined]
     if not names:
-        return ModuleReadouts({}, {}, {}, {}, constant, len(inputs), seed)
-    wanted = np.stack([values[name] for name in names], axis=1)
+        return ModuleReadouts({}, {}, {}, {}, undefined, len(inputs), seed)
     every = inner_nodes(graph)
     features = _features(model, wiring, every, inputs)
     parts = {one.number: [node for node in every if node in one.nodes] for one in found.modules}
 
-    def scored(columns: list[np.ndarray], aim: np.ndarray = wanted) -> dict[str, ReadOut]:
-        return dict(zip(names, _read_outs(np.concatenate(columns, axis=1), aim, seed), strict=True))
+    order = np.random.default_rng(seed).permutation(len(inputs))
 
-    shuffled = wanted[np.random.default_rng(seed).permutation(len(wanted))]
+    def scored(columns: list[np.ndarray], shuffled: bool = False) -> dict[str, ReadOut]:
+        x = np.concatenate(columns, axis=1)
+        return {n: _read_out(x, values[n][order] if shuffled else values[n], units[n], seed) for n in names}
+
     return ModuleReadouts(
         {number: scored([features[node] for node in nodes]) if nodes else None for number, nodes in parts.items()},
         scored([_as_numbers(inputs)]),
         scored(list(features.values())),
-        scored(list(features.values()), shuffled),
-        constant,
+        scored(list(features.values()), shuffled=True),
+        undefined,
         len(inputs),
         seed,
     )
@@ -153,16 +160,33 @@ def _numbers(name: str, values: Any, n: int) -> Float[np.ndarray, " n"]:
     return flat
 
 
-def _read_outs(features: np.ndarray, wanted: np.ndarray, seed: int) -> list[ReadOut]:
-    """One for each column of ``wanted``."""
+def _units(values: Float[np.ndarray, " n"], inputs: Tensor) -> Int[np.ndarray, " n"]:
+    """What is held out together: the examples of one input, or of one value of the token that tells the quantity."""
+    rows = inputs.detach().cpu().numpy()
+    unit = units_of(rows)
+    for token in range(tokens_of(inputs) or 0):
+        one = units_of(rows[:, token])
+        if one.max() < unit.max() and determines(one, values):
+            unit = one
+    return unit
+
+
+def _read_out(
+    features: Float[np.ndarray, "n features"], wanted: Float[np.ndarray, " n"], unit: Int[np.ndarray, " n"], seed: int
+) -> ReadOut:
+    """Held-out R2 in folds of whole units; a fold in which the quantity does not vary is left out."""
     scale = features.std(0)
     varying = scale > 1e-9 * max(float(np.abs(features).max()), 1e-300)
     if not varying.any():
-        return [ReadOut(0.0, 0.0, 0.0)] * wanted.shape[1]
-    features = (features[:, varying] - features[:, varying].mean(0)) / scale[varying]
-    folds = []
-    for train, test in KFold(FOLDS, shuffle=True, random_state=seed).split(features):
-        fitted = clone(linear_regressor()).fit(features[train], wanted[train])
-        folds.append(r2_score(wanted[test], fitted.predict(features[test]), multioutput="raw_values"))
-    scores = np.stack(folds)
-    return [ReadOut(*map(float, (column.mean(), column.min(), column.max()))) for column in scores.T]
+        return ReadOut(0.0, 0.0, 0.0)
+    features = features[:, varying]
+    scores = []
+    for part in np.array_split(np.random.default_rng(seed).permutation(unit.max() + 1), FOLDS):
+        held = np.isin(unit, part)
+        if np.ptp(wanted[held]) == 0 or np.ptp(wanted[~held]) == 0:
+            continue
+        middle, width = features[~held].mean(0), features[~held].std(0)
+        width[width == 0] = 1.0  # constant in training, so of no weight
+        fitted = clone(linear_regressor()).fit((features[~held] - middle) / width, wanted[~held])
+        scores.append(float(r2_score(wanted[held], fitted.predict((features[held] - middle) / width))))
+    return ReadOut(float(np.mean(scores)), min(scores), max(scores)) if scores else ReadOut(0.0, 0.0, 0.0)

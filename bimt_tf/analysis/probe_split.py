@@ -16,7 +16,7 @@ from jaxtyping import Int, Shaped
 
 from bimt_tf.analysis.probe_values import FEWEST, Target
 
-__all__ = ["Division", "divide", "shuffled_columns", "units_of"]
+__all__ = ["Division", "determines", "divide", "shuffled_columns", "units_of"]
 
 HELD_OUT = 0.2
 """Share of the units that is held out."""
@@ -70,7 +70,7 @@ def divide(target: Target, reaching: Mapping[str, Shaped[np.ndarray, "n ..."]], 
     unit = units_of(np.stack(list(each.values()), axis=1)) if each else np.zeros(n, dtype=int)
     by = "what reaches this place: " + (", ".join(reaching) or "nothing")
     for name, numbers in each.items():
-        if FEWEST <= numbers.max() + 1 < unit.max() + 1 and _determines(numbers, target.values):
+        if FEWEST <= numbers.max() + 1 < unit.max() + 1 and determines(numbers, target.values):
             unit, by = numbers, f"{name}, which determines the target"
     count, distinct = int(unit.max()) + 1, f"{by} ({unit.max() + 1} distinct values)"
     undefined = "" if count >= FEWEST else f"{distinct}: a held-out score needs at least {FEWEST}"
@@ -103,7 +103,7 @@ def shuffled_columns(target: Target, division: Division, seed: int) -> list[np.n
     return found
 
 
-def _determines(units: np.ndarray, values: np.ndarray) -> bool:
+def determines(units: np.ndarray, values: np.ndarray) -> bool:
     """Whether examples of one unit all have the same target."""
     first = np.zeros(units.max() + 1)
     first[units] = values

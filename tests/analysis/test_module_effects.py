@@ -6,12 +6,12 @@ import pytest
 import torch
 from planted_modules import empty, join, two_blocks
 
+from bimt_tf import BIMT, TokenMLP
 from bimt_tf.analysis.graph import connection_graph
 from bimt_tf.analysis.module_effects import inner_nodes, knock_out, module_combinations, module_effects
 from bimt_tf.analysis.module_probe import module_readouts
 from bimt_tf.analysis.module_votes import module_votes
 from bimt_tf.analysis.modules import find_modules
-from bimt_tf.bimt import BIMT
 from bimt_tf.errors import InputError
 from bimt_tf.models.transformer import RegressionTransformer
 
@@ -137,7 +137,7 @@ def test_read_outs_find_what_a_module_holds():
     own, other = INPUTS[:, 0] + INPUTS[:, 1], INPUTS[:, 2] + INPUTS[:, 3]
     quantities = {"own": own, "other": other, "square": own**2, "constant": torch.ones(300)}
     found = module_readouts(*asked(made), quantities)
-    assert found.constant == ("constant",)
+    assert found.undefined == ("constant",)
     first, second = found.modules[1], found.modules[2]
     assert first["own"].r2 == pytest.approx(1) and second["other"].r2 == pytest.approx(1)
     assert first["other"].r2 < 0.1 and second["own"].r2 < 0.1
@@ -146,6 +146,18 @@ def test_read_outs_find_what_a_module_holds():
     assert all(abs(one.r2) < 0.2 and one.lowest <= one.r2 <= one.highest for one in found.shuffled.values())
     assert found == module_readouts(*asked(made), quantities)
     assert found.as_dict()["modules"]["1"]["own"]["r2"] == pytest.approx(1)
+
+
+def test_what_is_learned_by_heart_of_a_token_is_not_read_out():
+    """A random label of each element recurs with it; held out by element, no read-out knows it."""
+    generator = torch.Generator().manual_seed(0)
+    model = TokenMLP(24, 12, 2, [16, 24], seed=1)
+    bimt = BIMT(model)
+    tokens = torch.randint(24, (400, 2), generator=generator)
+    labels = torch.randn(24, generator=generator)
+    graph = connection_graph(bimt)
+    found = module_readouts(model, bimt.wiring, graph, find_modules(graph), tokens, {"label": labels[tokens[:, 0]]})
+    assert found.every["label"].r2 < 0.5 and found.inputs["label"].r2 < 0.5
 
 
 def test_read_outs_need_examples():

@@ -162,8 +162,8 @@ def _print_read_outs(found: ModuleReadouts) -> None:
     for title, one in (("inputs", found.inputs), ("all neurons", found.every), ("all, shuffled", found.shuffled)):
         table.add_row(title, *_cells(one, names))
     _print(table, f"Linear read-outs, held-out R2 (lowest to highest fold) of {found.examples} examples")
-    if found.constant:
-        print_line(f"constant, so without R2: {', '.join(found.constant)}")
+    if found.undefined:
+        print_line(f"without R2, constant or of fewer than ten distinct inputs: {', '.join(found.undefined)}")
 
 
 def _cells(row: dict[str, ReadOut], names: Sequence[str]) -> list[str]:
