@@ -91,7 +91,9 @@ def _heads(bimt: BIMT, layout: Layout, name: str) -> tuple[int, ...]:
 def connectivity_figure(
     bimt: BIMT, *, threshold: float = 0.0, before: Layout | None = None, title: str | None = None
 ) -> Figure:
-    """Draw the matrices of a model before and after its neurons moved; sources run upwards, targets to the right.
+    """Draw the present matrices twice: neurons where they stood before they moved, and where they stand now.
+
+    Sources run upwards, targets to the right.
 
     Args:
         bimt: the model with its layout.
@@ -114,7 +116,7 @@ def connectivity_figure(
     with rc_context(STYLE):
         figure = Figure(figsize=size)
         for i, (name, parameters) in enumerate(shown):
-            for j, words in enumerate(("by number (start)", "by slot (trained)")):
+            for j, words in enumerate(("slots at the start", "slots now")):
                 top = TOP + 0.2 * bool(title) + i * pair + j * (PANEL + PAIR)
                 _name(figure, size, name, words, top)
                 for column, parameter in enumerate(parameters):

@@ -70,7 +70,8 @@ class FinishedRun(
         )  # fmt: skip
 
     def figure(
-        self, name: Literal["network", "curves", "elimination", "prediction", "confusion", "best_pair"]
+        self,
+        name: Literal["network", "connectivity", "curves", "elimination", "prediction", "confusion", "best_pair"],
     ) -> Figure:
         """One of the run's figures, as a Matplotlib Figure; not shown, not saved.
 
