@@ -22,6 +22,7 @@ ORDER = (
     ("bimt", "tasks"),
     ("config",),
     ("analysis",),
+    ("scene",),
     ("training",),
     ("figures", "viewer"),
     ("runs",),

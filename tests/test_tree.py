@@ -109,8 +109,8 @@ DISTRIBUTIONS = {
 }  # fmt: skip
 """Package that is imported -> the distribution that has it, where the two have different names."""
 
-BY_NAME = {"tensorboard", "wandb"}
-"""Distributions that are loaded by a name in a string (runs/loggers.py)."""
+BY_NAME = {"mpld3", "tensorboard", "wandb"}
+"""Distributions that are loaded by a name in a string (runs/loggers.py, viewer/scripts.py)."""
 
 
 def test_what_is_imported_is_declared_and_nothing_else():

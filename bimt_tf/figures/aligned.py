@@ -22,9 +22,9 @@ from bimt_tf.analysis.align_results import Alignment
 from bimt_tf.errors import InputError
 from bimt_tf.figures.network import draw_network
 from bimt_tf.figures.network_wires import DASHED
-from bimt_tf.figures.scene import ACTIVE, Scene
-from bimt_tf.figures.scene_rows import SHEAR
 from bimt_tf.figures.style import ACCENT, INK, MUTED, PALE, STYLE, WIRE_NEGATIVE, WIRE_POSITIVE
+from bimt_tf.scene.rows import SHEAR
+from bimt_tf.scene.scene import ACTIVE, Scene
 
 __all__ = ["AlignedPanel", "aligned_figure"]
 

@@ -21,10 +21,10 @@ from bimt_tf.bimt import BIMT
 from bimt_tf.core.layout import Layout
 from bimt_tf.core.population import Connection
 from bimt_tf.errors import InputError, require_kind, require_non_negative
+from bimt_tf.figures.labels import shortened
 from bimt_tf.figures.network_page import measure
-from bimt_tf.figures.scene_labels import shortened
-from bimt_tf.figures.scene_rows import BLOCK
 from bimt_tf.figures.style import INK, MUTED, STYLE, WIRE_NEGATIVE, WIRE_POSITIVE
+from bimt_tf.scene.rows import BLOCK
 
 __all__ = ["Matrix", "connectivity_figure", "matrices_of"]
 

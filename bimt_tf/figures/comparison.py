@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from bimt_tf.errors import InputError
 from bimt_tf.figures.network import draw_network
 from bimt_tf.figures.network_wires import DASHED
-from bimt_tf.figures.scene import Scene
 from bimt_tf.figures.style import MUTED, STYLE, WIRE_NEGATIVE, WIRE_POSITIVE
+from bimt_tf.scene.scene import Scene
 
 __all__ = ["Panel", "comparison_figure"]
 
@@ -22,7 +22,7 @@ SIDE, GAP, BOTTOM, TOP = 0.3, 0.55, 0.62, 0.72  # margins, inches
 
 
 class Panel(NamedTuple):
-    """One network: its name, a line of numbers under the name, and its scene (scene.py)."""
+    """One network: its name, a line of numbers under the name, and its scene (scene/scene.py)."""
 
     name: str
     note: str

@@ -1,8 +1,8 @@
 """The picture of a network in space (paper, Figs. 2 and 7): every neuron where it stands, every weight a line.
 
-Drawn from a scene (scene.py). Rows are depths, the input at the bottom; queries, keys, values and what heads write
-stand on top of each other, so that every wire has its true length. Width and opacity of a wire are |w| over the largest
-|w| of its matrix, so that a layer of small weights does not vanish; negative wires are dashed and lighter.
+Drawn from a scene (scene/scene.py). Rows are depths, the input at the bottom; queries, keys, values and what heads
+write stand on top of each other, so that every wire has its true length. Width and opacity of a wire are |w| over the
+largest |w| of its matrix, so that a layer of small weights does not vanish; negative wires are dashed and lighter.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from bimt_tf.figures.network_neurons import draw_biases, draw_box, draw_neurons,
 from bimt_tf.figures.network_page import Column, columns_of, measure
 from bimt_tf.figures.network_wires import Look, draw_density, draw_links, draw_wires, heights
 from bimt_tf.figures.network_words import draw_names, draw_row_names, label_room, row_label
-from bimt_tf.figures.scene import Scene, scene_of
-from bimt_tf.figures.scene_emphasis import Emphasis, Step, emphasis_of
 from bimt_tf.figures.style import STYLE
+from bimt_tf.scene.emphasis import Emphasis, Step, emphasis_of
+from bimt_tf.scene.scene import Scene, scene_of
 
 __all__ = ["draw_network", "draw_scene", "network_figure"]
 

@@ -15,8 +15,8 @@ from matplotlib.lines import Line2D
 from bimt_tf.figures.network_neurons import MARKS
 from bimt_tf.figures.network_page import Column, measure
 from bimt_tf.figures.network_wires import DASHED, DOTTED, Look, width_of
-from bimt_tf.figures.scene import IDLE, STATES, Scene
 from bimt_tf.figures.style import ACCENT, INK, MODULE_MARKERS, MODULES, MUTED, SEQUENTIAL, WIRE_NEGATIVE, WIRE_POSITIVE
+from bimt_tf.scene.scene import IDLE, STATES, Scene
 
 __all__ = ["Entry", "bar_of", "draw_bar", "draw_entries", "draw_lines", "entries_of", "flowed", "notes_of", "wrapped"]
 

@@ -14,8 +14,6 @@ from matplotlib.patches import Polygon, Rectangle
 
 from bimt_tf.figures.network_page import STRIP_FROM, Column
 from bimt_tf.figures.network_wires import Look
-from bimt_tf.figures.scene import ACTIVE, CARRIED, DEAD_END, IDLE, NO_INPUT, Biases, Table
-from bimt_tf.figures.scene_rows import SHEAR
 from bimt_tf.figures.style import (
     ACCENT,
     BANDS,
@@ -28,6 +26,8 @@ from bimt_tf.figures.style import (
     WIRE_NEGATIVE,
     WIRE_POSITIVE,
 )  # fmt: skip
+from bimt_tf.scene.rows import SHEAR
+from bimt_tf.scene.scene import ACTIVE, CARRIED, DEAD_END, IDLE, NO_INPUT, Biases, Table
 
 __all__ = ["BOX", "MARKS", "dot", "draw_biases", "draw_box", "draw_neurons", "draw_plane", "draw_table"]
 

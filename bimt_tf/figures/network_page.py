@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
 
-from bimt_tf.figures.scene import Scene
-from bimt_tf.figures.scene_rows import SHEAR
 from bimt_tf.figures.style import STYLE
+from bimt_tf.scene.rows import SHEAR
+from bimt_tf.scene.scene import Scene
 
 __all__ = ["STRIP_FROM", "Column", "columns_of", "measure"]
 

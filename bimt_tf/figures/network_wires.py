@@ -16,10 +16,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 
 from bimt_tf.figures.network_page import Column
-from bimt_tf.figures.scene import Scene
-from bimt_tf.figures.scene_emphasis import Emphasis
-from bimt_tf.figures.scene_wires import Density, Wires
 from bimt_tf.figures.style import MODULES, MUTED, SEQUENTIAL, WIRE_NEGATIVE, WIRE_POSITIVE
+from bimt_tf.scene.emphasis import Emphasis
+from bimt_tf.scene.scene import Scene
+from bimt_tf.scene.wires import Density, Wires
 
 __all__ = ["Look", "draw_density", "draw_links", "draw_wires", "heights", "width_of"]
 

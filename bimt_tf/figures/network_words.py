@@ -10,12 +10,12 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
+from bimt_tf.figures.labels import Boxes, Spot, Word, placed, shortened
 from bimt_tf.figures.network_neurons import BIAS, BOX, CELL, dot
 from bimt_tf.figures.network_page import Column, measure
 from bimt_tf.figures.network_wires import Look
-from bimt_tf.figures.scene import ACTIVE, CARRIED, DEAD_END, NO_INPUT
-from bimt_tf.figures.scene_labels import Boxes, Spot, Word, placed, shortened
 from bimt_tf.figures.style import ACCENT, INK, INK_OUTLINE, MUTED
+from bimt_tf.scene.scene import ACTIVE, CARRIED, DEAD_END, NO_INPUT
 
 __all__ = ["LONGEST", "OUTLINE", "draw_names", "draw_row_names", "label_room", "row_label"]
 

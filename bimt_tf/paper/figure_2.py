@@ -15,7 +15,7 @@ def _make(runs: EndedRuns, docs: Path) -> Made:
     from bimt_tf.analysis.graph import connection_graph
     from bimt_tf.analysis.modularity import modularity
     from bimt_tf.figures.comparison import Panel, comparison_figure
-    from bimt_tf.figures.scene import scene_of
+    from bimt_tf.scene.scene import scene_of
 
     plan = runs.plan
     files, labels = [], None

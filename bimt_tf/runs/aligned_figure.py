@@ -28,7 +28,7 @@ def figure_of(alignment: Alignment, runs: Sequence[Trained]) -> Figure:
         InputError: for other runs than were aligned.
     """
     from bimt_tf.figures.aligned import AlignedPanel, aligned_figure
-    from bimt_tf.figures.scene import scene_of
+    from bimt_tf.scene.scene import scene_of
 
     names = names_of(runs)
     if tuple(names) != alignment.names:

@@ -58,8 +58,8 @@ class Comparison(NamedTuple):
             InputError: for runs whose networks are not of one shape.
         """
         from bimt_tf.figures.comparison import Panel, comparison_figure
-        from bimt_tf.figures.scene import scene_of
         from bimt_tf.runs.load import load_run
+        from bimt_tf.scene.scene import scene_of
 
         runs = [load_run(path, at=self.at) for path in self.paths]
         panels = []

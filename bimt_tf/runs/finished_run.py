@@ -10,6 +10,7 @@ from bimt_tf.runs.questions.circuits import CircuitQuestions
 from bimt_tf.runs.questions.formulas import FormulaQuestions
 from bimt_tf.runs.questions.groups import GroupQuestions
 from bimt_tf.runs.questions.modules import ModuleQuestions
+from bimt_tf.runs.questions.pages import PageQuestions
 from bimt_tf.runs.questions.probing import ProbingQuestions
 from bimt_tf.runs.state import RunState
 from bimt_tf.tasks.base import Data
@@ -27,6 +28,7 @@ class FinishedRun(
     ModuleQuestions,
     FormulaQuestions,
     GroupQuestions,
+    PageQuestions,
 ):
     """A run that :func:`bimt_tf.load_run` opened; what it is stands in :class:`~bimt_tf.runs.opened_run.OpenedRun`."""
 

@@ -104,15 +104,15 @@ class OpenedRun(Trained):
         return self._directory.records()
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{name} {value}".strip() for name, value in self._told())
+        told = ", ".join(f"{name} {value}".strip() for name, value in self.told())
         return f"{type(self).__name__}({str(self.path)!r}: {told})"
 
     def _repr_html_(self) -> str:
-        rows = [("run", str(self.path)), *self._told()]
+        rows = [("run", str(self.path)), *self.told()]
         cells = (f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in rows)
         return f"<table>{''.join(cells)}</table>"
 
-    def _told(self) -> list[tuple[str, str]]:
+    def told(self) -> list[tuple[str, str]]:
         """What a reader wants to know first, as (name, value)."""
         summary, config = self.summary, self.config
         told = [

@@ -21,9 +21,9 @@ from bimt_tf.figures.curves import curves_figure
 from bimt_tf.figures.pair import pair_figure
 from bimt_tf.figures.prediction import prediction_figure
 from bimt_tf.figures.pruning_curves import pruning_curves_figure
-from bimt_tf.figures.scene import scene_of
 from bimt_tf.figures.style import METHOD_COLOURS, METHOD_MARKERS
 from bimt_tf.models.mlp import MLP
+from bimt_tf.scene.scene import scene_of
 
 
 @pytest.fixture(autouse=True)

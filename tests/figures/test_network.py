@@ -22,10 +22,10 @@ from bimt_tf.bimt import BIMT
 from bimt_tf.core.geometry import Geometry
 from bimt_tf.errors import InputError
 from bimt_tf.figures.network import draw_scene, network_figure
-from bimt_tf.figures.scene import ACTIVE, CARRIED, IDLE, scene_of
-from bimt_tf.figures.scene_rows import SHEAR
 from bimt_tf.figures.style import METHOD_COLOURS, MODULES, MUTED, WIRE_NEGATIVE, WIRE_POSITIVE
 from bimt_tf.models.mlp import MLP
+from bimt_tf.scene.rows import SHEAR
+from bimt_tf.scene.scene import ACTIVE, CARRIED, IDLE, scene_of
 
 
 @pytest.fixture(autouse=True)

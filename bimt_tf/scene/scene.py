@@ -1,7 +1,7 @@
 """The scene of a network: rows of neurons, wires between them, marks on them, as data. Nothing is drawn here.
 
-Every picture of a network (network.py) is drawn from one scene. x is true: the drawn |dx| of every wire is the
-geometry's, by one scale for the whole scene (paper, Section 2.1). Heights are for reading.
+Every picture of a network (figures/network.py, the page of viewer/) is drawn from one scene. x is true: the drawn |dx|
+of every wire is the geometry's, by one scale for the whole scene (paper, Section 2.1). Heights are for reading.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch import Tensor
 from bimt_tf.analysis.active import Paths, paths_through
 from bimt_tf.bimt import BIMT
 from bimt_tf.errors import InputError, require_kind, unknown
-from bimt_tf.figures.scene_rows import Places, Row, places_of, rows_of
-from bimt_tf.figures.scene_wires import MOST_WIRES, Wires, wires_of
+from bimt_tf.scene.rows import Places, Row, places_of, rows_of
+from bimt_tf.scene.wires import MOST_WIRES, Wires, wires_of
 
 __all__ = [
     "ACTIVE",

@@ -19,7 +19,7 @@ from bimt_tf.analysis.active import Paths
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.population import Connection
 from bimt_tf.errors import InputError
-from bimt_tf.figures.scene_rows import Row, tokens_of
+from bimt_tf.scene.rows import Row, tokens_of
 
 __all__ = ["MOST_WIRES", "STRONGEST", "Density", "Wires", "wires_of"]
 

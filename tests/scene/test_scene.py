@@ -18,19 +18,19 @@ from bimt_tf.analysis.graph import connection_graph
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
+from bimt_tf.figures.labels import Boxes, Spot, Word, placed, shortened
 from bimt_tf.figures.network import draw_scene
-from bimt_tf.figures.scene import scene_of
-from bimt_tf.figures.scene_emphasis import emphasis_of
-from bimt_tf.figures.scene_labels import Boxes, Spot, Word, placed, shortened
-from bimt_tf.figures.scene_wires import STRONGEST
 from bimt_tf.models.mlp import MLP
 from bimt_tf.models.token_transformer import token_transformer
+from bimt_tf.scene.emphasis import emphasis_of
+from bimt_tf.scene.scene import scene_of
+from bimt_tf.scene.wires import STRONGEST
 
 
 def test_a_scene_needs_no_matplotlib():
     code = (
-        "import sys; from bimt_tf import BIMT, MLP; from bimt_tf.figures.scene import scene_of; "
-        "import bimt_tf.figures.scene_emphasis, bimt_tf.figures.scene_labels; "
+        "import sys; from bimt_tf import BIMT, MLP; from bimt_tf.scene.scene import scene_of; "
+        "import bimt_tf.scene.emphasis, bimt_tf.figures.labels; "
         "scene_of(BIMT(MLP([2, 3, 1]))); print('matplotlib' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Int
 
 from bimt_tf.core.population import Node
 from bimt_tf.errors import InputError, require_kind
-from bimt_tf.figures.scene import Scene
-from bimt_tf.figures.scene_wires import Wires
+from bimt_tf.scene.scene import Scene
+from bimt_tf.scene.wires import Wires
 
 __all__ = ["Emphasis", "Step", "emphasis_of"]
 

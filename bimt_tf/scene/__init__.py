@@ -1,0 +1,1 @@
+"""What a picture of a network shows, as data: figures/ and viewer/ draw it."""

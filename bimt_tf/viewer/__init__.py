@@ -1,0 +1,1 @@
+"""One HTML file of a network and what was found about it, explored without a server. Nothing is computed here."""

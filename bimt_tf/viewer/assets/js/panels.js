@@ -1,0 +1,4 @@
+// The page's panels in their order: {id, title, needs: a part of the content, build(section, content, store)}.
+import { networkPanel } from "./network_panel.js";
+
+export const PANELS = [networkPanel];

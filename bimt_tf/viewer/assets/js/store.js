@@ -1,0 +1,39 @@
+// What the reader has chosen: one state, one place that changes it, and those who want to know.
+
+/** A neuron is named "row:index", e.g. "Res2:9", everywhere in the page. */
+export const initialState = Object.freeze({
+  threshold: 0, // |w| of a wire that is drawn, at least
+  step: null, // of training; null: the network as it is shown
+  order: "now", // where neurons stand: "now" or "start"
+  selected: [], // neurons that were clicked, the last one last; at most two
+  wire: null, // the wire that was clicked: [parameter, source, target]
+  hovered: null, // neuron under the pointer
+  hiddenKinds: [], // of wires: "Q", "K", "V", "O", "in", "out" ...
+  hiddenHeads: [], // "block.head"
+  module: null, // of which only the neurons stand out
+  colour: "sign", // of wires and neurons: "sign", "module", "effect", "activity"
+  example: 0, // which of the stored examples is shown
+  position: null, // which token; null: the one that answers
+  quantity: null, // on the other axis of charts
+  inputs: null, // of the live network: [position][feature]
+  knocked: [], // neurons that are knocked out in the live network
+});
+
+export function createStore() {
+  let state = { ...initialState };
+  const listeners = [];
+  return {
+    get: () => state,
+    /** Change some of it; listeners hear the new state and the names that changed. */
+    set(patch) {
+      const changed = Object.keys(patch).filter((key) => JSON.stringify(patch[key]) !== JSON.stringify(state[key]));
+      if (changed.length === 0) return;
+      state = { ...state, ...patch };
+      for (const listener of listeners) listener(state, new Set(changed));
+    },
+    subscribe(listener) {
+      listeners.push(listener);
+      listener(state, new Set(Object.keys(state)));
+    },
+  };
+}
