@@ -30,7 +30,8 @@ def page(content: PageContent) -> str:
         ValueError: if a number of the content is not finite.
     """
     assets = files("bimt_tf.viewer").joinpath("assets")
-    style = assets.joinpath("page.css").read_text(encoding="utf-8")
+    sheets = sorted(assets.joinpath("css").iterdir(), key=lambda sheet: (sheet.name != "page.css", sheet.name))
+    style = "\n".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
     library, own = d3(), script()
     scripts = " ".join(_hashed(source) for source in (library, own))
     allowed = f"script-src {scripts}; style-src {_hashed(style)}; img-src data:"

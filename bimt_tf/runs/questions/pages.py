@@ -21,8 +21,8 @@ class PageQuestions(OpenedRun):
         Raises:
             InputError: if it cannot be written.
         """
-        from bimt_tf.runs.ask.page import page_of
         from bimt_tf.runs.atomic import write_atomically
+        from bimt_tf.runs.page.content import page_of
         from bimt_tf.viewer.page import page
 
         write_atomically(Path(path), page(page_of(self)).encode())

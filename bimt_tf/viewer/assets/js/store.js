@@ -16,6 +16,7 @@ export const initialState = Object.freeze({
   position: null, // which token; null: the one that answers
   quantity: null, // on the other axis of charts
   inputs: null, // of the live network: [position][feature]
+  values: null, // {row name: [a number a neuron]} that colours neurons where colour is "activity"
   knocked: [], // neurons that are knocked out in the live network
 });
 

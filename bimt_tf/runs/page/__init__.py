@@ -1,0 +1,1 @@
+"""What is gathered of a run for its page (viewer/), one file a part."""
