@@ -42,10 +42,14 @@ if TYPE_CHECKING:
     from bimt_tf.runs.load import load_run as load_run
     from bimt_tf.runs.load import load_runs as load_runs
     from bimt_tf.runs.train import train as train
+    from bimt_tf.training.attached import attach as attach
+    from bimt_tf.training.callbacks import BIMTTrainerCallback as BIMTTrainerCallback
+    from bimt_tf.training.callbacks import lightning_callback as lightning_callback
     from bimt_tf.training.eliminate import eliminate as eliminate
 
 _HOMES = {
     "BIMT": "bimt",
+    "BIMTTrainerCallback": "training.callbacks",
     "FinishedRun": "runs.finished_run",
     "Geometry": "core.geometry",
     "Layout": "core.layout",
@@ -59,6 +63,7 @@ _HOMES = {
     "ablate_nodes": "analysis.ablate_nodes",
     "activation_patch": "analysis.patching",
     "align": "runs.ask.align",
+    "attach": "training.attached",
     "compact": "analysis.compact",
     "connection_graph": "analysis.graph",
     "edge_effects": "analysis.edge_effects",
@@ -67,6 +72,7 @@ _HOMES = {
     "formula": "analysis.formula",
     "group_report": "analysis.group_report",
     "interchange": "analysis.interchange",
+    "lightning_callback": "training.callbacks",
     "load_run": "runs.load",
     "load_runs": "runs.load",
     "minimal_set": "analysis.minimal_set",

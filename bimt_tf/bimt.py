@@ -1,14 +1,14 @@
 """BIMT: a model, its wiring, a geometry and a layout, and what training does with them (paper, Section 2).
 
 bimt = BIMT(model, Geometry(width=2.0, layer_gap=0.5), reduction="mean")
-loss = task_loss + lam * bimt.cost()      # or, after backward: bimt.add_cost_grad_(lam)
+loss = task_loss + lam * bimt.cost()      # or, after backward: bimt.step_(optimizer, lam)
 bimt.swap()                               # now and then: neurons move, weights stay
 bimt.bake_()                              # at the end: neurons into slot order; outputs compared
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import torch
 from jaxtyping import Float, Int64
@@ -18,18 +18,20 @@ from bimt_tf.adapters.families import homes, wire
 from bimt_tf.adapters.guard import Guard
 from bimt_tf.core import cost
 from bimt_tf.core.bake import bake_
+from bimt_tf.core.baked_orders import BakedOrders
 from bimt_tf.core.charged import ChargedWeights
 from bimt_tf.core.checked_bake import checked_bake_
 from bimt_tf.core.coefficient import Reduction
 from bimt_tf.core.cost import Charged
 from bimt_tf.core.geometry import Geometry
 from bimt_tf.core.layout import Layout
-from bimt_tf.core.optimizer_state import optimizers_of
+from bimt_tf.core.optimizer_state import Optimizers, optimizers_of, require_holds_each
 from bimt_tf.core.placement import Placement, in_place_of
 from bimt_tf.core.review import review
 from bimt_tf.core.search import SearchMethod, SwapReport, search
 from bimt_tf.core.threads import few_threads
 from bimt_tf.core.wiring import Wiring
+from bimt_tf.core.zeros import Zeros
 from bimt_tf.errors import InputError, require_kind, require_non_negative
 
 __all__ = ["BIMT"]
@@ -72,6 +74,7 @@ class BIMT:
         self._guard = Guard(model, wiring)
         self._charged = ChargedWeights(self.wiring, geometry if geometry is not None else Geometry(), reduction)
         self.layout = layout if layout is not None else Layout.identity(self.wiring)
+        self._baked = BakedOrders()
 
     @property
     def model(self) -> nn.Module:
@@ -115,6 +118,12 @@ class BIMT:
         return {name: getattr(module, own) for name, (module, own) in self._homes.items()}
 
     @property
+    def charged(self) -> dict[str, nn.Parameter]:
+        """The parameters that the cost charges and training may change, by name."""
+        parameters = self.parameters
+        return {name: parameters[name] for name in self._charged.scales if parameters[name].requires_grad}
+
+    @property
     def places(self) -> dict[str, Float[Tensor, "neurons dims"]]:
         """Every neuron's coordinates (lengths): those of the slot it occupies. float64, CPU."""
         return self.layout.places(self._charged.coordinates)
@@ -142,13 +151,28 @@ class BIMT:
         """
         cost.add_gradient_(self._weights(), lam)
 
-    def shrink_(self, lam: float, optimizer: torch.optim.Optimizer) -> None:
+    def shrink_(self, lam: float, optimizer: Optimizers) -> None:
         """The proximal step of ``lam * cost()`` after ``optimizer.step()``: exact zeros (cost.py).
 
         Raises:
-            InputError: for a lambda that is negative or not finite, or an optimizer that lacks a charged parameter.
+            InputError: for a lambda that is negative or not finite, or a charged parameter in none of the optimizers.
         """
         cost.shrink_(self._weights(), lam, optimizer)
+
+    def step_(self, optimizer: torch.optim.Optimizer, lam: float, *, keep_zeros: bool = False) -> None:
+        """``optimizer.step()`` and then :meth:`shrink_`, in the place of ``optimizer.step()``.
+
+        With ``keep_zeros`` the exact zeros of charged weights stay zero, whatever momentum and decay say.
+
+        Raises:
+            InputError: as :meth:`shrink_`; no step is taken then.
+        """
+        require_non_negative("lam", lam)
+        require_holds_each(self.charged.values(), optimizers_of(optimizer))
+        zeros = Zeros(self.charged if keep_zeros else {})
+        optimizer.step()
+        self.shrink_(lam, optimizer)
+        zeros.keep_(self.parameters)
 
     def placement(self, weights: Mapping[str, Tensor] | None = None) -> Placement:
         """The placement problem of the present weights, for searches and measurements.
@@ -198,7 +222,7 @@ class BIMT:
 
     def bake_(
         self,
-        optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None = None,
+        optimizer: Optimizers | None = None,
         *,
         check: object = None,
         tolerance: float | None = None,
@@ -227,8 +251,7 @@ class BIMT:
         """
         if tolerance is not None:
             require_non_negative("tolerance", tolerance)
-        optimizers = optimizers_of(optimizer)
-        held = self._guard.tensors()
+        optimizers, held = optimizers_of(optimizer), self._guard.tensors()
         self._guard.wiring = wiring = review(self.wiring, held)
         named: dict[str, Tensor] = {one.name: one.tensor for one in reversed(held)}
         named |= self.parameters
@@ -236,13 +259,27 @@ class BIMT:
         if known is None:
             self.layout, orders = bake_(wiring, self.layout, named, optimizers)
         else:
-            made = checked_bake_(self.model, *known, wiring, self.layout, named, optimizers, tolerance)
-            self.layout, orders = made
+            self.layout, orders = checked_bake_(self.model, *known, wiring, self.layout, named, optimizers, tolerance)
+        self._baked.add(orders)
         return orders
+
+    def apply_order(self, tensor: Tensor, population: str, axis: int = -1, *, inverse: bool = False) -> Tensor:
+        """A tensor of one's own as :meth:`bake_` has moved the neurons so far: averaged weights, a steering vector.
+
+        Args:
+            tensor: its ``axis`` holds a number for each neuron of ``population``, in the order they had at first.
+            population: as ``bimt.wiring.populations`` names it.
+            axis: which dimension.
+            inverse: from the present order back to the first one.
+
+        Raises:
+            InputError: for an unknown population, or an axis of another length.
+        """
+        return self._baked.applied(self.wiring, tensor, population, axis, inverse=inverse)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The layout as tensors: ``slots.<population>`` -> int64 [neurons]. Weights are the model's own."""
-        return {f"slots.{name}": slots for name, slots in self.layout.slots.items()}
+        return self.layout.state()
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore what :meth:`state_dict` gave.
@@ -250,19 +287,13 @@ class BIMT:
         Raises:
             InputError: for the state of another model, or one that is no layout; nothing has changed then.
         """
-        require_kind("state", state, Mapping)
-        for key in state:
-            if not isinstance(key, str) or not key.startswith("slots."):
-                raise InputError(f"a BIMT state holds 'slots.<population>' only, found {key!r}")
-        self.layout = Layout({key.removeprefix("slots."): slots for key, slots in state.items()})
+        self.layout = Layout.of_state(state)
 
     def __repr__(self) -> str:
-        populations = self.wiring.populations
-        neurons = sum(p.size for p in populations.values())
-        return (
-            f"BIMT({type(self.model).__name__}, {len(populations)} populations, {neurons:,} neurons, "
-            f"{self.wiring.total_weights:,} weights, {self.geometry!r}, reduction={self.reduction!r})"
-        )
+        populations, weights = self.wiring.populations, self.wiring.total_weights
+        counts = f"{len(populations)} populations, {sum(p.size for p in populations.values()):,} neurons"
+        kind, reduction = type(self.model).__name__, self.reduction
+        return f"BIMT({kind}, {counts}, {weights:,} weights, {self.geometry!r}, {reduction=})"
 
     def _weights(self) -> Iterator[Charged]:
         """(parameter, coefficients) of everything charged."""

@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from bimt_tf.core.coefficient import Coefficient, Index
-from bimt_tf.errors import InputError, require_non_negative
+from bimt_tf.core.optimizer_state import Optimizers, optimizers_of, require_holds_each
+from bimt_tf.errors import require_non_negative
 
 __all__ = ["Charged", "total", "add_gradient_", "shrink_"]
 
@@ -102,32 +103,31 @@ def add_gradient_(weights: Iterable[Charged], lam: float) -> None:
 
 
 @torch.no_grad()
-def shrink_(weights: Iterable[Charged], lam: float, optimizer: torch.optim.Optimizer) -> None:
-    """The proximal step of lam * cost, after ``optimizer.step()``: exact zeros without a cut.
+def shrink_(weights: Iterable[Charged], lam: float, optimizer: Optimizers) -> None:
+    """The proximal step of lam * cost, after the optimizers' steps: exact zeros without a cut.
 
     Each entry is soft-thresholded by t = min(lr, lr lam c / (sqrt(v_hat) + eps)), Adam's own metric with its
     second moment v_hat; without one (SGD), by lr lam c. The clamp keeps an entry whose loss gradient is nil
     from moving faster than Adam moves any.
 
     Raises:
-        InputError: if the optimizer does not hold every charged parameter that requires a gradient.
+        InputError: if the optimizers do not hold every charged parameter that requires a gradient.
     """
     require_non_negative("lam", lam)
-    group_of = {p: group for group in optimizer.param_groups for p in group["params"]}
+    optimizers = optimizers_of(optimizer)
     trained = [(p, c) for p, c in weights if p.requires_grad]
-    if any(p not in group_of for p, _ in trained):
-        raise InputError("the optimizer does not hold every parameter that the connection cost charges")
+    require_holds_each((p for p, _ in trained), optimizers)
     if lam == 0:
         return
-    for group in optimizer.param_groups:
-        for adaptive in (True, False):
-            members = [
-                (p, c)
-                for p, c in trained
-                if group_of[p] is group and ("exp_avg_sq" in optimizer.state.get(p, {})) is adaptive
-            ]
-            if members:
-                _shrink_group_(members, lam, group, [optimizer.state[p] for p, _ in members] if adaptive else None)
+    for one in optimizers:
+        for group in one.param_groups:
+            own = set(group["params"])
+            for adaptive in (True, False):
+                members = [
+                    (p, c) for p, c in trained if p in own and ("exp_avg_sq" in one.state.get(p, {})) is adaptive
+                ]
+                if members:
+                    _shrink_group_(members, lam, group, [one.state[p] for p, _ in members] if adaptive else None)
 
 
 def _shrink_group_(

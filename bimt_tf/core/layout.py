@@ -62,6 +62,23 @@ class Layout:
                 slots[p.name] = (segments[:, None] * p.head_size + torch.stack(inside)).flatten()
         return cls({name: slots[name] for name in wiring.populations})
 
+    @classmethod
+    def of_state(cls, state: Mapping[str, Tensor]) -> Layout:
+        """The layout that :meth:`state` gave.
+
+        Raises:
+            InputError: for keys of another kind, or what is no layout.
+        """
+        require_kind("state", state, Mapping)
+        for key in state:
+            if not isinstance(key, str) or not key.startswith("slots."):
+                raise InputError(f"a BIMT state holds 'slots.<population>' only, found {key!r}")
+        return cls({key.removeprefix("slots."): slots for key, slots in state.items()})
+
+    def state(self) -> dict[str, Tensor]:
+        """The slots under the names ``slots.<population>``, int64 [neurons], as a state dict has them."""
+        return {f"slots.{name}": slots for name, slots in self.slots.items()}
+
     @property
     def slots(self) -> dict[str, Int64[Tensor, "neurons"]]:
         """Population -> neuron -> slot, int64 on the CPU: copies, so that editing them changes no layout."""

@@ -13,7 +13,7 @@ Whatever else is kept for a parameter that moves is refused by its name, and so 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,7 +22,10 @@ from torch import Tensor
 from bimt_tf.core.population import Wired
 from bimt_tf.errors import InputError
 
-__all__ = ["optimizers_of", "require_holds", "states"]
+__all__ = ["Optimizers", "optimizers_of", "require_holds", "require_holds_each", "states"]
+
+Optimizers = torch.optim.Optimizer | Sequence[torch.optim.Optimizer]
+"""One optimizer, or several that share a model's parameters among them."""
 
 State = tuple[str, Wired, Tensor]
 _MATRICES = re.compile(r"precond|kron|eigen|project|basis|^(GG|Q|L|R)(\W|_|$)", re.IGNORECASE)
@@ -50,6 +53,13 @@ def require_holds(optimizer: torch.optim.Optimizer, parameters: Mapping[str, Ten
     if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
         kind = type(optimizer).__name__
         raise InputError(f"the optimizer ({kind}) holds none of the model's parameters: its state cannot be moved")
+
+
+def require_holds_each(parameters: Iterable[Tensor], optimizers: Iterable[torch.optim.Optimizer]) -> None:
+    """Raise InputError unless each parameter is in one of the optimizers."""
+    held = {id(p) for one in optimizers for group in one.param_groups for p in group["params"]}
+    if missing := sum(id(p) not in held for p in parameters):
+        raise InputError(f"{missing} of the parameters that the connection cost charges are in none of the optimizers")
 
 
 def states(optimizer: torch.optim.Optimizer, wired: Mapping[int, Wired]) -> Iterator[State]:
