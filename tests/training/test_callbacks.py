@@ -75,11 +75,11 @@ def lit(model):
     return Lit()
 
 
-def lightning_trainer(callback, folder, steps):
+def lightning_trainer(callback, folder, epochs):
     from lightning.pytorch import Trainer
 
     return Trainer(
-        max_steps=steps, accelerator="cpu", devices=1, logger=False, enable_progress_bar=False, callbacks=[callback],
+        max_epochs=epochs, accelerator="cpu", devices=1, logger=False, enable_progress_bar=False, callbacks=[callback],
         enable_model_summary=False, enable_checkpointing=False, default_root_dir=folder,
     )  # fmt: skip
 
@@ -92,19 +92,19 @@ def loader():
 def test_lightning_trains_as_the_plain_loop_does(penalty, tmp_path):
     model, bimt = made()
     callback = lightning_callback(bimt, lam=0.02, penalty=penalty, swap_every=10)
-    lightning_trainer(callback, tmp_path, STEPS).fit(lit(model), loader())
+    lightning_trainer(callback, tmp_path, STEPS // EPOCH).fit(lit(model), loader())
     assert callback.attached.phase == "over"
     same((model, bimt), by_hand(penalty))
 
 
 def test_lightning_goes_on_from_its_checkpoint(tmp_path):
     model, bimt = made()
-    first = lightning_trainer(lightning_callback(bimt, steps=STEPS, lam=0.02, swap_every=10), tmp_path, EPOCH)
+    first = lightning_trainer(lightning_callback(bimt, steps=STEPS, lam=0.02, swap_every=10), tmp_path, 1)
     first.fit(lit(model), loader())
     first.save_checkpoint(tmp_path / "half.ckpt")
     model, bimt = made()
     callback = lightning_callback(bimt, steps=STEPS, lam=0.02, swap_every=10)
-    second = lightning_trainer(callback, tmp_path, STEPS)
+    second = lightning_trainer(callback, tmp_path, STEPS // EPOCH)
     second.fit(lit(model), loader(), ckpt_path=tmp_path / "half.ckpt", weights_only=True)
     assert callback.attached.step == STEPS
     same((model, bimt), by_hand("proximal"))
