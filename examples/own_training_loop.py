@@ -5,10 +5,10 @@ import argparse
 import torch
 from torch import nn
 
-from bimt_tf import BIMT, Geometry
+from bimt_tf import BIMT, Geometry, attach, connection_graph, modularity
 
 parser = argparse.ArgumentParser()
-parser.add_argument("--steps", type=int, default=4_000)
+parser.add_argument("--steps", type=int, default=10_000)
 options = parser.parse_args()
 
 torch.manual_seed(0)
@@ -18,12 +18,18 @@ model = nn.Sequential(nn.Linear(4, 20), nn.SiLU(), nn.Linear(20, 20), nn.SiLU(),
 optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
 
 bimt = BIMT(model, Geometry(width=1.0, layer_gap=0.1), reduction="sum")
+attached = attach(bimt, optimizer, steps=options.steps, lam=((0.0, 1e-3), (0.25, 1e-2), (0.75, 1e-3)))
 for step in range(options.steps):
+    if attached.phase == "finish":  # the learning rate is the loop's own: here it falls to 0 at the end
+        optimizer.param_groups[0]["lr"] = 2e-3 * (1 - step / options.steps) / 0.4
     loss = (model(x) - y).square().mean()
     optimizer.zero_grad()
-    (loss + 1e-3 * bimt.cost()).backward()
-    optimizer.step()
-    if step % 200 == 199:
-        report = bimt.swap()
-        print(f"step {step + 1}: loss {loss.item():.4f}, cost {report.cost_before:.2f} -> {report.cost_after:.2f}")
+    loss.backward()
+    optimizer.step()  # the hooks shrink weights, move neurons, and from the finish on keep zeros at zero
+    if step % (options.steps // 10) == 0:
+        print(f"step {step}, {attached.phase}: loss {loss.item():.2e}, cost {bimt.cost().item():.2f}")
+attached.remove()
+
+graph = connection_graph(bimt)
+print(f"loss {loss.item():.1e}, {graph.number_of_edges()} weights, Q {modularity(graph):.2f}")
 bimt.bake_(optimizer)  # neurons into slot order; training may go on

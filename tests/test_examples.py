@@ -40,10 +40,11 @@ def test_train_in_context(tmp_path):
 
 def test_own_training_loop(tmp_path):
     out = run("own_training_loop.py", "--steps", "2000", cwd=tmp_path)
-    losses = [float(found) for found in re.findall(r"loss ([\d.]+)", out)]
-    assert losses[-1] < 0.02
-    assert all(float(b) <= float(a) for a, b in re.findall(r"cost ([\d.]+) -> ([\d.]+)", out))
-    assert length("own_training_loop.py") < 30
+    losses = [float(found) for found in re.findall(r"loss ([\d.e-]+)", out)]
+    assert losses[-1] < 0.02 and "finish" in out
+    (weights,) = re.findall(r"(\d+) weights", out)
+    assert int(weights) < 200
+    assert length("own_training_loop.py") <= 35
 
 
 def test_hugging_face_model(tmp_path):
