@@ -31,11 +31,19 @@ from bimt_tf.cli.show import show
 from bimt_tf.cli.sweep import SWEEP
 from bimt_tf.cli.tasks import tasks
 from bimt_tf.cli.train import TRAIN
+from bimt_tf.cli.wire import wire
 
 __all__ = ["COMMANDS", "bimt"]
 
 COMMANDS: dict[str, dict[str, Any]] = {
-    "Train": {"tasks": tasks, "train": TRAIN, "resume": resume, "eliminate": eliminate, "finetune": FINETUNE},
+    "Train": {
+        "tasks": tasks,
+        "train": TRAIN,
+        "resume": resume,
+        "eliminate": eliminate,
+        "finetune": FINETUNE,
+        "wire": wire,
+    },
     "Runs": {"list": list_runs, "show": show, "compare": compare, "export": export, "share": share},
     "Questions": {
         "probe": probe,

@@ -58,20 +58,25 @@ def load_own(name: str) -> Task:
     return require_task(load_object(name), f"{_parts(name)[1]} in {_parts(name)[0]}")
 
 
-def load_object(name: str) -> Any:
-    """What ``PLACE:NAME`` holds.
+def load_object(name: str, kind: type = Task) -> Any:
+    """What ``PLACE:NAME`` holds, a file being run once in a process.
+
+    Args:
+        name: ``file.py:NAME`` or ``package.module:NAME``.
+        kind: what is looked for; messages name what else there is of it. What is found is not checked.
 
     Raises:
-        InputError: as :func:`load_own`.
+        InputError: in one line, if the file or module is missing or does not run, or holds no such name.
     """
     place, attribute = _parts(name)
-    module = _from_file(place) if place.endswith(".py") else _from_package(place)
-    tasks = _tasks_in(module)
+    what = kind.__name__.lower()
+    module = _from_file(place, what) if place.endswith(".py") else _from_package(place, what)
+    there = [own for own, value in vars(module).items() if isinstance(value, kind)]
     if not attribute:
-        example = f"{place}:{tasks[0] if tasks else 'TASK'}"
-        raise InputError(f"say which task of {place}, e.g. {example} (it holds {', '.join(tasks) or 'none'})")
+        example = f"{place}:{there[0] if there else what.upper()}"
+        raise InputError(f"say which {what} of {place}, e.g. {example} (it holds {', '.join(there) or 'none'})")
     if not hasattr(module, attribute):
-        raise unknown(f"task in {place}", attribute, tasks)
+        raise unknown(f"{what} in {place}", attribute, there)
     return getattr(module, attribute)
 
 
@@ -100,18 +105,14 @@ def _parts(name: str) -> tuple[str, str]:
     return (place, attribute) if colon and not attribute.endswith(".py") else (name, "")
 
 
-def _tasks_in(module: ModuleType) -> list[str]:
-    return [name for name, value in vars(module).items() if isinstance(value, Task)]
-
-
 @cache
-def _from_file(path: str) -> ModuleType:
+def _from_file(path: str, what: str) -> ModuleType:
     try:
         found = Path(path).is_file()
     except (OSError, ValueError) as error:  # too long a name, or one with a NUL
-        raise InputError(f"the task's file {path[:60]!r} cannot be read: {error.args[-1]}") from error
+        raise InputError(f"the {what}'s file {path[:60]!r} cannot be read: {error.args[-1]}") from error
     if not found:
-        raise InputError(f"the task's file {path} is not there")
+        raise InputError(f"the {what}'s file {path} is not there")
     name = f"bimt_tf_own_task_{hashlib.sha256(path.encode()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None  # its name ends in .py
@@ -123,17 +124,17 @@ def _from_file(path: str) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise InputError(f"the task's file {path} does not run: {_reason(error, path)}") from error
+        raise InputError(f"the {what}'s file {path} does not run: {_reason(error, path)}") from error
     return module
 
 
-def _from_package(name: str) -> ModuleType:
+def _from_package(name: str, what: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
-        hint = "; install its package, or give a file such as my_task.py:TASK"
+        hint = f"; install its package, or give a file such as my_{what}.py:{what.upper()}"
         hint = hint if isinstance(error, ModuleNotFoundError) else ""
-        raise InputError(f"the task's module {name!r} cannot be imported: {_reason(error, name)}{hint}") from error
+        raise InputError(f"the {what}'s module {name!r} cannot be imported: {_reason(error, name)}{hint}") from error
 
 
 def _reason(error: BaseException, path: str) -> str:
