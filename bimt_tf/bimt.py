@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from bimt_tf.adapters.families import homes, wire
 from bimt_tf.adapters.guard import Guard
+from bimt_tf.adapters.wrappers import unwrapped
 from bimt_tf.core import cost
 from bimt_tf.core.bake import bake_
 from bimt_tf.core.baked_orders import BakedOrders
@@ -40,11 +41,10 @@ __all__ = ["BIMT"]
 class BIMT:
     """Brain-Inspired Modular Training of ``model``: connection cost, swaps, baking.
 
-    Holds no weights of its own, registers nothing on the model and leaves global state alone. What it was made with
-    stays; only :attr:`layout` may be assigned.
+    Holds no weights, registers nothing on the model and leaves global state alone; only :attr:`layout` may be assigned.
 
     Args:
-        model: any module that ``wire`` knows, or that ``wiring`` describes.
+        model: any module that ``wire`` knows, or that ``wiring`` describes; inside a wrapper, the model is meant.
         geometry: width A, layer gap y_star, norm and shapes; by default A = 2, y_star = 0.5, L1.
         wiring: the model's wiring; ``wire(model)`` unless given.
         reduction: "mean" over each linear layer (the notebooks' transformers) or "sum" (Eq. 3).
@@ -67,8 +67,8 @@ class BIMT:
         for name, value, kind in given:
             if value is not None or name == "model":
                 require_kind(name, value, kind)
-        self._model, self._reduction = model, reduction
-        self._homes = homes(model)  # found once, as walking a model takes its time
+        self._model = model = unwrapped(model)
+        self._reduction, self._homes = reduction, homes(model)  # homes once, as walking a model takes its time
         wiring = wiring if wiring is not None else wire(model)
         wiring.check(self.parameters)
         self._guard = Guard(model, wiring)

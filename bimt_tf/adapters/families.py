@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from bimt_tf.adapters import bridge, mlp, token_mlp, transformer_lens
 from bimt_tf.adapters.anatomy import UNKNOWN, Given
+from bimt_tf.adapters.wrappers import known_parts, unwrapped
 from bimt_tf.core.from_table import question_marks
 from bimt_tf.core.model_tree import Held, held, paths
 from bimt_tf.core.review import review
@@ -40,7 +41,7 @@ def wire(
     docs/architectures.md lists the architectures that were tried.
 
     Args:
-        model: the module to wire.
+        model: the module to wire; torch.compile, DataParallel and DistributedDataParallel are looked through.
         fixed: populations whose neurons keep their slots, e.g. ``("input", "output")``.
         axes: axis strings of parameters that the family does not know, or knows otherwise (core/wiring.py).
         left_out: parameters to leave alone: names, paths of modules, patterns such as ``"blocks.*.mlp.*"``, or "?" for
@@ -48,12 +49,14 @@ def wire(
         order_free: parameters left out, buffers and modules of which you know that they rely on no population's order.
 
     Raises:
-        InputError: when no family knows the model, or it has a parameter that its family does not name (the message
-            says how to name it or leave it out); for two parameters on the same memory whose axes differ; when
-            parameters are on the meta device or quantised; for a bridge with processed weights.
+        InputError: when no family knows the model (parts that are known are named), or it has a parameter that its
+            family does not name (the message says how to name it or leave it out); for two parameters on the same
+            memory whose axes differ; when parameters are on the meta device, quantised or split over devices; for a
+            bridge with processed weights.
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"wire takes a torch.nn.Module, found {type(model).__name__}")
+    model = unwrapped(model)
     named = parameters(model)
     for name, p in named.items():
         if p.is_meta:
@@ -69,10 +72,16 @@ def wire(
     for family in FAMILIES:
         if family.matches(model):
             return review(family.wiring(model, given), tensors(model)).fixing(fixed)
+    raise _unknown(model)
+
+
+def _unknown(model: nn.Module) -> InputError:
+    """What is said of a model that is of no family."""
     raw = type(model).__module__.startswith("transformers.")
     hint = "put TransformerLens's bridge around it (build_bridge_from_module), or " if raw else ""
     rows = question_marks({name: tuple(p.shape) for name, p in model.named_parameters()})
-    raise InputError(
+    hint += known_parts(model, lambda part: any(family.matches(part) for family in FAMILIES))
+    return InputError(
         f"no adapter knows a {type(model).__name__}; {hint}wire it with Wiring.from_table({rows}, model), "
         "a word an axis"
     )
