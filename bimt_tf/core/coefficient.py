@@ -58,7 +58,7 @@ class Coefficient:
     """What each entry of a parameter pays per unit of |w|: scale * d, from coordinates; or a constant without them.
 
     ``source`` and ``target`` hold the coordinates of both ends along the parameter's dimensions (``Wiring``'s
-    ``spread``), on its device and in its dtype.
+    ``spread``), on its device; what it pays is in the parameter's ``dtype``.
     """
 
     shape: tuple[int, ...]
@@ -66,6 +66,7 @@ class Coefficient:
     scale: float
     source: Tensor
     target: Tensor | None
+    dtype: torch.dtype
 
     @classmethod
     def of(
@@ -79,10 +80,11 @@ class Coefficient:
         """``places`` holds every neuron's coordinates (lengths), that is, the coordinates of its slot."""
         if isinstance(wired, Attachment) or not wired.local:
             pays = torch.full((), scale * geometry.layer_gap, dtype=like.dtype, device=like.device)
-            return cls(wired.shape, geometry, scale, pays, None)
-        ends = (places[stage.population].to(like) for stage in wired.stages)
+            return cls(wired.shape, geometry, scale, pays, None, like.dtype)
+        exact = torch.float64 if callable(geometry.norm) else like.dtype  # slot numbers may be its coordinates
+        ends = (places[stage.population].to(like.device, exact) for stage in wired.stages)
         source, target = (wired.spread(end, i) for i, end in enumerate(ends))
-        return cls(wired.shape, geometry, scale, source, target)
+        return cls(wired.shape, geometry, scale, source, target, like.dtype)
 
     def blocks(self) -> Iterator[Index]:
         """Indices that together cover the parameter, each of a part small enough to be worked on at once."""
@@ -94,7 +96,7 @@ class Coefficient:
         if self.target is None:
             return self.source.expand(shape)
         source, target = (_part(end, at) for end in (self.source, self.target))
-        return self.geometry.lengths(source, target).mul_(self.scale).expand(shape)
+        return self.geometry.lengths(source, target).mul_(self.scale).to(self.dtype).expand(shape)
 
     def whole(self) -> Tensor:
         """All of them: a tensor of the parameter's shape."""

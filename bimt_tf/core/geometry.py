@@ -8,10 +8,10 @@ coordinates of the user's own, all in units of the width.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -20,11 +20,15 @@ from torch import Tensor
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError, require_kind, require_known, require_non_negative, unknown
 
-__all__ = ["Geometry", "Shape"]
+__all__ = ["Distance", "Geometry", "Shape"]
 
 Shape = Literal["line", "grid", "ring"] | tuple[int, int] | Tensor
 """Where a population's slots lie: a line, a near-square grid, a ring, a rows x columns grid, or coordinates
 [slots, dims] in units of the width."""
+
+Distance = Callable[[Tensor, Tensor], Tensor]
+"""A distance of one's own within the layers: (source [..., dims], target [..., dims]) -> [...], float64, on any device;
+shape against shape as they broadcast, the same both ways, finite and not negative. The layer gap is added to it."""
 
 CENTRE = 0.5  # where a population with fewer dimensions than another stands in the missing ones
 
@@ -36,7 +40,7 @@ class Geometry:
     Args:
         width: A, the extent of every population (a length; 0 makes the penalty a plain L1).
         layer_gap: y_star, the distance between neighbouring layers, and what a bias pays (a length).
-        norm: "l1" or "l2".
+        norm: "l1", "l2" or a :data:`Distance`; with slot numbers as coordinates it may look up any matrix.
         shapes: population, or a pattern such as ``"hidden*"`` for all that it fits, -> :data:`Shape`; those not
             named lie on a line. A population's own name goes before patterns, of these the first that fits.
 
@@ -47,13 +51,14 @@ class Geometry:
 
     width: float = 2.0
     layer_gap: float = 0.5
-    norm: Literal["l1", "l2"] = "l1"
+    norm: Literal["l1", "l2"] | Distance = "l1"
     shapes: Mapping[str, Shape] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         require_non_negative("width", self.width)
         require_non_negative("layer_gap", self.layer_gap)
-        require_known("norm", self.norm, ("l1", "l2"))
+        if not callable(self.norm):
+            require_known("norm", self.norm, ("l1", "l2"))
         require_kind("shapes", self.shapes, Mapping)
         for name in self.shapes:
             require_kind("a population in shapes", name, str)
@@ -64,7 +69,8 @@ class Geometry:
             for name, shape in self.shapes.items()
         }
         said = f", shapes={{{', '.join(f'{name!r}: {shape}' for name, shape in shapes.items())}}}" if shapes else ""
-        return f"Geometry(width={self.width}, layer_gap={self.layer_gap}, norm={self.norm!r}{said})"
+        norm = getattr(self.norm, "__name__", repr(self.norm)) if callable(self.norm) else repr(self.norm)
+        return f"Geometry(width={self.width}, layer_gap={self.layer_gap}, norm={norm}{said})"
 
     def coordinates(self, wiring: Wiring) -> dict[str, Float[Tensor, "slots dims"]]:
         """Slot coordinates of every population as lengths, in float64; all have the same number of dimensions.
@@ -95,7 +101,13 @@ class Geometry:
         return self.lengths(source[:, None], target[None])
 
     def lengths(self, source: Float[Tensor, "... dims"], target: Float[Tensor, "... dims"]) -> Float[Tensor, "..."]:
-        """Wire lengths between coordinates of two neighbouring layers, shape against shape as they broadcast."""
+        """Wire lengths between coordinates of two neighbouring layers, shape against shape as they broadcast.
+
+        Raises:
+            InputError: for a distance of one's own that gives another shape, or what is no length.
+        """
+        if callable(self.norm):
+            return _checked(self.norm, source.double(), target.double()).add(self.layer_gap).to(source.dtype)
         if self.norm == "l1":
             lengths = (source[..., 0] - target[..., 0]).abs_()
             for dim in range(1, source.shape[-1]):
@@ -105,6 +117,22 @@ class Geometry:
         for dim in range(1, source.shape[-1]):
             squares += (source[..., dim] - target[..., dim]).square_()
         return squares.add_(self.layer_gap**2).sqrt_()
+
+
+def _checked(distance: Distance, source: Tensor, target: Tensor) -> Tensor:
+    """What a user's distance gives, if it can be one."""
+    found: Any = distance(source, target)
+    shape = torch.broadcast_shapes(source.shape[:-1], target.shape[:-1])
+    name = getattr(distance, "__name__", type(distance).__name__)
+    if not isinstance(found, Tensor) or found.shape != shape:
+        given = list(found.shape) if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        raise InputError(f"the distance {name} must give a tensor {list(shape)}, found {given}")
+    found = found.double()
+    if not torch.isfinite(found).all() or (found < 0).any():
+        raise InputError(f"the distance {name} must give finite numbers of at least 0")
+    if not torch.equal(found, distance(target, source).double()):
+        raise InputError(f"the distance {name} must be the same from source to target as back")
+    return found
 
 
 def _fits(pattern: str, population: str) -> bool:

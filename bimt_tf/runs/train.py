@@ -202,6 +202,10 @@ def _config(
     geometry = {name: value for name, value in given.items() if name in GEOMETRY}
     if bimt is not None:
         where = bimt.geometry
+        if callable(where.norm):
+            raise InputError(
+                "train writes its geometry to a file: norm must be 'l1' or 'l2', found a function; attach takes it"
+            )
         geometry = {"width": float(where.width), "layer_gap": float(where.layer_gap), "norm": where.norm}
         geometry["shapes"] = {name: shape for name, shape in where.shapes.items() if isinstance(shape, str)}
         given["reduction"] = bimt.reduction
