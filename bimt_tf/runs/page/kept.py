@@ -16,6 +16,8 @@ COMMANDS = {"interchange-map": "interchange", "neuron-effects": "export"}
 """Question -> the command that answers it, where it has another name."""
 OPTIONS = {"weights": "weight", "null_draws": "draws"}
 """What was asked -> the option, where it has another name."""
+ABOUT = ("target", "hook", "neurons", "position", "others")
+"""What was asked that tells one answer from another."""
 LINES = 6
 """Numbers of an answer that are told, at most."""
 
@@ -35,6 +37,7 @@ def kept_answers(run: OpenedRun, kind: Kind) -> list[dict[str, Any]]:
     return [
         {
             "question": one["question"],
+            "about": ", ".join(f"{name} {_word(one['asked'][name])}" for name in ABOUT if one["asked"].get(name)),
             "command": command(one["question"], one["asked"], run),
             "lines": list(_numbers(one["result"]))[:LINES],
         }
@@ -93,4 +96,6 @@ def _numbers(result: Any, name: str = "") -> Any:
 
 
 def _word(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bimt_tf.analysis.probe_results import TIE
 from bimt_tf.errors import InputError
 from bimt_tf.runs.opened_run import OpenedRun
 from bimt_tf.runs.page.kept import command, is_shown, of_this_network
@@ -19,7 +20,8 @@ def probes_part(run: OpenedRun) -> dict[str, Any] | None:
 
     Keys: ``maps``: target, regressor, score, cells; ``readouts``: target, hook, position, score, and the population's
     linear and nonlinear score beside those of inputs, stage before, untrained network and shuffled target, then of
-    single ``neurons`` and of the ``pair`` that is best; ``command``: what makes a map.
+    the best pair (``rows``), and of single ``neurons``; ``compared``: whether baselines were measured, else ``command``
+    measures them. ``command``: what makes a map.
     """
     kept = of_this_network(run, "probes")
     maps = [_map(one["result"]) for one in kept if one["question"] == "probe-map"]
@@ -29,7 +31,7 @@ def probes_part(run: OpenedRun) -> dict[str, Any] | None:
     if not (maps or tables or wanted):
         return None
     again = command("probe-map", {"target": wanted[0] if wanted else None}, run)
-    return {"maps": maps, "readouts": [_readout(table) for table in tables], "command": again}
+    return {"maps": maps, "readouts": [_readout(run, table) for table in tables], "command": again}
 
 
 def _own(run: OpenedRun) -> list[dict[str, Any]]:
@@ -63,7 +65,7 @@ def _score(found: Mapping[str, Any]) -> str:
     return "held-out Brier skill" if found.get("kind") == "classes" else "held-out R2"
 
 
-def _readout(table: Mapping[str, Any]) -> dict[str, Any]:
+def _readout(run: OpenedRun, table: Mapping[str, Any]) -> dict[str, Any]:
     """One probe, in today's form or that of earlier versions (scores as plain numbers, no baselines)."""
     compared = {name: (table.get(name) or {}).get("read_out") for name in ("inputs", "stage_before", "untrained")}
     rows = [["all neurons that vary", *_both(table.get("population"))]]
@@ -74,13 +76,25 @@ def _readout(table: Mapping[str, Any]) -> dict[str, Any]:
     ranked = sorted(table.get("neurons") or [], key=lambda one: -(_value(one["nonlinear"]) or 0.0))
     neurons = [[one["neuron"], *_both(one)] for one in ranked[:MOST_NEURONS]]
     pairs = table.get("pairs") or []
-    best = [[f"neurons {pairs[0]['first']} and {pairs[0]['second']}", *_both(pairs[0])]] if pairs else []
+    best = [[f"neurons {pairs[0]['first']} and {pairs[0]['second']}{_ties(pairs)}", *_both(pairs[0])]] if pairs else []
     if best and control.get("pair"):
         best.append(["any pair, target shuffled", *_both(control["pair"])])
     return {
         "target": table.get("target", ""), "hook": table["hook"], "position": table.get("position"),
-        "score": _score(table), "rows": [*rows, *best], "neurons": neurons,
+        "score": _score(table), "rows": [*rows, *best], "neurons": neurons, "compared": any(compared.values()),
+        "command": command("probe", {name: table.get(name) for name in ("hook", "position", "target")}, run),
     }  # fmt: skip
+
+
+def _ties(pairs: list[Mapping[str, Any]]) -> str:
+    """How many pairs tie with the best one: in its interval, or less than TIE below it."""
+    best = pairs[0]["nonlinear"]
+    value, low = _value(best), best.get("low") if isinstance(best, Mapping) else None
+    if value is None:
+        return ""
+    least = min(value - TIE, value if low is None else low)
+    count = sum((_value(pair["nonlinear"]) or -1.0) >= least for pair in pairs)
+    return f" (one of {count} pairs that tie)" if count > 1 else ""
 
 
 def _both(found: Mapping[str, Any] | None) -> list[float | None]:
