@@ -118,12 +118,14 @@ def _seen_text(run: OpenedRun, data: Data, rows: tuple[Row, ...]) -> _Seen:
 
 
 def _context(window: Tensor, place: int, names: list[str]) -> str:
-    return "".join(names[int(token)] for token in window[max(0, place + 1 - CONTEXT) : place + 1])
+    tokens = [names[int(token)] for token in window[max(0, place + 1 - CONTEXT) : place + 1]]
+    return "".join(" " if token == "space" else token for token in tokens)
 
 
 def _thinned(seen: _Seen, active: dict[str, Tensor]) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """The rows' values, of the neurons that vary most where there is no room for all; and what to say of it."""
-    said = [] if seen.examples == seen.of else [f"{seen.examples:,} of {seen.of:,} held-out examples"]
+    what = "held-out examples" if seen.texts is None else "places in the held-out text"
+    said = [] if seen.examples == seen.of else [f"{seen.examples:,} of {seen.of:,} {what}"]
     tokens = {name: v.shape[1] if v.ndim == 3 else 1 for name, v in seen.values.rows.items()}
     most = max((len(neurons) for neurons in active.values()), default=0)
     room = BUDGET / BYTES / max(seen.examples, 1)

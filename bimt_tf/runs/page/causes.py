@@ -41,7 +41,7 @@ def causes_part(run: OpenedRun) -> dict[str, Any]:
     why: list[str] = []
     neurons, examples = _neurons(run, why)
     found = _edges(run)
-    if found is None:
+    if found is None and held_out_of(run) is not None:
         why.append(f"wires were not knocked out, which would take long: {command('edges', {}, run)}")
     return {
         "neurons": neurons, "neuron_examples": examples,
@@ -108,7 +108,8 @@ def _neurons(run: OpenedRun, why: list[str]) -> tuple[dict[str, dict[str, Any]],
     }
     count = sum(map(len, active.values()))
     if data is None or not count:
-        why.append("no neuron was knocked out: there are no examples at hand, or the model has no hooks")
+        reason = "no examples are at hand" if data is None else "no hook of the model shows its neurons"
+        why.append(f"no neuron was knocked out: {reason}")
         return {}, 0
     try:
         knock_outs = KnockOuts(run.bimt, data.inputs, _loss(run, data), hooks)

@@ -9,11 +9,14 @@ from typing import Any
 from bimt_tf.errors import InputError
 from bimt_tf.runs.answers import Kind, answers, fingerprint
 from bimt_tf.runs.opened_run import OpenedRun
+from bimt_tf.tasks.own_model import OWN
 
 __all__ = ["command", "is_shown", "kept_answers", "of_this_network"]
 
 COMMANDS = {"interchange-map": "interchange", "neuron-effects": "export"}
 """Question -> the command that answers it, where it has another name."""
+METHODS = {"edges": "edge_effects"}
+"""Question -> the method of a run that answers it, where it has another name."""
 OPTIONS = {"weights": "weight", "null_draws": "draws"}
 """What was asked -> the option, where it has another name."""
 ABOUT = ("target", "hook", "neurons", "position", "others")
@@ -48,11 +51,15 @@ def kept_answers(run: OpenedRun, kind: Kind) -> list[dict[str, Any]]:
 def command(question: str, asked: Mapping[str, Any], run: OpenedRun) -> str:
     """The command line that asks a question of a run, at the point of its elimination that the page shows.
 
+    Of a run of one's own model, which no command line can open, the call in Python.
+
     Args:
         question: as kept answers have it.
         asked: as they have it.
         run: the run.
     """
+    if run.config.task == OWN.name:
+        return f"run.{METHODS.get(question, question).replace('-', '_')}()"
     words = ["bimt", COMMANDS.get(question, question), str(run.path)]
     if question == "neuron-effects":
         asked = {"effects": True}

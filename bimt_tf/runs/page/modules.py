@@ -48,18 +48,25 @@ def _found_now(run: OpenedRun) -> dict[str, Any] | None:
     from bimt_tf.analysis.modules import find_modules
     from bimt_tf.runs.ask.modules import graph_of, targets_of
 
-    data = held_out_of(run)
-    if not 0 < run.nonzero_weights <= MOST_WEIGHTS or data is None:
+    if not 0 < run.nonzero_weights <= MOST_WEIGHTS:
         return None
     graph = graph_of(run)
-    inputs, targets = data.inputs[:EXAMPLES], data.targets[:EXAMPLES]
     try:
         found = find_modules(graph, labels=run.task.labels(run.config.data))
+    except InputError:  # no weight above the threshold
+        return None
+    if not found.modules:
+        return None
+    told: dict[str, Any] = {"found": found.as_dict(), "effects": None}
+    if (data := held_out_of(run)) is None:
+        return told
+    try:
+        inputs, targets = data.inputs[:EXAMPLES], data.targets[:EXAMPLES]
         measured = targets_of(run, targets)
         effects = module_effects(run.model, run.bimt.wiring, graph, found, inputs, measured, controls=RANDOM_SETS)
     except InputError:  # no hooks, no neuron between input and output, a loss that is not known any more
-        return None
-    return {"found": found.as_dict(), "effects": effects.as_dict()} if found.modules else None
+        return told
+    return {**told, "effects": effects.as_dict()}
 
 
 def _members(modules: list[Mapping[str, Any]], scene: Scene) -> dict[str, int]:

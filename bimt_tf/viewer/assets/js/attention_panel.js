@@ -52,8 +52,8 @@ function attentionGrid(block, head, pattern, example, { tokens }) {
   const wide = tokens > 6;
   const cell = (query, key) => {
     const number = value(query, key);
-    const inside = key > query ? "" : wide ? "" : number.toFixed(3);
-    return shade(h("td", { title: `token ${query} reads token ${key}: ${number}` }, inside), key > query ? 0 : number);
+    if (key > query && number === 0) return h("td", {}); // a later token, which is not read
+    return shade(h("td", { title: `token ${query} reads token ${key}: ${number}` }, wide ? "" : number.toFixed(3)), number);
   };
   const name = `Block ${block.block}, head ${head}`;
   const head_ = h("tr", {}, h("td", {}), ...d3.range(tokens).map((key) => h("th", { scope: "col" }, String(key))));
@@ -63,6 +63,6 @@ function attentionGrid(block, head, pattern, example, { tokens }) {
 }
 
 function attentionWords(value, tokens) {
-  const line = (query) => `${query}: ${d3.range(query + 1).map((key) => shown(value(query, key))).join(", ")}`;
+  const line = (query) => `${query}: ${d3.range(tokens).map((key) => shown(value(query, key))).join(", ")}`;
   return h("pre", { class: "scroll", tabindex: 0 }, d3.range(tokens).map(line).join("\n"));
 }

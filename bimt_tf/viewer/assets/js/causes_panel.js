@@ -17,7 +17,7 @@ function knockedNeurons(causes, store) {
   const rows = Object.entries(causes.neurons).flatMap(([row, { neurons, effects }]) => neurons.map((i, at) => [`${row}:${i}`, effects[at]]));
   if (!rows.length) return null;
   rows.sort((a, b) => b[1] - a[1]);
-  const caption = `Rise of the held-out loss without one neuron: its mean at all tokens instead, ${shown(causes.neuron_examples)} examples`;
+  const caption = `Rise of the held-out loss without one neuron (its mean over the examples instead), ${shown(causes.neuron_examples)} examples`;
   return dataTable(caption, ["neuron", "rise of the loss"], rows.slice(0, MOST_ROWS).map(([name, effect]) => [neuronButton(name, store), effect]));
 }
 

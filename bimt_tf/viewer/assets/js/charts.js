@@ -96,7 +96,7 @@ export function marksOf(quantity, bySign) {
   }
   const [low, high] = d3.extent(values);
   const colour = d3.scaleSequential(d3.interpolateViridis).domain([low, high === low ? low + 1 : high]);
-  return { shape: () => d3.symbolCircle, colour: (i) => colour(values[i]), legend: colourBar(name, colour, low, high) };
+  return { shape: () => d3.symbolCircle, colour: (i) => colour(values[i]), legend: colourBar(name, colour, low, high, classes) };
 }
 
 function legendOf(name, kinds) {
@@ -110,13 +110,14 @@ function legendOf(name, kinds) {
 }
 
 /** A bar of colours from the lowest to the highest value. */
-export function colourBar(name, colour, low, high) {
-  const svg = s("svg", { viewBox: "0 0 160 10", class: "bar", role: "img", "aria-label": `colours from ${shown(low)} to ${shown(high)}` });
+function colourBar(name, colour, low, high, classes) {
+  const [first, last] = [low, high].map((value) => (classes ? classes[value] : shown(value)));
+  const svg = s("svg", { viewBox: "0 0 160 10", class: "bar", role: "img", "aria-label": `colours from ${first} to ${last}` });
   for (let i = 0; i < 40; i++) {
     const patch = svg.appendChild(s("rect", { x: i * 4, y: 0, width: 4.2, height: 10 }));
     patch.style.fill = colour(low + ((high - low) * i) / 39);
   }
-  return h("figcaption", { class: "legend" }, `${name}: ${shown(low)}`, svg, shown(high));
+  return h("figcaption", { class: "legend" }, `${name}: ${first}`, svg, last);
 }
 
 /** A colour of the viridis scale for a value between 0 and 1, and a text colour that can be read on it. */

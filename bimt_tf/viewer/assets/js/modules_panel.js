@@ -7,7 +7,7 @@ export const modulesPanel = { id: "modules", title: "Modules", needs: "modules",
 
 function buildModules(section, content, store) {
   const { modules } = content;
-  const again = h("p", {}, modules.found ? "Beside networks drawn by chance: " : "They were not looked for, which takes long here: ", h("code", {}, modules.command));
+  const again = h("p", {}, modules.found ? "Beside networks drawn by chance: " : "None were found for this page; in full: ", h("code", {}, modules.command));
   if (!modules.found) {
     section.append(again);
     return;

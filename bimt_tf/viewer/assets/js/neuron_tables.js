@@ -26,7 +26,7 @@ export function neuronFacts(name, content, activity) {
   const hook = activity?.rows[rowName]?.hook;
   if (hook) facts.push(["hook", `("${hook}", ${index})`]);
   const effect = effectOf(content.causes, rowName, index);
-  if (effect !== null) facts.push(["knocked out", `loss ${signed(effect)} (its mean instead, at all tokens, ${shown(content.causes.neuron_examples)} examples)`]);
+  if (effect !== null) facts.push(["knocked out", `loss ${signed(effect)} (its mean instead, ${shown(content.causes.neuron_examples)} examples)`]);
   const module = content.modules?.members[name];
   if (module !== undefined) facts.push(["module", String(module + 1)]);
   facts.push(...probeFacts(content.probes, hook, index));

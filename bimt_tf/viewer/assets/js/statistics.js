@@ -38,7 +38,7 @@ function byGroups(xs, ys) {
   const groups = new Map();
   xs.forEach((x, i) => groups.set(x, [...(groups.get(x) ?? []), ys[i]]));
   const mean = d3.mean(ys);
-  const between = d3.sum(groups.values(), (group) => group.length * (d3.mean(group) - mean) ** 2);
+  const between = d3.sum([...groups.values()], (group) => group.length * (d3.mean(group) - mean) ** 2);
   const total = d3.sum(ys, (y) => (y - mean) ** 2);
   return total === 0 ? null : between / total;
 }
