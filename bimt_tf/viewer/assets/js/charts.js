@@ -120,11 +120,12 @@ function colourBar(name, colour, low, high, classes) {
   return h("figcaption", { class: "legend" }, `${name}: ${first}`, svg, last);
 }
 
-/** A colour of the viridis scale for a value between 0 and 1, and a text colour that can be read on it. */
+/** A colour of the viridis scale for a value between 0 and 1, behind black or white text, whichever is read better. */
 export function shade(element, share) {
   const background = d3.color(d3.interpolateViridis(Math.max(0, Math.min(1, share))));
-  const { r, g, b } = background;
+  const linear = [background.r, background.g, background.b].map((part) => (part / 255 <= 0.03928 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4));
+  const luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]; // of WCAG 2
   element.style.background = background.toString();
-  element.style.color = 0.299 * r + 0.587 * g + 0.114 * b > 140 ? "#000000" : "#ffffff";
+  element.style.color = luminance > 0.179 ? "#000000" : "#ffffff";
   return element;
 }
