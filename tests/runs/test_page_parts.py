@@ -45,7 +45,9 @@ def opened(whole_run):
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory, tiny_config):
     path = tmp_path_factory.mktemp("classes") / "run"
-    config = make("s4", overrides={"model": {"hidden": [8, 6]}, "training": {"steps": 30, "compile": "no", "eliminate": False}})
+    config = make(
+        "s4", overrides={"model": {"hidden": [8, 6]}, "training": {"steps": 30, "compile": "no", "eliminate": False}}
+    )
     train_run(config, path, draw=False)
     return load_run(path)
 

@@ -113,6 +113,7 @@ def test_two_neurons_span_a_plane(run, open_page, path):
     panel.locator("path[data-example='7']").dispatch_event("click")
     assert panel.locator("path.chosen").get_attribute("data-example") == "7"
     assert opened.page.locator("#attention input").input_value() == "7"
+    assert opened.page.locator("#neuron input").input_value() == "7"
 
 
 def test_attention_grids_hold_the_patterns(run, open_page, path):

@@ -23,7 +23,7 @@ from bimt_tf.tasks.base import Data
 __all__ = ["causes_part", "wire_effects"]
 
 SECONDS = 2.0
-"""What knock-outs of neurons, and of wires, may take each; told from one run of the model beforehand."""
+"""Of this thread's time that knock-outs of neurons, and of wires, may take each; told from one run of the model."""
 MOST_WIRES = 1_000
 WIRE_EXAMPLES = 500
 """Held-out examples on which wires are knocked out, at most."""

@@ -24,7 +24,8 @@ def modules_part(run: OpenedRun) -> dict[str, Any] | None:
     """The modules, kept or found now; where finding them would take long, the command that does.
 
     Keys: ``found``, ``effects``, ``against`` as ``ModuleReport.as_dict`` has them (None where there are none);
-    ``members``: "row:neuron" -> module, counted from 0; ``made``: where this comes from; ``command``.
+    ``modules``: of each, a name that no other has, and its nodes; ``members``: "row:neuron" -> its place among them;
+    ``made``: where this comes from; ``command``.
     """
     kept = of_this_network(run, "modules")
     usual = next((one for one in kept if USUAL.items() <= one["asked"].items()), next(iter(kept), None))
@@ -36,10 +37,19 @@ def modules_part(run: OpenedRun) -> dict[str, Any] | None:
         made = "found for this page, without chance levels"
     again = command("modules", asked, run)
     if result is None:
-        return {"found": None, "effects": None, "against": None, "members": {}, "made": "", "command": again}
+        return {
+            "found": None,
+            "effects": None,
+            "against": None,
+            "modules": [],
+            "members": {},
+            "made": "",
+            "command": again,
+        }
     members = _members(result["found"]["modules"], scene_of(run.bimt, run.threshold))
     parts = {name: result.get(name) for name in ("found", "effects", "against")}
-    return {**parts, "members": members, "made": made, "command": again}
+    named = [{"name": f"module {one['number']}", "nodes": one["nodes"]} for one in result["found"]["modules"]]
+    return {**parts, "modules": named, "members": members, "made": made, "command": again}
 
 
 def _found_now(run: OpenedRun) -> dict[str, Any] | None:

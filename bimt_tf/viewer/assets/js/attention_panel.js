@@ -8,6 +8,7 @@ import { shade } from "./charts.js";
 export const attentionPanel = { id: "attention", title: "Attention", needs: "attention", build: buildAttention };
 
 function buildAttention(section, content, store) {
+  section.classList.add("detail");
   const { attention } = content;
   const patterns = attention.blocks.map((block) => unpacked(block.patterns));
   const step = (by) => () => store.set({ example: (shownExample(store.get(), attention) + by + attention.n) % attention.n });

@@ -9,6 +9,7 @@ export const curvesPanel = { id: "curves", title: "Curves", needs: "run", build:
 const CURVE_WORDS = { loss: "training loss", test_loss: "held-out loss", validation_loss: "validation loss", lam: "lambda", active: "active weights", cost: "connection cost", lr: "learning rate", modularity_shared: "Q", weights: "weights", step: "step" };
 
 function buildCurves(section, content) {
+  section.classList.add("detail");
   const { records, points, phases, shown: place } = content.run;
   const charts = [];
   if (records.step) {

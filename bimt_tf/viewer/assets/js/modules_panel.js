@@ -6,6 +6,7 @@ import { dataTable } from "./tables.js";
 export const modulesPanel = { id: "modules", title: "Modules", needs: "modules", build: buildModules };
 
 function buildModules(section, content, store) {
+  section.classList.add("detail");
   const { modules } = content;
   const again = h("p", {}, modules.found ? "Beside networks drawn by chance: " : "None were found for this page; in full: ", h("code", {}, modules.command));
   if (!modules.found) {
@@ -14,8 +15,9 @@ function buildModules(section, content, store) {
   }
   const { found, effects } = modules;
   const buttons = found.modules.map((one, place) => {
-    const choose = () => store.set(store.get().module === place ? { module: null, colour: "sign" } : { module: place, colour: "module" });
-    return h("button", { type: "button", onclick: choose }, `module ${one.number}`);
+    const { name } = modules.modules[place];
+    const choose = () => store.set(store.get().module === name ? { module: null, colour: "sign" } : { module: name, colour: "module" });
+    return h("button", { type: "button", onclick: choose }, name);
   });
   const target = effects ? Object.keys(effects.whole)[0] : null;
   const caption = `${found.modules.length} modules, Q ${shown(found.q)} (${found.method}, residual stream ${found.residual}), ${modules.made}`;
@@ -25,7 +27,7 @@ function buildModules(section, content, store) {
   section.append(dataTable(caption, [...heads, ...more], rows));
   if (target) section.append(h("p", { class: "quiet" }, effectsWords(effects, target)));
   section.append(...chanceTables(found, modules.against), ...(found.nulls.length ? [] : [again]));
-  store.subscribe((state) => buttons.forEach((button, place) => button.setAttribute("aria-pressed", String(state.module === place))));
+  store.subscribe((state) => buttons.forEach((button, place) => button.setAttribute("aria-pressed", String(state.module === modules.modules[place].name))));
 }
 
 function effectCells(effects, place, target) {

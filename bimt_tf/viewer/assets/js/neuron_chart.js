@@ -21,7 +21,9 @@ export function neuronChart(name, values, state, activity, store) {
   });
   const rows = d3.range(activity.n).map((i) => [i, values[i], quantityText(x, i, (number) => number), quantityText(by, i, (number) => number)]);
   const table = dataTable(`${label} on ${activity.n} examples`, ["example", "activation", x.name, by.name], rows);
-  return h("div", {}, figure, h("p", {}, `${said} ${activity.said.join("; ")}`), folded("The numbers of this chart", table));
+  const others = [...activity.quantities.values()].map((one) => `${one.name} ${quantityText(one, state.example, shown)}`);
+  const standing = state.example < activity.n ? `Example ${state.example}: activation ${shown(values[state.example])}; ${others.join(", ")}` : "";
+  return h("div", {}, figure, h("p", {}, standing), h("p", {}, `${said} ${activity.said.join("; ")}`), folded("The numbers of this chart", table));
 }
 
 function explainedWords(x, values) {

@@ -8,6 +8,7 @@ import { neuronExamples, neuronFacts, neuronWeights } from "./neuron_tables.js";
 export const neuronPanel = { id: "neuron", title: "Neuron", needs: "scene", build: buildNeuron };
 
 function buildNeuron(section, content, store) {
+  section.classList.add("detail");
   const activity = activityOf(content);
   const neuron = labelled("neuron", [["", "choose one"], ...neuronOptions(content)], (name) => name && selectNeuron(store, name));
   const choices = [neuron.whole];
@@ -22,6 +23,8 @@ function buildNeuron(section, content, store) {
     position = labelled("at", positions, (token) => store.set({ position: Number(token) }));
     choices.push(position.whole);
   }
+  const example = activity && exampleChoice(activity.n, store);
+  if (example) choices.push(example.whole);
   const heading = h("h3", { tabindex: -1 });
   const inside = h("div", { class: "columns" });
   section.append(h("div", { class: "choices" }, ...choices), heading, inside);
@@ -33,9 +36,21 @@ function buildNeuron(section, content, store) {
     if (quantity) choose(quantity.select, state.quantity ?? activity.quantity);
     if (colour) choose(colour.select, state.colourBy ?? "");
     if (position) choose(position.select, String(state.position ?? activity.answers));
+    if (example) example.input.value = String(state.example);
     heading.textContent = name ? neuronWords(name) : "No neuron is chosen: choose one above, or click one in the network.";
     refill(inside, heading, ...(name ? told(name, state, content, store, activity) : []));
   });
+}
+
+/** A box for the number of the example that stands out. */
+function exampleChoice(count, store) {
+  const input = h("input", { type: "number", min: 0, max: count - 1, step: 1, onchange: take });
+  function take() {
+    const number = Number(input.value);
+    if (input.value !== "" && Number.isInteger(number) && number >= 0 && number < count) store.set({ example: number });
+    else input.value = String(store.get().example);
+  }
+  return { whole: h("label", { class: "choice" }, h("span", {}, `example (0 to ${count - 1})`), input), input };
 }
 
 function usualColour(activity) {

@@ -8,6 +8,7 @@ import { marksOf, scatter } from "./charts.js";
 export const planePanel = { id: "plane", title: "Plane of two neurons", needs: "activity", build: buildPlane };
 
 function buildPlane(section, content, store) {
+  section.classList.add("detail");
   const activity = activityOf(content);
   if (!activity.quantities.size) {
     section.append(h("p", { class: "quiet" }, "Nothing is named of these examples that could colour them."));

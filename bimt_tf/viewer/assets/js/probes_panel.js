@@ -17,6 +17,7 @@ const WORDS = [
 ];
 
 function buildProbes(section, content, store) {
+  section.classList.add("detail");
   const { probes } = content;
   section.append(...WORDS.map((text) => h("p", {}, text)));
   if (probes.maps.length) {

@@ -5,6 +5,7 @@ import { dataTable, folded } from "./tables.js";
 export const runPanel = { id: "run", title: "This run", needs: "run", build: buildRun };
 
 function buildRun(section, content) {
+  section.classList.add("detail");
   const { run } = content;
   const made = `bimt_tf ${run.version}, seed ${run.seed}, ${run.state}${run.shown === null ? "" : `, point ${run.shown} of its elimination`}`;
   section.append(h("p", {}, made), ...run.commands.map(([word, command]) => copied(word, command)));

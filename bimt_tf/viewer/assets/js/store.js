@@ -10,7 +10,7 @@ export const initialState = Object.freeze({
   hovered: null, // neuron under the pointer
   hiddenKinds: [], // of wires: "Q", "K", "V", "O", "in", "out" ...
   hiddenHeads: [], // "block.head"
-  module: null, // of which only the neurons stand out
+  module: null, // the name of that whose neurons alone stand out
   colour: "sign", // of wires and neurons: "sign", "module", "effect", "activity"
   example: 0, // which of the stored examples is shown
   position: null, // which token; null: the one that answers
