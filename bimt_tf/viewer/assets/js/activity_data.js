@@ -24,7 +24,7 @@ export function valuesOf(activity, name, position) {
   const place = found ? found.neurons.indexOf(neuron) : -1;
   if (place < 0) return null;
   if (!activity.cache.has(row)) activity.cache.set(row, unpacked(found.values));
-  const token = found.tokens === null ? 0 : Math.min(position ?? activity.answers, found.tokens - 1);
+  const token = found.tokens === null ? 0 : Math.min(Math.trunc(position ?? activity.answers), found.tokens - 1);
   const start = (place * (found.tokens ?? 1) + token) * activity.n;
   return activity.cache.get(row).subarray(start, start + activity.n);
 }

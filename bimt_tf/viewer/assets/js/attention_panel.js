@@ -39,7 +39,7 @@ function buildAttention(section, content, store) {
 
 /** The example that is shown: fewer have patterns than activations. */
 function shownExample(state, attention) {
-  return Math.min(state.example, attention.n - 1);
+  return Math.min(Math.trunc(state.example), attention.n - 1);
 }
 
 function jump(input, attention, store) {

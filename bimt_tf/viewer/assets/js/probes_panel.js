@@ -26,8 +26,9 @@ function buildProbes(section, content, store) {
     section.append(h("div", { class: "choices" }, what.whole), inside);
     store.subscribe((state, changed) => {
       if (!changed.has("probeShown")) return;
-      choose(what.select, state.probeShown);
-      refill(inside, what.select, ...probes.maps.map((map) => probeHeat(map, state.probeShown)));
+      const wanted = SHOWN_OF_MAP.some(([value]) => value === state.probeShown) ? state.probeShown : SHOWN_OF_MAP[0][0];
+      choose(what.select, wanted);
+      refill(inside, what.select, ...probes.maps.map((map) => probeHeat(map, wanted)));
     });
   } else {
     section.append(h("p", {}, "A map of every hook and token has not been made for this network: ", h("code", {}, probes.command)));
