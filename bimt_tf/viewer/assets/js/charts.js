@@ -4,6 +4,7 @@ import { shown } from "./numbers.js";
 
 const WIDTH = 520, HEIGHT = 340;
 const MARGIN = { left: 74, right: 26, top: 12, bottom: 44 };
+const MOST_NAMED = 12; // classes that an axis names all
 const MOST_CLASSES = 7; // that have a shape and a colour of their own
 const CLASS_COLOURS = ["#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8a7a00"]; // Okabe and Ito, yellow darkened
 
@@ -27,7 +28,8 @@ export function frame(summary, x, y) {
 }
 
 function ticked(axis, { classes, log }, count) {
-  if (classes) return axis.tickValues(d3.range(classes.length)).tickFormat((i) => classes[i]);
+  if (classes && classes.length <= MOST_NAMED) return axis.tickValues(d3.range(classes.length)).tickFormat((i) => classes[i]);
+  if (classes) return axis.ticks(count).tickFormat((i) => classes[i] ?? "");
   return log ? axis.ticks(count).tickFormat(powerWords) : axis.ticks(count);
 }
 
@@ -41,8 +43,7 @@ function powerWords(value) {
 export function axisOf(label, values, classes = null) {
   const [low, high] = d3.extent(values);
   const room = (high - low || Math.abs(high) || 1) * 0.05;
-  const few = classes && classes.length <= 12 ? classes : null;
-  return { label, scale: d3.scaleLinear().domain([low - room, high + room]), classes: few };
+  return { label, scale: d3.scaleLinear().domain([low - room, high + room]), classes };
 }
 
 /** A logarithmic scale over those values that are positive. */
