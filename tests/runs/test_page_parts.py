@@ -288,3 +288,22 @@ def test_a_language_model(tmp_path):
     assert patterns["tokens"] == 16 and patterns["of"] == 24
     sums = unpacked(patterns["blocks"][0]["patterns"], patterns["n"], 2, 16, 16).sum(-1)
     assert torch.allclose(sums, torch.ones_like(sums), atol=1e-5)
+
+
+def test_of_another_point_the_commands_name_it_and_the_shown_points_probes_are_left_out(run):
+    opened = load_run(run)
+    opened.elimination = [{"weights": 900, "loss": 0.5, "test_loss": 0.6}, {"weights": 700, "loss": 0.7}]
+    opened.summary = {"task": "in-context", "active_weights": 900}  # as of the trained network: no versions
+    part = run_facts_part(opened)
+    assert dict(part["commands"])["open it in Python"] == f'bimt_tf.load_run({str(run)!r}, at="trained")'
+    assert part["points"] == {"weights": [900, 700], "loss": [0.5, 0.7], "test_loss": [0.6, None]}
+    assert command("modules", {}, opened) == f"bimt modules {run} --at trained"
+    assert probes_part(opened)["readouts"] == []
+    opened.round_number = 1
+    assert command("edges", {}, opened) == f"bimt edges {run} --at {opened.active_weights}"
+
+
+def test_a_kept_formula_is_shown(run):
+    opened = load_run(run)
+    keep(opened, "formulas", "formula", {}, how_made(opened), {"formula": ["y = w x"]})
+    assert run_facts_part(opened)["formula"] == ["y = w x"]
