@@ -39,6 +39,7 @@ __all__ = [
     "asked_modules",
     "graph_of",
     "other_of",
+    "targets_of",
 ]
 
 EXAMPLES = 500
@@ -119,7 +120,7 @@ def asked_modules(
     others = [other_of(run, residual, outputs, **chosen) for run in against]
     examples = trained.examples(n=min(n, len(trained.held_out.inputs)))
     model, wiring = trained.model, trained.bimt.wiring
-    targets = _targets(trained, examples.targets)
+    targets = targets_of(trained, examples.targets)
     asked = (model, wiring, graph, found, examples.inputs)
     classifier = trained.task.kind == "classification" and _are_classes(trained, examples.targets)
     return ModuleReport(
@@ -171,7 +172,7 @@ def other_of(
     return Other(label, graph.number_of_edges(), q, run.evaluate()["loss"])
 
 
-def _targets(trained: Trained, targets: Tensor) -> Targets:
+def targets_of(trained: Trained, targets: Tensor) -> Targets:
     """The task's metrics, and the loss of each output where several numbers are predicted."""
     options, task = trained.config.data, trained.task
 

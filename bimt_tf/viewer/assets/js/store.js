@@ -10,11 +10,14 @@ export const initialState = Object.freeze({
   hovered: null, // neuron under the pointer
   hiddenKinds: [], // of wires: "Q", "K", "V", "O", "in", "out" ...
   hiddenHeads: [], // "block.head"
-  module: null, // of which only the neurons stand out
+  module: null, // the name of that whose neurons alone stand out
   colour: "sign", // of wires and neurons: "sign", "module", "effect", "activity"
   example: 0, // which of the stored examples is shown
   position: null, // which token; null: the one that answers
   quantity: null, // on the other axis of charts
+  colourBy: null, // quantity that colours a neuron's examples; null: the sign of the target, or its class
+  planeColour: null, // quantity that colours the plane of two neurons; null: the task's own
+  probeShown: "read_out", // number of a probe map that is shown
   inputs: null, // of the live network: [position][feature]
   values: null, // {row name: [a number a neuron]} that colours neurons where colour is "activity"
   knocked: [], // neurons that are knocked out in the live network
