@@ -10,7 +10,6 @@ from torch import Tensor
 from bimt_tf.errors import InputError
 from bimt_tf.models.modes import evaluating
 from bimt_tf.models.token_mlp import TokenMLP
-from bimt_tf.runs.opened_run import OpenedRun
 from bimt_tf.runs.page.live_inputs import LiveInput, live_inputs, with_positions
 from bimt_tf.runs.page.live_loss import LiveLoss, live_loss
 from bimt_tf.runs.page.live_truth import DERIVED, TRUTHS, agree, expression, names_in, value_of
@@ -27,7 +26,7 @@ MOST_NUMBERS = 60_000
 """Of the stored examples' inputs: wide ones are fewer."""
 
 
-def live_part(run: OpenedRun) -> dict[str, Any]:
+def live_part(run: Trained) -> dict[str, Any]:
     """The network as steps, its inputs, stored held-out examples, the task's loss, and what the outputs should be.
 
     ``{"reason": ...}`` for a network that a page does not evaluate, or without examples.
@@ -56,7 +55,7 @@ def live_part(run: OpenedRun) -> dict[str, Any]:
     }
 
 
-def _require_rows(run: OpenedRun, network: LiveNetwork) -> None:
+def _require_rows(run: Trained, network: LiveNetwork) -> None:
     """The page's other panels name neurons by the scene's rows: they must be the same."""
     drawn = {row.name: row.size for row in scene_of(run.bimt, run.threshold).rows}
     if drawn != {name: row.size for name, row in network.rows.items()}:
@@ -70,7 +69,7 @@ def _answer(loss: LiveLoss | None, outputs: Tensor) -> int:
     return outputs.shape[1] - 1 if loss is None else max(loss.cells) // outputs.shape[2]
 
 
-def _names(run: OpenedRun, loss: LiveLoss | None, outputs: Tensor) -> list[dict[str, Any]]:
+def _names(run: Trained, loss: LiveLoss | None, outputs: Tensor) -> list[dict[str, Any]]:
     """The outputs that the loss reads, all if that is not known: position, feature and name."""
     width = outputs.shape[-1]
     labels = run.task.labels(run.config.data).get("output", [])

@@ -33,8 +33,14 @@ DERIVED: Mapping[str, Mapping[str, str]] = {name: {"w": "y1 / x1"} for name in (
 
 _SIGNS: Mapping[type, str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 _OPERATIONS: Mapping[str, Callable[..., Tensor]] = {
-    "+": torch.add, "-": torch.sub, "*": torch.mul, "/": torch.div, "**": torch.pow, "sin": torch.sin, "sqrt": torch.sqrt
-}  # fmt: skip
+    "+": torch.add,
+    "-": torch.sub,
+    "*": torch.mul,
+    "/": torch.div,
+    "**": torch.pow,
+    "sin": torch.sin,
+    "sqrt": torch.sqrt,
+}
 
 
 def expression(text: str) -> Expression:
