@@ -18,8 +18,8 @@ from bimt_tf.viewer.live_arrays import numbers
 
 __all__ = ["LiveLoss", "live_loss"]
 
-NOISE = 0.1
-"""Of the outputs' own size: losses that agree by chance on good outputs differ on bad ones."""
+NOISE = 3.0
+"""Of the outputs' own size: losses that agree on good outputs may differ on bad ones, such as a knock-out leaves."""
 AGREES = 1e-9
 
 
