@@ -8,18 +8,19 @@ into biases; what a zero in their place would do cannot be seen there.)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from bimt_tf.errors import InputError
-from bimt_tf.models.activation_names import ACT_FNS
 from bimt_tf.models.mlp import MLP
 from bimt_tf.models.token_mlp import TokenMLP
 from bimt_tf.models.transformer import RegressionTransformer
 from bimt_tf.models.transformer_parts import Block
 from bimt_tf.viewer.live_arrays import matrix, nonzero, numbers
+from bimt_tf.viewer.live_sequential import LiveLayer, sequential_layers
 
 __all__ = ["MOST_WEIGHTS", "LiveNetwork", "LiveRow", "live_network"]
 
@@ -49,7 +50,7 @@ class LiveNetwork(NamedTuple):
 
     - "input": the example's numbers.
     - "lookup": ``token``, ``table`` [vocabulary, neurons]: the row of the table that this token names.
-    - "linear": ``act``(``bias`` + sum over ``parts`` of ``from`` @ ``weight``) + ``add``, a row or None.
+    - "linear": ``acts`` in turn of (``bias`` + sum over ``parts`` of ``from`` @ ``weight``), + ``add``, a row or None.
     - "attend": ``q``, ``k``, ``v``, ``heads``, ``scale``: each head's causal softmax(q k / scale) v.
     """
 
@@ -66,15 +67,16 @@ def live_network(model: nn.Module, positions: int = 1) -> LiveNetwork:
     """The steps of a model.
 
     Args:
-        model: an MLP, a TokenMLP or a RegressionTransformer.
+        model: an MLP, a TokenMLP, a RegressionTransformer, or an nn.Sequential of linear layers and activations.
         positions: tokens of an example; of an MLP, vectors that it reads one by one.
 
     Raises:
         InputError: for any other model, or one of more than MOST_WEIGHTS weights that are not zero.
     """
-    if not isinstance(model, (MLP, TokenMLP, RegressionTransformer)):
+    if not isinstance(model, (MLP, TokenMLP, RegressionTransformer, nn.Sequential)):
         raise InputError(
-            f"a page evaluates MLP, TokenMLP and RegressionTransformer, and this model is a {type(model).__name__}"
+            "a page evaluates MLP, TokenMLP, RegressionTransformer and nn.Sequential, "
+            f"and this model is a {type(model).__name__}"
         )
     weights = sum(nonzero(one) for one in model.parameters() if one.ndim > 1)
     if weights > MOST_WEIGHTS:
@@ -104,15 +106,16 @@ class _Steps(NamedTuple):
         row: LiveRow,
         parts: dict[str, Tensor],
         bias: Tensor,
-        act: str = "identity",
+        acts: Sequence[str] = (),
         add: str | None = None,
     ) -> None:
         described = [{"from": source, "weight": matrix(weight)} for source, weight in parts.items()]
-        self.add("linear", to, row, parts=described, bias=numbers(bias), act=act, add=add)
+        self.add("linear", to, row, parts=described, bias=numbers(bias), acts=list(acts), add=add)
 
 
-def _chain(made: _Steps, model: MLP | TokenMLP, positions: int) -> None:
-    layers = [cast(nn.Linear, layer) for layer in model.layers]
+def _chain(made: _Steps, model: MLP | TokenMLP | nn.Sequential, positions: int) -> None:
+    layers = sequential_layers(model) if isinstance(model, nn.Sequential) else _layers(model)
+    hooked = not isinstance(model, nn.Sequential)
     sources: dict[str, int]
     if isinstance(model, TokenMLP):
         positions, (width, tokens) = 1, (model.cfg.d_embed, model.cfg.n_tokens)
@@ -122,15 +125,22 @@ def _chain(made: _Steps, model: MLP | TokenMLP, positions: int) -> None:
             made.add("lookup", name, row, token=token, table=numbers(model.embed.weight))
         sources = dict.fromkeys(names, width)
     else:
-        made.add("input", "input", LiveRow(positions, model.cfg.sizes[0], "hook_input"))
-        sources = {"input": model.cfg.sizes[0]}
-    for i, layer in enumerate(layers):
-        last = i == len(layers) - 1
-        to, size = "output" if last else f"hidden{i}", layer.out_features
-        parts = dict(zip(sources, layer.weight.mT.split(list(sources.values())), strict=True))
-        row = LiveRow(positions, size, f"layers.{i}.hook_post")
-        made.linear(to, row, parts, layer.bias, "identity" if last else _known(model.cfg.act_fn))
+        first = layers[0].linear.in_features
+        made.add("input", "input", LiveRow(positions, first, "hook_input" if hooked else None))
+        sources = {"input": first}
+    for i, (linear, acts) in enumerate(layers):
+        to, size = "output" if i == len(layers) - 1 else f"hidden{i}", linear.out_features
+        parts = dict(zip(sources, linear.weight.mT.split(list(sources.values())), strict=True))
+        row = LiveRow(positions, size, f"layers.{i}.hook_post" if hooked else None)
+        bias = torch.zeros_like(linear.weight[:, 0]) if linear.bias is None else linear.bias
+        made.linear(to, row, parts, bias, acts)
         sources = {to: size}
+
+
+def _layers(model: MLP | TokenMLP) -> list[LiveLayer]:
+    layers = [cast(nn.Linear, layer) for layer in model.layers]
+    acts = [(model.cfg.act_fn,)] * (len(layers) - 1) + [()]
+    return [LiveLayer(*pair) for pair in zip(layers, acts, strict=True)]
 
 
 def _transformer(made: _Steps, model: RegressionTransformer, positions: int) -> None:
@@ -161,12 +171,6 @@ def _block(
     written = {f"{name}.v:z": attn.W_O.reshape(wide, d_model)}
     made.linear(middle, LiveRow(positions, d_model, f"{name}.hook_resid_mid"), written, attn.b_O, add=before)
     hidden = LiveRow(positions, mlp.W_in.shape[1], f"{name}.mlp.hook_post")
-    made.linear(f"{name}.mlp", hidden, {middle: mlp.W_in}, mlp.b_in, _known(model.cfg.act_fn))
+    made.linear(f"{name}.mlp", hidden, {middle: mlp.W_in}, mlp.b_in, [model.cfg.act_fn])
     behind = LiveRow(positions, d_model, f"{name}.hook_resid_post")
     made.linear(end, behind, {f"{name}.mlp": mlp.W_out}, mlp.b_out, add=middle)
-
-
-def _known(act_fn: str) -> str:
-    """The activation's name, which the page has under the same one."""
-    assert act_fn in ACT_FNS
-    return act_fn

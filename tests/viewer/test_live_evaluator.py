@@ -5,12 +5,18 @@ from __future__ import annotations
 import pytest
 import torch
 from live_networks import NETWORKS, loss_of, network, row_values, stored
+from torch import nn
 
+from bimt_tf import BIMT
 from bimt_tf.analysis.ablate import ablate
 from bimt_tf.analysis.ablate_nodes import ablate_nodes
+from bimt_tf.config.reading import make
 from bimt_tf.models.activation_names import ACT_FNS
 from bimt_tf.models.layers import ACTIVATIONS
 from bimt_tf.runs.page.live import live_part
+from bimt_tf.runs.trained import Trained
+from bimt_tf.tasks.base import Data
+from bimt_tf.tasks.own_model import OwnModel
 from bimt_tf.viewer import scripts
 
 EVALUATE = """({part, knocks}) => {
@@ -122,9 +128,35 @@ def test_accuracy_is_the_tasks(evaluator):
     assert evaluator(EVALUATE, {"part": part, "knocks": []})["before"]["accuracy"] == pytest.approx(wanted)
 
 
-@pytest.mark.parametrize("act_fn", ACT_FNS)
+OTHERS = {"gelu": torch.nn.functional.gelu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
+
+
+@pytest.mark.parametrize("act_fn", [*ACT_FNS, *OTHERS])
 def test_activations_are_pytorchs(evaluator, act_fn):
     at = torch.cat([torch.linspace(-40, 40, 801, dtype=torch.float64), torch.tensor([-1e6, -745.0, 745.0, 1e6])])
-    call = "({act_fn, at}) => at.map((x) => (LIVE_ACTIVATIONS[act_fn] ?? ((y) => y))(x))"
+    call = "({act_fn, at}) => at.map(LIVE_ACTIVATIONS[act_fn])"
     found = torch.tensor(evaluator(call, {"act_fn": act_fn, "at": at.tolist()}), dtype=torch.float64)
-    assert torch.allclose(found, ACTIVATIONS[act_fn](at), rtol=1e-12, atol=1e-15)
+    assert torch.allclose(found, {**ACTIVATIONS, **OTHERS}[act_fn](at), rtol=1e-12, atol=1e-14)
+
+
+def test_a_sequential_of_ones_own(evaluator):
+    model = nn.Sequential(
+        nn.Linear(3, 6), nn.GELU(), nn.Dropout(0.5), nn.Linear(6, 5, bias=False), nn.GELU("tanh"), nn.Tanh(),
+        nn.Linear(5, 2), nn.Sigmoid(),
+    ).double()  # fmt: skip
+    generator = torch.Generator().manual_seed(0)
+    inputs, targets = (torch.rand(40, n, generator=generator, dtype=torch.float64) for n in (3, 2))
+    task = OwnModel("own", "", {"own": {}}, given=model)
+    examples = Data(inputs, targets, {})
+    part = live_part(Trained(make("own"), model, BIMT(model), data=examples, task=task, eliminated=True))
+    assert [one["name"] for one in part["inputs"]] == ["input 0", "input 1", "input 2"] and part["truth"] is None
+    knocked = [[{"row": "hidden0", "index": 2}], "mean"]
+    found = evaluator(EVALUATE, {"part": part, "knocks": [knocked]})
+    with torch.no_grad():
+        hidden = model.eval()[:3](inputs)
+        outputs = torch.tensor([one["output"] for one in found["values"]], dtype=torch.float64)
+        assert torch.allclose(outputs, model(inputs), rtol=1e-11, atol=1e-11)
+        assert found["before"]["loss"] == pytest.approx(float((outputs - targets).square().mean()), rel=1e-9)
+        hidden[:, 2] = hidden[:, 2].mean()
+        wanted = float((model[3:](hidden) - targets).square().mean())
+    assert found["losses"][0]["loss"] == pytest.approx(wanted, rel=1e-9)

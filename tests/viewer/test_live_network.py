@@ -162,3 +162,16 @@ def test_heads_that_share_nothing_lie_end_to_end():
     assert np.array_equal(found[:, 3:], model.blocks[0].attn.W_Q[1].detach().numpy())
     assert steps["blocks.0.v:z"]["scale"] == pytest.approx(3**0.5)
     assert BIMT(model) is not None
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (nn.Sequential(nn.Linear(2, 2), nn.Mish()), "this model has a Mish"),
+        (nn.Sequential(nn.Tanh(), nn.Linear(2, 2)), "a Tanh is before it"),
+        (nn.Sequential(nn.Identity()), "has none"),
+    ],
+)
+def test_a_sequential_of_other_parts_is_refused(model, said):
+    with pytest.raises(InputError, match=said):
+        live_network(model)

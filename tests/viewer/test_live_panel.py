@@ -197,12 +197,13 @@ def test_what_cannot_be_shown_says_why(open_page, tmp_path):
     assert page.get_by_text("should be").count() == 1
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_no_serious_fault_is_found_by_axe(open_page, tmp_path, theme):
-    for name in ("one head", "two moons", "digits"):
-        page = open_page(write(network(name), tmp_path), theme=theme).page
-        found = Axe().run(page, context="#live").response["violations"]
-        assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
+@pytest.mark.parametrize(("name", "theme"), [("one head", "light"), ("one head", "dark"), ("two moons", "light")])
+def test_no_serious_fault_is_found_by_axe(open_page, tmp_path, name, theme):
+    page = open_page(write(network(name), tmp_path), theme=theme).page
+    page.get_by_role("button", name="hidden0:1" if name == "two moons" else "Res0:0", exact=True).click()
+    page.keyboard.press("k")
+    found = Axe().run(page, context="#live").response["violations"]
+    assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
 
 
 @pytest.mark.parametrize("name", ["one head", "digits", "two moons"])

@@ -1,13 +1,6 @@
 // The network evaluated: every row of the scene from the rows before it, in the steps that viewer/live_network.py wrote.
+import { LIVE_ACTIVATIONS } from "./live_activations.js";
 import { liveEntries, liveNumbers } from "./live_arrays.js";
-
-/** Of each number of an array, in its place. */
-export const LIVE_ACTIVATIONS = {
-  identity: null,
-  relu: (x) => (x > 0 ? x : 0),
-  silu: (x) => x / (1 + Math.exp(-x)),
-  gelu_new: (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x))),
-};
 
 const LIVE_OPERATIONS = { input: liveInputStep, lookup: liveLookupStep, linear: liveLinearStep, attend: liveAttendStep };
 
@@ -59,7 +52,7 @@ function liveLookupStep({ to, token, table }, { size }, { values }, input) {
   values[to].set(table.subarray(input[token] * size, (input[token] + 1) * size));
 }
 
-function liveLinearStep({ to, parts, bias, act, add }, { positions, size }, { values }, input, rows) {
+function liveLinearStep({ to, parts, bias, acts, add }, { positions, size }, { values }, input, rows) {
   const out = values[to];
   for (let p = 0; p < positions; p += 1) out.set(bias, p * size);
   for (const { source, entries } of parts) {
@@ -71,8 +64,10 @@ function liveLinearStep({ to, parts, bias, act, add }, { positions, size }, { va
       for (let k = 0; k < weight.length; k += 1) out[after + target[k]] += weight[k] * read[before + from[k]];
     }
   }
-  const f = LIVE_ACTIVATIONS[act];
-  if (f !== null) for (let i = 0; i < out.length; i += 1) out[i] = f(out[i]);
+  for (const act of acts) {
+    const f = LIVE_ACTIVATIONS[act];
+    for (let i = 0; i < out.length; i += 1) out[i] = f(out[i]);
+  }
   if (add !== null) for (let i = 0; i < out.length; i += 1) out[i] += values[add][i];
 }
 

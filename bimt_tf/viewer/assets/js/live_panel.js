@@ -27,6 +27,10 @@ function liveBuild(section, content, store) {
   );
   store.subscribe((state, changed) => {
     if (!LIVE_KEYS.some((key) => changed.has(key))) return;
+    if (state.inputs !== null && changed.has("example") && !changed.has("inputs")) {
+      store.set({ inputs: null }); // another panel shows another example: it is loaded
+      return;
+    }
     const results = liveResults(session, state);
     for (const card of built) card.update(state, results, changed);
     store.set({ values: liveValuesAt(session, results.now, livePosition(session, state)) });
