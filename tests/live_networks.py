@@ -7,8 +7,9 @@ import torch
 from bimt_tf import BIMT
 from bimt_tf.config.reading import make
 from bimt_tf.runs.page.live import live_part
+from bimt_tf.runs.page.network import network_part
 from bimt_tf.runs.trained import Trained
-from bimt_tf.scene.scene import scene_of
+from bimt_tf.tasks.registry import task as find_task
 from bimt_tf.training.device import dtype_of
 from bimt_tf.viewer.content import PageContent
 from bimt_tf.viewer.page import page
@@ -28,8 +29,6 @@ def network(name, dtype="float64", keep=0.6, seed=0):
     """An untrained network: ``keep`` of its weights, larger than usual, and constant neurons that are read."""
     task, data, model = NETWORKS[name]
     config = make(task, seed=seed, overrides={"data": data, "model": model, "training": {"dtype": dtype}})
-    from bimt_tf.tasks.registry import task as find_task
-
     made = find_task(task).model(config.model, config.data, seed, dtype_of(config))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -42,8 +41,7 @@ def network(name, dtype="float64", keep=0.6, seed=0):
 
 def content(trained, title="live"):
     """The page's parts that the live panel needs."""
-    scene = scene_of(trained.bimt, trained.threshold).as_dict()
-    return PageContent(title, [], scene, live=live_part(trained))
+    return PageContent(title, [], network_part(trained), live=live_part(trained))
 
 
 def write(trained, folder):

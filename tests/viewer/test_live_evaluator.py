@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from importlib.resources import files
+
 import pytest
 import torch
 from live_networks import NETWORKS, loss_of, network, row_values, stored
@@ -17,8 +20,8 @@ from bimt_tf.runs.page.live import live_part
 from bimt_tf.runs.trained import Trained
 from bimt_tf.tasks.base import Data
 from bimt_tf.tasks.own_model import OwnModel
-from bimt_tf.viewer import scripts
 
+MODULES = ("live_arrays", "live_activations", "live", "live_sample")
 EVALUATE = """({part, knocks}) => {
   const network = liveNetwork(part), sample = liveSample(network, part);
   const values = [];
@@ -38,9 +41,9 @@ EVALUATE = """({part, knocks}) => {
 def evaluator(browser):
     """``evaluator(function, argument)`` in a page that has the live network's modules alone."""
     page = browser.new_page()
-    modules: dict[str, str] = {}
-    scripts._join("live_sample.js", modules)
-    source = "\n".join(modules.values())
+    folder = files("bimt_tf.viewer").joinpath("assets").joinpath("js")
+    modules = [folder.joinpath(f"{name}.js").read_text(encoding="utf-8") for name in MODULES]
+    source = re.sub(r"^(import .*|export )", "", "\n".join(modules), flags=re.MULTILINE)
 
     def call(function, argument):
         return page.evaluate(f"(argument) => {{ {source}\nreturn ({function})(argument); }}", argument)

@@ -58,11 +58,12 @@ def test_a_slider_moves_the_output_and_the_truth(open_page, tmp_path):
     trained = network("one head")
     page = open_page(write(trained, tmp_path)).page
     before = output(page)
-    slider = page.get_by_label("x", exact=True)
+    slider = page.locator("#live").get_by_label("x", exact=True)
     for _ in range(5):
         slider.press("ArrowLeft")
     x1, y1, x = (
-        float(page.get_by_label(f"{name}, as a number").get_attribute("data-value")) for name in ("x1", "y1", "x")
+        float(page.locator("#live").get_by_label(f"{name}, as a number").get_attribute("data-value"))
+        for name in ("x1", "y1", "x")
     )
     wanted = evaluated(trained, torch.tensor([[[0, x1], [y1, 0], [0, x]]], dtype=torch.float64))
     assert output(page) == pytest.approx(float(wanted[0, 2, 0]), rel=1e-9) and output(page) != before
@@ -73,7 +74,7 @@ def test_a_slider_moves_the_output_and_the_truth(open_page, tmp_path):
 def test_numbers_typed_are_taken_and_what_is_none_is_refused(open_page, tmp_path):
     trained = network("symbolic")
     page = open_page(write(trained, tmp_path)).page
-    field = page.get_by_label("x2, as a number")
+    field = page.locator("#live").get_by_label("x2, as a number")
     field.fill("0.25")
     field.press("Enter")
     changed = trained.held_out.inputs[:1].clone()
@@ -95,8 +96,8 @@ def test_numbers_typed_are_taken_and_what_is_none_is_refused(open_page, tmp_path
 def test_tokens_are_chosen_and_the_true_class_is_marked(open_page, tmp_path):
     trained = network("tokens")
     page = open_page(write(trained, tmp_path)).page
-    page.get_by_label("token 1").select_option("5")
-    page.get_by_label("token 2").select_option("4")
+    page.locator("#live").get_by_label("token 1", exact=True).select_option("5")
+    page.locator("#live").get_by_label("token 2", exact=True).select_option("4")
     wanted = evaluated(trained, torch.tensor([[5, 4]]))[0]
     likeliest = int(wanted.argmax())
     first = page.locator("#live h3:has-text('Outputs') + div tbody tr").first
@@ -114,8 +115,8 @@ def test_a_knock_out_is_that_of_ablate_and_restoring_brings_the_loss_back(open_p
     whole, told = output(page), loss_told(page)
     page.locator("#live-knock-value").select_option(value)
     page.locator("#live-row").select_option("Res2")
-    page.get_by_role("button", name="Res2:3", exact=True).click()
-    page.get_by_role("button", name="Knock out Res2:3").click()
+    page.locator("#live").get_by_role("button", name="Res2:3", exact=True).click()
+    page.locator("#live").get_by_role("button", name="Knock out Res2:3").click()
     inputs, _ = stored(trained, part)
     wanted = ablate(trained.model, {"blocks.0.hook_resid_post": [3]}, inputs, loss_of(trained, part), value=value)
     item = page.locator("#live .live-knocked li")
@@ -126,7 +127,7 @@ def test_a_knock_out_is_that_of_ablate_and_restoring_brings_the_loss_back(open_p
         f"--hook blocks.0.hook_resid_post --neurons 3{' --value zero' * (value == 'zero')}"
         in page.locator("#live code").inner_text()
     )
-    page.get_by_role("button", name="Restore Res2:3", exact=True).click()
+    page.locator("#live").get_by_role("button", name="Restore Res2:3", exact=True).click()
     assert (output(page), loss_told(page)) == (whole, told) and item.count() == 0
 
 
@@ -137,12 +138,12 @@ def test_several_knock_outs_at_once_and_restore_all(open_page, tmp_path):
     told = loss_told(page)
     for row, neuron in (("hidden0", 2), ("hidden0", 5)):
         page.locator("#live-row").select_option(row)
-        page.get_by_role("button", name=f"{row}:{neuron}", exact=True).press("Enter")
+        page.locator("#live").get_by_role("button", name=f"{row}:{neuron}", exact=True).press("Enter")
         page.keyboard.press("k")
     inputs, _ = stored(trained, part)
     wanted = ablate(trained.model, {"layers.0.hook_post": [2, 5]}, inputs, loss_of(trained, part))
     assert f"{float(f'{wanted.after:.4g}')} without these 2" in loss_told(page)
-    page.get_by_role("button", name="Restore all").press("Enter")
+    page.locator("#live").get_by_role("button", name="Restore all").press("Enter")
     assert loss_told(page) == told
 
 
@@ -158,10 +159,10 @@ def test_the_keyboard_alone_will_do(open_page, tmp_path):
     before = output(page)
     page.keyboard.press("ArrowLeft")
     assert output(page) != before
-    page.get_by_role("button", name="Res0:0", exact=True).focus()
+    page.locator("#live").get_by_role("button", name="Res0:0", exact=True).focus()
     page.keyboard.press("Enter")
     page.keyboard.press("k")
-    assert page.get_by_role("button", name="Restore Res0:0 (key K)").count() == 1
+    assert page.locator("#live").get_by_role("button", name="Restore Res0:0 (key K)").count() == 1
     page.locator("#live-example").focus()
     page.keyboard.press("k")  # which is typed, and restores nothing
     assert page.locator("#live .live-knocked li").count() == 1
@@ -176,11 +177,14 @@ def test_the_map_shows_the_border_and_a_click_moves_the_inputs(open_page, tmp_pa
     assert page.locator("#live .live-map circle").count() == int(trained.held_out.targets[:300].sum())
     before = page.locator("#live .live-border").get_attribute("d")
     page.locator("#live .live-map").click(position={"x": 40, "y": 60})
-    x1, x2 = (float(page.get_by_label(f"{name}, as a number").get_attribute("data-value")) for name in ("x1", "x2"))
+    x1, x2 = (
+        float(page.locator("#live").get_by_label(f"{name}, as a number").get_attribute("data-value"))
+        for name in ("x1", "x2")
+    )
     wanted = evaluated(trained, torch.tensor([[x1, x2]], dtype=torch.float64))[0]
     assert sorted([output(page, 0, 0), output(page, 0, 1)]) == pytest.approx(sorted(wanted.tolist()), rel=1e-9)
     page.locator("#live-row").select_option("hidden0")
-    page.get_by_role("button", name="hidden0:0", exact=True).click()
+    page.locator("#live").get_by_role("button", name="hidden0:0", exact=True).click()
     page.keyboard.press("k")
     assert page.locator("#live .live-border").get_attribute("d") != before
 
@@ -200,7 +204,9 @@ def test_what_cannot_be_shown_says_why(open_page, tmp_path):
 @pytest.mark.parametrize(("name", "theme"), [("one head", "light"), ("one head", "dark"), ("two moons", "light")])
 def test_no_serious_fault_is_found_by_axe(open_page, tmp_path, name, theme):
     page = open_page(write(network(name), tmp_path), theme=theme).page
-    page.get_by_role("button", name="hidden0:1" if name == "two moons" else "Res0:0", exact=True).click()
+    page.locator("#live").get_by_role(
+        "button", name="hidden0:1" if name == "two moons" else "Res0:0", exact=True
+    ).click()
     page.keyboard.press("k")
     found = Axe().run(page, context="#live").response["violations"]
     assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []

@@ -67,10 +67,10 @@ def test_a_state_from_an_address_is_taken_up(opened):
     with torch.no_grad():
         wanted = trained.model.run_with_hooks(torch.tensor([inputs], dtype=torch.float64), fwd_hooks=[hook])
     assert output(page) == pytest.approx(float(wanted[0, 2, 0]), rel=1e-9)
-    assert page.get_by_label("y1, as a number").input_value() == "-0.5"
+    assert page.locator("#live").get_by_label("y1, as a number").input_value() == "-0.5"
     assert page.locator("#live-knock-value").input_value() == "zero"
     assert page.locator("#live-row").input_value() == "Res1"
-    assert page.get_by_role("button", name="Restore Res1:2 (key K)").count() == 1
+    assert page.locator("#live").get_by_role("button", name="Restore Res1:2 (key K)").count() == 1
     assert got(page, "inputs") == inputs
 
 
@@ -114,9 +114,8 @@ def test_neurons_that_are_not_there_are_named_and_left_out(opened):
     assert output(page) == whole
     told = page.locator("#live .live-loss").inner_text()
     assert "Not in this network: hidden0:99, nowhere:1, hidden0:x, constructor:0" in told
-    put(page, selected=["nowhere:1"])
-    assert page.get_by_role("button", name="Select a neuron to knock it out").is_disabled()
-    page.get_by_role("button", name="Restore all").click()
+    assert page.locator("#live").get_by_role("button", name="Select a neuron to knock it out").is_disabled()
+    page.locator("#live").get_by_role("button", name="Restore all").click()
     assert got(page, "knocked") == []
 
 

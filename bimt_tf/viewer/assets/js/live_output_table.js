@@ -13,7 +13,7 @@ export function liveOutputTable(session) {
   const heads = h("tr");
   const body = h("tbody");
   const table = h("table", { class: "live-table" }, liveCaption(session), h("thead", {}, heads), body);
-  const element = h("div", { class: "live-card" }, h("h3", {}, "Outputs"), h("div", { class: "live-scroll" }, table));
+  const element = h("div", { class: "live-card" }, h("h3", {}, "Outputs"), h("div", { class: "live-scroll", tabindex: "0", role: "group", "aria-label": "outputs" }, table));
   const update = (state, results) => {
     const classes = session.sample.loss !== null && session.sample.loss.classes !== null;
     const { columns, rows } = (classes ? liveClassRows : liveNumberRows)(session, state, results);
