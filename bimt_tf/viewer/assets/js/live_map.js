@@ -5,7 +5,7 @@ import { liveQuantities } from "./live_controls.js";
 import { liveEdits } from "./live_sample.js";
 import { liveNested } from "./live_session.js";
 
-const LIVE_CELLS = 61; // points a side at which the network is asked
+const LIVE_CELLS = 51; // points a side at which the network is asked
 const LIVE_SIDE = 300;
 const LIVE_MARGIN = 0.08; // around the examples, of their range
 
