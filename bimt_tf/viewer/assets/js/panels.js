@@ -1,5 +1,6 @@
 // The page's panels in their order: {id, title, needs: a part of the content, build(section, content, store)}.
 import { networkPanel } from "./network_panel.js";
+import { livePanel } from "./live_panel.js";
 import { neuronPanel } from "./neuron_panel.js";
 import { planePanel } from "./plane_panel.js";
 import { attentionPanel } from "./attention_panel.js";
@@ -9,4 +10,15 @@ import { probesPanel } from "./probes_panel.js";
 import { curvesPanel } from "./curves_panel.js";
 import { runPanel } from "./run_panel.js";
 
-export const PANELS = [networkPanel, neuronPanel, planePanel, attentionPanel, modulesPanel, causesPanel, probesPanel, curvesPanel, runPanel];
+export const PANELS = [
+  networkPanel,
+  livePanel,
+  neuronPanel,
+  planePanel,
+  attentionPanel,
+  modulesPanel,
+  causesPanel,
+  probesPanel,
+  curvesPanel,
+  runPanel,
+];

@@ -21,6 +21,7 @@ export const initialState = Object.freeze({
   inputs: null, // of the live network: [position][feature]
   values: null, // {row name: [a number a neuron]} that colours neurons where colour is "activity"
   knocked: [], // neurons that are knocked out in the live network
+  knockValue: "mean", // what is written there: "mean" over the stored examples, or "zero"
 });
 
 export function createStore() {
