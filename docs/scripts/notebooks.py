@@ -34,9 +34,13 @@ def source_of(cell: dict[str, Any]) -> str:
 
 
 def fingerprint(notebook: dict[str, Any]) -> str:
-    """What tells the code of a notebook from any other; kept with its outputs, so that those of older code are seen."""
-    code = [source_of(cell) for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    return hashlib.sha256("\0".join(code).encode()).hexdigest()[:16]
+    """What tells the code of a notebook from any other; kept with its outputs, so that those of older code are seen.
+
+    Comments, docstrings of one line and spaces do not count: they change no output.
+    """
+    code = "\n".join(source_of(cell) for cell in notebook["cells"] if cell["cell_type"] == "code")
+    lines = [line for line in map(str.strip, code.splitlines()) if not line.startswith(("#", '"""'))]
+    return hashlib.sha256(re.sub(r"\s+", "", "".join(lines)).encode()).hexdigest()[:16]
 
 
 def executed(notebook: dict[str, Any], name: str) -> dict[str, Any]:
@@ -113,6 +117,8 @@ def page_of(notebook: dict[str, Any], name: str) -> tuple[str, dict[str, bytes]]
                 picture = f"{name}-{count}.png"
                 pictures[picture] = base64.b64decode("".join(data["image/png"]))
                 parts.append(f"![{title_of(parts)}]({picture})")
+            elif "text/latex" in data:
+                parts.append(f"```latex\n{''.join(data['text/latex']).strip()}\n```")
             elif "text/html" in data:
                 parts.append(without_styles("".join(data["text/html"])))
             else:
@@ -154,9 +160,9 @@ def inside(folder: str) -> Iterator[None]:
         os.chdir(before)
 
 
-def run(name: str) -> None:
-    """Execute a notebook in an empty folder, and keep its outputs in it."""
-    with tempfile.TemporaryDirectory() as folder, inside(folder):
+def run(name: str, folder: str | None) -> None:
+    """Execute a notebook in a folder, an empty one unless given, and keep its outputs in it."""
+    with tempfile.TemporaryDirectory() as empty, inside(folder or empty):
         notebook = executed(read(name), name)
     text = json.dumps(notebook, indent=1, ensure_ascii=False)
     (EXAMPLES / f"{name}.ipynb").write_text(text + "\n", encoding="utf-8")
@@ -177,13 +183,14 @@ def main() -> None:
     """Run what is asked for, and render it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", action="store_true", help="execute the notebooks first")
+    parser.add_argument("--folder", help="where to execute them, with the runs that are there [an empty folder each]")
     parser.add_argument("names", nargs="*", default=list(NOTEBOOKS), help="which [all]")
     given = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     sys.path.insert(0, str(ROOT))
     for name in given.names:
         if given.run:
-            run(name)
+            run(name, given.folder)
         write_page(name)
 
 
