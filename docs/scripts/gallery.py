@@ -70,7 +70,14 @@ from bimt_tf.figures.network import network_figure
 
 torch.manual_seed(100)
 config = TransformerBridgeConfig(
-    d_model=48, d_head=12, n_heads=4, n_layers=2, n_ctx=16, d_vocab=65, d_mlp=96, act_fn="gelu",
+    d_model=48,
+    d_head=12,
+    n_heads=4,
+    n_layers=2,
+    n_ctx=16,
+    d_vocab=65,
+    d_mlp=96,
+    act_fn="gelu",
     normalization_type="LN",
 )
 model = TransformerBridge.boot_native(config)""" + PRUNED.format(
