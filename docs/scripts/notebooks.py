@@ -107,7 +107,8 @@ def page_of(notebook: dict[str, Any], name: str) -> tuple[str, dict[str, bytes]]
         if cell["cell_type"] == "markdown":
             parts.append(linked(source_of(cell)))
             continue
-        parts.append(f"```python\n{source_of(cell)}\n```")
+        lines = [line for line in source_of(cell).splitlines() if not line.startswith("%")]  # which no Python reads
+        parts.append("```python\n{}\n```".format("\n".join(lines)))
         for output in cell["outputs"]:
             data = output.get("data", {})
             if output["output_type"] == "stream":
