@@ -16,21 +16,26 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from bimt_tf.analysis.align_results import Alignment
 from bimt_tf.errors import InputError
 from bimt_tf.figures.network import draw_network
-from bimt_tf.figures.network_wires import DASHED
-from bimt_tf.figures.style import ACCENT, INK, MUTED, PALE, STYLE, WIRE_NEGATIVE, WIRE_POSITIVE
+from bimt_tf.figures.network_key import LINE, Entry, draw_entries, draw_lines, flowed, wrapped
+from bimt_tf.figures.panel_key import draw_row_names, marks_of, room_of_names
+from bimt_tf.figures.style import ACCENT, INK, MUTED, PALE, STYLE
 from bimt_tf.scene.rows import SHEAR
 from bimt_tf.scene.scene import ACTIVE, Scene
 
 __all__ = ["AlignedPanel", "aligned_figure"]
 
 PANEL, ROW_PITCH = 2.15, 0.72  # inches
-SIDE, GAP, RIGHT, BOTTOM, TOP = 0.95, 0.5, 0.35, 0.62, 0.78  # margins, inches
+GAP, RIGHT, LABELS, TOP = 0.5, 0.35, 0.4, 0.78  # margins, inches; LABELS: between the panels and the key
+NOTE = 6.3  # font size
 MOST_IN_A_ROW = 4  # panels
+_NOTE = (
+    "Every neuron stands where its partner stands in the reference; small figures: its index in its own network. "
+    "Neurons of the last panel by the networks that have one like them (similarity 0.9 or more)."
+)
 _TONES = LinearSegmentedColormap.from_list("found", [PALE, INK])
 
 
@@ -66,26 +71,31 @@ def aligned_figure(
     lines = -(-(len(panels) + 1) // MOST_IN_A_ROW)
     columns = -(-(len(panels) + 1) // lines)
     height = ROW_PITCH * max(tall, 1)
-    block = TOP + height + 0.25
-    size = (SIDE + columns * PANEL + (columns - 1) * GAP + RIGHT, lines * block + BOTTOM)
+    block, side = TOP + height + 0.25, room_of_names([reference]) + 0.25
+    width = side + columns * PANEL + (columns - 1) * GAP + RIGHT
+    entries = flowed(_entries([panel.scene for panel in panels], len(alignment.names)), 72 * (width - side))
+    notes = wrapped(_NOTE, NOTE, 72 * (width - side))
+    size = (width, lines * block + LABELS + (len(entries) + len(notes)) * LINE / 72)
     with rc_context(STYLE):
         figure = Figure(figsize=size)
         for i in range(len(panels) + 1):
-            left = SIDE + i % columns * (PANEL + GAP)
+            left = side + i % columns * (PANEL + GAP)
             top = size[1] - i // columns * block
             box = (left / size[0], (top - TOP - height) / size[1], PANEL / size[0], height / size[1])
             axes = figure.add_axes(box)
             if i < len(panels):
                 panel = panels[i]
-                draw_network(axes, panel.scene, labels=labels)
+                draw_network(axes, panel.scene, labels=labels, numbers=not panel.scene.dense)
                 name = panel.name + (" (reference)" if panel.name == alignment.reference else "")
                 _head(figure, left, top, size, name, panel.note)
             else:
                 _draw_frequency(axes, reference, alignment)
                 _head(figure, left, top, size, "In how many networks", _counts(alignment))
             if i % columns == 0:
-                _draw_row_names(axes, reference)
-        _key(figure, size, len(alignment.names))
+                draw_row_names(axes, reference, PANEL)
+        top = (len(entries) + len(notes)) * LINE + 4
+        draw_entries(figure, entries, 72 * side, top)
+        draw_lines(figure, notes, 72 * side, top - len(entries) * LINE)
     return figure
 
 
@@ -98,11 +108,6 @@ def _counts(alignment: Alignment) -> str:
     n = len(alignment.names)
     every = len(alignment.recurring_edges(n))
     return f"{len(alignment.edges)} edges · {every} in all · {len(alignment.recurring_edges(2))} in two or more"
-
-
-def _draw_row_names(axes: Axes, scene: Scene) -> None:
-    for row in scene.rows:
-        axes.text(-0.05, row.y, row.label, ha="right", va="center", fontsize=6.5, parse_math=False, gid="row name")
 
 
 def _at(scene: Scene, row: int) -> Float[np.ndarray, "n 2"]:
@@ -136,16 +141,12 @@ def _draw_frequency(axes: Axes, scene: Scene, alignment: Alignment) -> None:
             )
 
 
-def _key(figure: Figure, size: tuple[float, float], n: int) -> None:
-    handles = [
-        Line2D([], [], color=WIRE_POSITIVE, lw=1.6, label="positive"),
-        Line2D([], [], color=WIRE_NEGATIVE, lw=1.6, ls=DASHED, label="negative"),
-        Line2D([], [], color=_TONES(0.15), lw=0.8, label="in one"),
-        Line2D([], [], color=_TONES(0.15 + 0.75 * max(n - 2, 0) / max(n - 1, 1)), lw=1.6, label=f"in {n - 1} of {n}"),
-        Line2D([], [], color=ACCENT, lw=2, label="in all"),
+def _entries(scenes: Sequence[Scene], n: int) -> list[Entry]:
+    """What wires and marks mean, those of the last panel last."""
+    tone = _TONES(0.15 + 0.75 * max(n - 2, 0) / max(n - 1, 1))
+    return [
+        *marks_of(scenes),
+        Entry({"color": _TONES(0.15), "lw": 0.8}, "in one"),
+        *([Entry({"color": tone, "lw": 1.6}, f"in {n - 1} of {n}")] if n > 2 else []),
+        Entry({"color": ACCENT, "lw": 2}, "in all"),
     ]
-    figure.legend(handles=handles, loc="lower right", bbox_to_anchor=(1 - 0.1 / size[0], 0.04 / size[1]),
-                  ncols=5, handlelength=1.4, columnspacing=1.2, borderaxespad=0)  # fmt: skip
-    figure.text(SIDE / size[0], 0.28 / size[1], "Every neuron stands where its partner stands in the reference; "
-                "neurons of the last panel by the networks that have one like them (similarity 0.9 or more).",
-                fontsize=6.5, color=MUTED, va="bottom")  # fmt: skip

@@ -7,18 +7,19 @@ from typing import NamedTuple
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from bimt_tf.errors import InputError
 from bimt_tf.figures.network import draw_network
-from bimt_tf.figures.network_wires import DASHED
-from bimt_tf.figures.style import MUTED, STYLE, WIRE_NEGATIVE, WIRE_POSITIVE
+from bimt_tf.figures.network_key import LINE, draw_entries, draw_lines, flowed, wrapped
+from bimt_tf.figures.panel_key import draw_row_names, marks_of, room_of_names
+from bimt_tf.figures.style import MUTED, STYLE
 from bimt_tf.scene.scene import Scene
 
 __all__ = ["Panel", "comparison_figure"]
 
 PANEL, ROW_PITCH = 2.1, 0.72  # inches
-SIDE, GAP, BOTTOM, TOP = 0.3, 0.55, 0.62, 0.72  # margins, inches
+SIDE, GAP, LABELS, TOP = 0.3, 0.55, 0.4, 0.72  # margins, inches; LABELS: between the panels and the key
+NOTE = 6.3  # font size
 
 
 class Panel(NamedTuple):
@@ -41,23 +42,28 @@ def comparison_figure(panels: Sequence[Panel], *, labels: Mapping[str, Sequence[
     """
     if not panels:
         raise InputError("comparison_figure needs at least one network to draw")
-    tall = max(panel.scene.rows[-1].y + panel.scene.rows[-1].half for panel in panels)
-    height = ROW_PITCH * max(tall, 1)
-    size = (2 * SIDE + len(panels) * PANEL + (len(panels) - 1) * GAP + 0.2, BOTTOM + height + TOP)
+    scenes = [panel.scene for panel in panels]
+    tall = max(scene.rows[-1].y + scene.rows[-1].half for scene in scenes)
+    height, side = ROW_PITCH * max(tall, 1), room_of_names(scenes) + 0.25
+    width = side + len(panels) * PANEL + (len(panels) - 1) * GAP + SIDE
+    note = "Width and opacity: |w| relative to the largest of its matrix. Small figures: neurons by index."
+    entries, notes = flowed(marks_of(scenes), 72 * (width - side)), wrapped(note, NOTE, 72 * (width - side))
+    bottom = LABELS + (len(entries) + len(notes)) * LINE / 72 + 0.08
+    size = (width, bottom + height + TOP)
+    same = all([row.name for row in scene.rows] == [row.name for row in scenes[0].rows] for scene in scenes)
     with rc_context(STYLE):
         figure = Figure(figsize=size)
         for i, panel in enumerate(panels):
-            left = SIDE + i * (PANEL + GAP)
-            axes = figure.add_axes((left / size[0], BOTTOM / size[1], PANEL / size[0], height / size[1]))
-            draw_network(axes, panel.scene, labels=labels)
-            figure.text(left / size[0], 1 - 0.1 / size[1], panel.name, fontsize=10, weight="bold", va="top")
-            figure.text(left / size[0], 1 - 0.29 / size[1], panel.note, fontsize=6.5, color=MUTED, va="top")
-        handles = [
-            Line2D([], [], color=WIRE_POSITIVE, lw=1.6, label="positive"),
-            Line2D([], [], color=WIRE_NEGATIVE, lw=1.6, ls=DASHED, label="negative"),
-        ]
-        figure.legend(handles=handles, loc="lower right", bbox_to_anchor=(1 - 0.1 / size[0], 0.02 / size[1]),
-                      ncols=2, handlelength=1.4, columnspacing=1.2, borderaxespad=0)  # fmt: skip
-        figure.text(SIDE / size[0], 0.06 / size[1], "Width and opacity: |w| relative to the largest of its matrix.",
-                    fontsize=6.5, color=MUTED, va="bottom")  # fmt: skip
+            left = side + i * (PANEL + GAP)
+            axes = figure.add_axes((left / size[0], bottom / size[1], PANEL / size[0], height / size[1]))
+            draw_network(axes, panel.scene, labels=labels, numbers=not panel.scene.dense)
+            if i == 0 or not same:
+                draw_row_names(axes, panel.scene, PANEL)
+            figure.text(left / size[0], 1 - 0.1 / size[1], panel.name, fontsize=10, weight="bold", va="top",
+                        parse_math=False)  # fmt: skip
+            figure.text(left / size[0], 1 - 0.29 / size[1], panel.note, fontsize=6.5, color=MUTED, va="top",
+                        parse_math=False)  # fmt: skip
+        top = (len(entries) + len(notes)) * LINE + 4
+        draw_entries(figure, entries, 72 * side, top)
+        draw_lines(figure, notes, 72 * side, top - len(entries) * LINE)
     return figure

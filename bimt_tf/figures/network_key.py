@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from bimt_tf.figures.network_neurons import MARKS
 from bimt_tf.figures.network_page import Column, measure
-from bimt_tf.figures.network_wires import DASHED, DOTTED, Look, width_of
+from bimt_tf.figures.network_wires import DASHED, DOTTED, FULL, Look, crowded, width_of
 from bimt_tf.figures.style import ACCENT, INK, MODULE_MARKERS, MODULES, MUTED, SEQUENTIAL, WIRE_NEGATIVE, WIRE_POSITIVE
 from bimt_tf.scene.scene import IDLE, STATES, Scene
 
@@ -81,6 +81,8 @@ def notes_of(scene: Scene, left_out: int) -> list[str]:
     notes = [f"{scene.active:,} active weights of {scene.total:,}: {above}, on a path from input to output."]
     if scene.dense:
         notes.append(f"Shading: |w| by neighbouring slots. Lines: the {scene.drawn:,} strongest of their matrices.")
+    if crowded(scene):
+        notes.append(f"Of more than {FULL} wires between two rows, the weaker ones fade by rank.")
     if scene.scale is None:
         notes.append("Neurons stand by their slots (width 0).")
     else:

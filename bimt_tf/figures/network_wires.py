@@ -21,10 +21,10 @@ from bimt_tf.scene.emphasis import Emphasis
 from bimt_tf.scene.scene import Scene
 from bimt_tf.scene.wires import Density, Wires
 
-__all__ = ["Look", "draw_density", "draw_links", "draw_wires", "heights", "width_of"]
+__all__ = ["FULL", "Look", "crowded", "draw_density", "draw_links", "draw_wires", "fading", "heights", "width_of"]
 
 THIN, THICK = 0.35, 1.75  # points, of a wire of strength 0 and 1
-CROWD = 250  # lines between two rows beyond which they get thinner and paler
+FULL, CROWD, FALL = 30, 1_000, 0.9  # of many lines between two rows: see fading
 FADED = 0.15  # opacity left to wires that are not highlighted
 DASHED = (0, (2.4, 1.0))  # of negative wires
 DOTTED = (0, (1.0, 1.6))  # of wires off every path
@@ -71,13 +71,12 @@ def draw_wires(axes: Axes, column: Column, wires: Wires, look: Look, z: float) -
     """The wires of one matrix that are drawn one by one, the strongest on top."""
     start, end = column.at(wires.source)[wires.sources], column.at(wires.target)[wires.targets]
     strength, many = wires.strength, len(wires.weights)
-    between = sum(len(w.weights) for w in column.scene.wires if (w.source, w.target) == (wires.source, wires.target))
-    room = min(1.0, (CROWD / max(between, 1)) ** 0.6)
+    room = fading(column.scene, wires)
     colours = np.empty((many, 4))
     colours[:, :3] = _colours(wires, look)
     colours[:, 3] = (0.3 + 0.65 * np.sqrt(strength)) * room
     off = ~wires.active
-    colours[off, :3], colours[off, 3] = to_rgb(MUTED), 0.7 * room
+    colours[off, :3], colours[off, 3] = to_rgb(MUTED), 0.7 * room[off]
     colours[~look.emphasis.of_wires(wires), 3] *= FADED
     styles: list[Any] = [
         DOTTED if not on else DASHED if weight < 0 and look.wires != "effect" else "-"
@@ -87,13 +86,36 @@ def draw_wires(axes: Axes, column: Column, wires: Wires, look: Look, z: float) -
     lines = LineCollection(
         list(np.stack([start, end], axis=1)[order]),
         colors=colours[order],
-        linewidths=(THIN + (THICK - THIN) * strength[order]) * np.sqrt(room),
+        linewidths=(THIN + (THICK - THIN) * strength[order]) * np.sqrt(room[order]),
         linestyles=[styles[i] for i in order],
         capstyle="butt",
         zorder=z,
     )
     lines.set(gid=f"wires {wires.parameter}", clip_on=False)
     axes.add_collection(lines, autolim=False)
+
+
+def fading(scene: Scene, wires: Wires) -> Float[np.ndarray, " n"]:
+    """How much of its ink each wire keeps, 1 for the FULL strongest between two rows, the less the further behind.
+
+    A dense layer would be an even grey if all lines got paler alike: so the strong ones stand out. The fall is
+    (FULL / rank)**FALL where CROWD wires or more join the rows, gentler where fewer do, and none up to FULL.
+    """
+    beside = [w for w in scene.wires if (w.source, w.target) == (wires.source, wires.target)]
+    between = sum(w.positive + w.negative + w.off_path for w in beside)
+    stronger = np.sort(np.concatenate([w.strength for w in beside]))
+    rank = len(stronger) - np.searchsorted(stronger, wires.strength, side="left")
+    exponent = FALL * min(1.0, between / CROWD)
+    return np.asarray((FULL / np.maximum(rank, FULL)) ** exponent)
+
+
+def crowded(scene: Scene) -> bool:
+    """Whether so many wires join two rows that some fade."""
+    drawn: dict[tuple[int, int], int] = {}
+    for wires in scene.wires:
+        ends = (wires.source, wires.target)
+        drawn[ends] = drawn.get(ends, 0) + len(wires.weights)
+    return max(drawn.values(), default=0) > FULL
 
 
 def _colours(wires: Wires, look: Look) -> Float[np.ndarray, "n 3"]:
@@ -118,7 +140,7 @@ def draw_density(axes: Axes, column: Column, wires: Wires, density: Density, z: 
     image = np.empty((*both.shape, 4))
     image[..., :3] = share * to_rgb(WIRE_POSITIVE) + (1 - share) * np.array(to_rgb(WIRE_NEGATIVE))
     full = float(np.quantile(both, 0.995)) or 1.0
-    image[..., 3] = 0.6 * np.clip(both / full, 0, 1) ** 0.8
+    image[..., 3] = 0.5 * np.clip(both / full, 0, 1) ** 1.5
     axes.imshow(image, extent=(0, 1, low, high), origin="lower", aspect="auto", zorder=z, interpolation="bilinear",
                 gid=f"density {wires.parameter}")  # fmt: skip
 

@@ -10,7 +10,7 @@ from bimt_tf.training.polish import Polish
 from bimt_tf.training.pressed import Pressed
 from bimt_tf.training.topk import TopK
 
-__all__ = ["PHASES", "milestones"]
+__all__ = ["PHASES", "milestones", "phase_at"]
 
 PHASES: tuple[Phase, ...] = (Pressed(), Magnitude(), TopK(), Finish(), Polish())
 
@@ -19,3 +19,10 @@ def milestones(config: Config) -> frozenset[int]:
     """The steps after which a run must have a checkpoint: its end, and where a phase begins that cannot be resumed."""
     begins = (phase.span(config) for phase in PHASES if not phase.resumable)
     return frozenset({config.training.steps, *(span.start for span in begins if span)})
+
+
+def phase_at(config: Config, step: int) -> str:
+    """The name of the phase that takes a step (0-based) of such a run; behind its end, of the last phase."""
+    own = [phase for phase in PHASES if phase.span(config)]
+    found = next((phase for phase in own if step in phase.span(config)), own[-1])
+    return type(found).__name__.lower()

@@ -14,8 +14,10 @@ from bimt_tf.cli.console.columns import spelled_time
 from bimt_tf.config.reading import make
 from bimt_tf.pool.job import Job, Outcome
 from bimt_tf.pool.time_left import Progress
+from bimt_tf.runs.progress import ProgressBar
+from bimt_tf.training.phases import phase_at
 
-CONFIG = make("two-moon", overrides={"training": {"steps": 20_000}})
+CONFIG = make("two-moon", overrides={"training": {"steps": 20_000, "finish": 0.2}})
 RECORD = SimpleNamespace(step=8_600, loss=1e-3, test_loss=2e-3, cost=12.3, lam=0.001, lr=0.01, active=123_456)
 WIDTHS = (60, 80, 200)
 
@@ -54,7 +56,8 @@ def test_a_runs_bar_keeps_percentage_and_time_left(width, clock):
     assert " 43% " in line and "━" in line and len(line) <= width
     assert re.search(r" about \d+ min left ", line)  # 11,400 steps of 30 ms each
     assert ("λ 0.001" in line) == (width == 200)  # figures make room
-    assert all(figure in line for figure in ("8,600/20,000", "test 2.00e-03") if width == 200)
+    assert width == 60 or " pressed  test 2.00e-03" in line
+    assert ("8,600/20,000" in line) == (width == 200)
     assert not line.rstrip().endswith("…")
 
 
@@ -92,8 +95,9 @@ def test_a_run_in_a_log_file_says_percentage_and_time_left(clock):
     first, *said, last = lines.console.file.getvalue().splitlines()
     assert first.endswith("goes on") and last == "measuring ..."
     assert 15 <= len(said) <= 21 and all(
-        re.match(r" *\d+%  about [\d a-z]+ left  step \d+/20000  test ", s) for s in said
+        re.match(r" *\d+%  about [\d a-z]+ left  step \d+/20000  (pressed|finish)  test ", s) for s in said
     )
+    assert "finish" in said[-1] and "pressed" in said[0]
     half = next(s for s in said if " 50% " in f" {s}" or "step 10" in s)
     assert "about 16 min left" in half or "about 17 min left" in half  # 0.1 s a step
     assert said[-1].startswith("100%  about 0 s left  step 20000/")
@@ -145,3 +149,29 @@ def test_an_elimination_shows_what_is_left_and_the_time_it_took():
             watcher.progress.stop()
         said = console.file.getvalue()
         assert "eliminating, up to a training loss of 1e-06" in said and "1,234 weights" in said and "left" not in said
+
+
+def test_each_phase_has_its_name():
+    config = make("two-moon", overrides={"training": {"steps": 100, "finish": 0.2, "polish": 0.1}})
+    names = [phase_at(config, step) for step in range(100)]
+    assert names == ["pressed"] * 72 + ["finish"] * 18 + ["polish"] * 10 and phase_at(config, 100) == "polish"
+
+
+def test_the_bar_of_the_library_says_phase_loss_weights_and_what_follows():
+    bar = ProgressBar(False)
+    with bar:
+        bar.stage("preparing")
+        bar.start(CONFIG, 0, "")
+        said = []
+        for step in (8_600, 19_000):
+            bar.record(SimpleNamespace(**{**vars(RECORD), "step": step}))
+            said.append(bar._bar.tasks[-1].description)
+        bar.eliminating("up to a loss")
+        bar.round({"weights": 1_234, "loss": 1e-6})
+        bar.stage("measuring")
+    assert [one.split(":")[0] for one in said] == ["pressed", "finish"] and "123,456 weights" in said[0]
+    assert [task.description for task in bar._bar.tasks][1:] == [
+        "eliminating: 1,234 weights, loss 1.00e-06",
+        "measuring",
+    ]
+    assert all(task.finished for task in bar._bar.tasks)

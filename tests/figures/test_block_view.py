@@ -24,9 +24,35 @@ def test_matrices_stand_in_the_order_of_slots(name):
         weights = connection.flatten(bimt.parameters[connection.parameter].detach()).sum(0)
         matrix = found[connection.parameter]
         for u, v in ((0, 0), (1, 2), (3, 1)):
-            if u < weights.shape[0] and v < weights.shape[1]:
-                source, target = (bimt.layout.slots[stage.population] for stage in connection.stages)
-                assert matrix.values[source[u], target[v]] * matrix.largest == pytest.approx(float(weights[u, v]))
+            if u in matrix.sources and v in matrix.targets:
+                shown = matrix.values[matrix.sources.index(u), matrix.targets.index(v)] * matrix.largest
+                assert shown == pytest.approx(float(weights[u, v]))
+        for shown, stage in zip((matrix.sources, matrix.targets), connection.stages, strict=True):
+            slots = bimt.layout.slots[stage.population][list(shown)].tolist()
+            assert slots == sorted(slots)
+
+
+def test_neurons_without_any_weight_are_left_out_and_no_weight_is():
+    bimt = NETWORKS["eliminated"]()
+    orders = [matrices_of(bimt, layout) for layout in (Layout.identity(bimt.wiring), bimt.layout)]
+    touched: dict[str, set[int]] = {}
+    for connection in bimt.wiring.connections:
+        weights = connection.flatten(bimt.parameters[connection.parameter].detach()).sum(0)
+        for axis, stage in ((1, connection.source), (0, connection.target)):
+            found = weights.abs().sum(axis).nonzero().flatten().tolist()
+            touched.setdefault(stage.population, set()).update(found)
+        for found in orders:
+            values = found[connection.parameter].values
+            assert np.count_nonzero(values) == int((weights != 0).sum())
+    for connection in bimt.wiring.connections:
+        for found in orders:
+            matrix = found[connection.parameter]
+            for shown, stage in zip((matrix.sources, matrix.targets), connection.stages, strict=True):
+                every = set(range(bimt.wiring.populations[stage.population].size))
+                assert set(shown) == (touched[stage.population] or every)
+    assert any(len(m.sources) < 16 for m in orders[0].values())  # of the residual stream, or of a head's neurons
+    said = [text for text in texts(connectivity_figure(bimt)) if " of 24" in text]
+    assert said  # the MLP's
 
 
 def test_a_swap_gathers_a_head():
@@ -36,9 +62,8 @@ def test_a_swap_gathers_a_head():
         weight = bimt.parameters["blocks.0.attn.W_Q"]
         weight[torch.arange(4) != 2] = 0
     matrix = matrices_of(bimt, bimt.layout)["blocks.0.attn.W_Q"]
-    segment = matrix.target_heads.index(2)
-    inside = np.zeros(16, bool)
-    inside[4 * segment : 4 * segment + 4] = True
+    inside = np.array(matrix.target_heads) == 2
+    assert np.diff(np.flatnonzero(inside)).max() == 1 and inside.sum() == 4
     assert (matrix.values[:, ~inside] == 0).all() and (matrix.values[:, inside] != 0).any()
     assert matrix.source_heads == () and matrices_of(bimt, bimt.layout)["blocks.0.attn.W_O"].target_heads == ()
 
@@ -52,8 +77,8 @@ def test_the_strongest_weight_of_a_cell_is_kept():
     assert matrix.largest == pytest.approx(float(weight.abs().max()))
     strongest = np.unravel_index(np.abs(matrix.values).argmax(), matrix.values.shape)
     target, source = (int(i[0]) for i in torch.nonzero(weight.abs() == weight.abs().max(), as_tuple=True))
-    slots = bimt.layout.slots
-    expected = (int(slots["input"][source]) * CELLS / 300, int(slots["hidden0"][target]) * CELLS / 200)
+    places = matrix.sources.index(source), matrix.targets.index(target)
+    expected = (places[0] * CELLS / len(matrix.sources), places[1] * CELLS / len(matrix.targets))
     assert np.allclose(strongest, expected, atol=1.5)
 
 

@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from drawn_networks import sparse
+from drawn_networks import collisions, eliminated, sparse, transformer
 from matplotlib.figure import Figure
 
 from bimt_tf.analysis.prune import PrunePoint
@@ -19,11 +19,12 @@ from bimt_tf.figures.comparison import Panel, comparison_figure
 from bimt_tf.figures.confusion import confusion_figure
 from bimt_tf.figures.curves import curves_figure
 from bimt_tf.figures.pair import pair_figure
+from bimt_tf.figures.panel_key import row_names
 from bimt_tf.figures.prediction import prediction_figure
 from bimt_tf.figures.pruning_curves import pruning_curves_figure
 from bimt_tf.figures.style import METHOD_COLOURS, METHOD_MARKERS
 from bimt_tf.models.mlp import MLP
-from bimt_tf.scene.scene import scene_of
+from bimt_tf.scene.scene import DEAD_END, NO_INPUT, STATES, scene_of
 
 
 @pytest.fixture(autouse=True)
@@ -200,6 +201,22 @@ def test_networks_stand_side_by_side():
         assert {"one", "two"} <= {text.get_text() for text in axes.texts}
     with pytest.raises(InputError, match="at least one"):
         comparison_figure([])
+
+
+def test_networks_side_by_side_have_row_names_numbers_and_a_key():
+    scenes = [scene_of(transformer(2, 1, 0.15)), scene_of(eliminated(transformer(2, 1, 0.15)))]
+    figure = comparison_figure([Panel("a", "note", scenes[0]), Panel("b", "note", scenes[1])])
+    first, second = ([text for text in axes.texts if text.get_gid() == "row name"] for axes in figure.axes)
+    assert [text.get_text() for text in first] == row_names(scenes[0]) and "MLP 0" in row_names(scenes[0])
+    assert second == []  # the same rows
+    numbers = [text for text in figure.axes[1].texts if text.get_gid() == "number"]
+    assert numbers and collisions(figure) == []
+    words = {text.get_text() for text in figure.texts}
+    assert {"positive", "negative", "active", "same neuron"} <= words
+    states = {int(state) for scene in scenes for own in scene.states for state in own}
+    assert (STATES[NO_INPUT] in words) == (NO_INPUT in states) and STATES[DEAD_END] in words
+    other = comparison_figure([Panel("a", "", scenes[0]), Panel("b", "", scene_of(sparse(MLP([4, 8, 2]), 0.5)))])
+    assert all(any(text.get_gid() == "row name" for text in axes.texts) for axes in other.axes)
 
 
 def test_frontiers():

@@ -22,6 +22,7 @@ from bimt_tf.bimt import BIMT
 from bimt_tf.core.geometry import Geometry
 from bimt_tf.errors import InputError
 from bimt_tf.figures.network import draw_scene, network_figure
+from bimt_tf.figures.network_wires import fading
 from bimt_tf.figures.style import METHOD_COLOURS, MODULES, MUTED, WIRE_NEGATIVE, WIRE_POSITIVE
 from bimt_tf.models.mlp import MLP
 from bimt_tf.scene.rows import SHEAR
@@ -312,7 +313,7 @@ def test_names_without_room_are_counted():
     bimt = sparse(MLP([3, 190, 2]), 0.1)
     figure = network_figure(bimt, labels={"hidden0": [f"neuron {i}" for i in range(190)]})
     drawn = sum(str(t.get_gid()).startswith("label ") for t in figure.findobj(matplotlib.text.Text))
-    assert 0 < drawn < 190 and any(f"{190 - drawn:,} names of neurons found no room" in t for t in texts(figure))
+    assert 0 < drawn < 190 and f"{190 - drawn:,} names of neurons found no room" in " ".join(texts(figure))
 
 
 def test_rows_are_named_and_counted():
@@ -345,3 +346,36 @@ def test_mistakes_are_named():
         network_figure(bimt, effects={"embed.W_E": torch.zeros(3)})
     with pytest.raises(InputError, match="parameter in effects 'embed.W'"):
         network_figure(bimt, effects={"embed.W": torch.zeros(3)})
+
+
+def ink_of(figure, scene):
+    """(ink, |w| over the largest of its matrix, (source, target)) of every wire that is drawn and active."""
+    found = []
+    for wires in scene.wires:
+        collections = [c for a in figure.axes for c in a.collections if c.get_gid() == f"wires {wires.parameter}"]
+        (drawn,) = collections
+        ink = drawn.get_colors()[:, 3] * np.asarray(drawn.get_linewidths())
+        order = np.argsort(ink, kind="stable")
+        assert len(order) == len(wires.weights) and wires.active.all()
+        found.append((ink, np.sort(wires.strength), np.asarray(drawn.get_linewidths())))
+    return found
+
+
+def test_in_a_dense_layer_more_weight_is_more_ink_and_the_strong_wires_stand_out():
+    bimt = sparse(MLP([40, 60, 2]), 1.0)  # 2,400 wires between two rows
+    scene = scene_of(bimt)
+    figure = draw_scene(scene)
+    for ink, strength, widths in ink_of(figure, scene):
+        assert (np.diff(ink) >= -1e-9).all()  # they are drawn from weak to strong
+        assert (np.diff(widths) >= -1e-9).all() and (np.diff(strength) >= 0).all()
+    ink = ink_of(figure, scene)[0][0]
+    tenth = ink[-len(ink) // 10 :].sum() / ink.sum()
+    even = (strength := ink_of(figure, scene)[0][1]) * (0.3 + 0.65 * np.sqrt(strength))  # if all were paler alike
+    assert tenth > 0.5 > even[-len(even) // 10 :].sum() / even.sum()
+    assert any("fade by rank" in text for text in texts(figure))
+
+
+def test_a_few_wires_keep_all_their_ink():
+    scene = scene_of(sparse(MLP([4, 6, 2]), 1.0))
+    assert all((fading(scene, wires) == 1).all() for wires in scene.wires)
+    assert not any("fade by rank" in text for text in texts(draw_scene(scene)))

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 
 from bimt_tf.cli.console.columns import Whole, bar_column, spelled_time
-from bimt_tf.cli.console.reports import print_line
+from bimt_tf.cli.console.links import print_path
 from bimt_tf.errors import InputError
 from bimt_tf.runs.answers import Kind, keep
 from bimt_tf.runs.opened_run import OpenedRun
@@ -58,6 +58,6 @@ def print_kept(path: Path | None, *figures: Path | None) -> None:
     """The figures that were drawn, and in the last line where an answer is kept, if it is."""
     for figure in figures:
         if figure is not None:
-            print_line(f"figure: {figure}")
+            print_path("figure:", figure)
     if path is not None:
-        print_line(f"kept in {path}")
+        print_path("kept in", path)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bimt_tf.analysis.plain import plain
+from bimt_tf.cli.console.links import linked, print_path
 
 if TYPE_CHECKING:
     from bimt_tf.analysis.prune import PrunePoint
@@ -73,7 +75,7 @@ def print_run(heads: Mapping[str, Any], summary: Mapping[str, Any] | None) -> No
     table = Table(show_header=False, box=None)
     for name, value in {**heads, **(summary or {})}.items():
         if value not in (None, [], {}):
-            table.add_row(name.replace("_", " "), _shown(value))
+            table.add_row(name.replace("_", " "), linked(Path(value)) if name == "path" else _shown(value))
     Console(highlight=False, markup=False).print(table)
 
 
@@ -129,9 +131,12 @@ def print_summary(out: Path, summary: dict[str, Any]) -> None:
         table.add_row(name, value)
     console.print(table)
     if (plain := out / "huggingface").is_dir():
-        console.print(f"for transformers: {plain}", soft_wrap=True)
-    console.print(f"figures: {out / 'figures'}", soft_wrap=True)
-    console.print(f"results: {out}", soft_wrap=True)
+        print_path("for transformers:", plain)
+    if (figures := out / "figures").is_dir():
+        print_path("figures:", figures)
+    if (page := out / "report.html").is_file():
+        print_path("page:", page)
+    print_path("results:", out)
 
 
 def _probe_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -177,8 +182,9 @@ def print_sweep(result: SweepResult) -> None:
     for outcome in failed:
         console.print(f"failed: {outcome.job.path}: {outcome.error}")
     console.print(f"{len(result.outcomes) - len(failed)} of {len(result.outcomes)} runs ended")
-    plot = f", plot: {result.plot}" if result.plot else ", no plot: no run ended with a finite loss"
-    console.print(f"table: {result.table}{plot}")
+    line = Text("table: ").append_text(linked(result.table))
+    plot = linked(result.plot) if result.plot else Text("no run ended with a finite loss")
+    console.print(line.append(", plot: " if result.plot else ", no plot: ").append_text(plot))
 
 
 def sweep_as_dict(result: SweepResult) -> dict[str, Any]:
@@ -198,7 +204,7 @@ def print_report(line: str, files: Sequence[Path], failed: Sequence[tuple[str, s
         console.print(f"failed: {run}: {error}")
     console.print(line)
     for path in files:
-        console.print(f"wrote {path}")
+        print_path("wrote", path)
 
 
 def print_pruning(points: Sequence[PrunePoint]) -> None:

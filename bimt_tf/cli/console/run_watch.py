@@ -1,4 +1,7 @@
-"""A run's progress: a bar on a terminal, lines elsewhere; both say how far it is and how long it will take."""
+"""A run's progress: a bar on a terminal, lines elsewhere.
+
+Both say how far it is and how long it will take, which phase of training goes on, losses and active weights.
+"""
 
 from __future__ import annotations
 
@@ -31,30 +34,37 @@ class Bar:
             Whole(lambda task: f"{task.percentage:3.0f}%"),
             bar_column(24),
             Whole(lambda task: spelled_time(task.time_remaining)),
-            GivingWay(lambda task: [f"{task.completed:,.0f}/{task.total or 0:,.0f}", *task.fields["figures"]]),
+            GivingWay(lambda task: [*task.fields["figures"], f"{task.completed:,.0f}/{task.total or 0:,.0f}"]),
             console=console,
             refresh_per_second=4,
         )
         self.bar: TaskID | None = None
         self.shown = 0.0
+        self.config: Config | None = None
+        self.figures: list[str] = []
 
     def start(self, config: Config, step: int, note: str) -> None:
         """Open the bar."""
+        self.config = config
         self.console.print(f"{config.task}, {config.method}, seed {config.seed}: {note}", highlight=False)
-        self.bar = self.progress.add_task("training", total=config.training.steps, completed=step, figures=[])
+        self.bar = self.progress.add_task(
+            "training", total=config.training.steps, completed=step, figures=[_phase(config, step)]
+        )
         self.progress.start()
 
     def record(self, record: Record) -> None:
         """Show the record's figures."""
-        if self.bar is not None:
-            self.progress.update(self.bar, figures=_figures(record))
+        if self.bar is not None and self.config is not None:
+            self.figures = _figures(record)
+            self.progress.update(self.bar, figures=[_phase(self.config, record.step - 1), *self.figures])
 
     def tick(self, step: int) -> None:
         """Advance the bar, a few times a second."""
         now = time.monotonic()
         if self.bar is not None and now - self.shown > REFRESH:
             self.shown = now
-            self.progress.update(self.bar, completed=step)
+            figures = [*([] if self.config is None else [_phase(self.config, step)]), *self.figures]
+            self.progress.update(self.bar, completed=step, figures=figures)
 
     def stage(self, text: str) -> None:
         """Close the bar and say what goes on."""
@@ -92,9 +102,11 @@ class Lines:
         self.console = console
         self.total, self.first, self.next = 0, 0, 0
         self.begun = 0.0
+        self.config: Config | None = None
 
     def start(self, config: Config, step: int, note: str) -> None:
         """Say what begins."""
+        self.config = config
         self.total, self.first, self.next = config.training.steps, step, step
         self.begun = time.monotonic()
         self._say(f"{config.task}, {config.method}, seed {config.seed}: {note}")
@@ -107,8 +119,9 @@ class Lines:
         made, left = record.step - self.first, self.total - record.step
         seconds = (time.monotonic() - self.begun) / made * left if made > 0 else None
         percentage = 100 * record.step / self.total
-        parts = (f"{percentage:3.0f}%", spelled_time(seconds), f"step {record.step}/{self.total}", *_figures(record))
-        self._say("  ".join(parts))
+        phase = [] if self.config is None else [_phase(self.config, record.step - 1)]
+        so_far = (f"{percentage:3.0f}%", spelled_time(seconds), f"step {record.step}/{self.total}")
+        self._say("  ".join((*so_far, *phase, *_figures(record))))
 
     def tick(self, step: int) -> None:
         """Nothing a step."""
@@ -127,6 +140,13 @@ class Lines:
 
     def _say(self, text: str) -> None:
         self.console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+def _phase(config: Config, step: int) -> str:
+    """The phase that takes a step; the trainer's modules are loaded once a run has begun."""
+    from bimt_tf.training.phases import phase_at
+
+    return phase_at(config, step)
 
 
 def _figures(record: Record) -> list[str]:
