@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bimt_tf.analysis.plain import plain
+from bimt_tf.cli.console.links import print_place
 
 if TYPE_CHECKING:
     from bimt_tf.analysis.prune import PrunePoint
@@ -128,10 +129,10 @@ def print_summary(out: Path, summary: dict[str, Any]) -> None:
     for name, value in rows:
         table.add_row(name, value)
     console.print(table)
-    if (plain := out / "huggingface").is_dir():
-        console.print(f"for transformers: {plain}", soft_wrap=True)
-    console.print(f"figures: {out / 'figures'}", soft_wrap=True)
-    console.print(f"results: {out}", soft_wrap=True)
+    for what, name in (("for transformers", "huggingface"), ("figures", "figures"), ("page", "report.html")):
+        if (place := out / name).exists():
+            print_place(what, place)
+    print_place("results", out)
 
 
 def _probe_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
