@@ -110,13 +110,11 @@ def train(
         seed: of batches and of what is held out; the weights are as the model has them.
         metrics: from outputs and targets of the held-out examples to more numbers by name.
         progress: whether a bar is shown, on a terminal or in a notebook.
-        page: with ``out``, whether report.html is written, which opens in any browser (docs/report.md).
-        loggers: with ``out``: "tensorboard", "wandb".
+        page, loggers: with ``out``: whether report.html is written (docs/report.md); "tensorboard", "wandb".
         **settings: any field of TrainingConfig, GeometryConfig or EliminationConfig: steps, lr, width, eliminate ...
 
     Raises:
-        InputError: for an unknown setting (lists the near ones), a value or data that cannot be used, or a model that
-            no adapter knows.
+        InputError: for an unknown setting (lists the near ones), unusable values or data, or an unknown model.
         RunFailed: when a loss or a weight is not finite.
         Interrupted: with ``out``, on SIGINT or SIGTERM, after the step and a checkpoint.
     """

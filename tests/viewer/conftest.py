@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, FrameLocator, Page, sync_playwright
+from playwright.sync_api import Browser, Frame, Page, sync_playwright
 
 from bimt_tf.config.reading import make
 from bimt_tf.runs.execute import train_run
@@ -68,29 +68,47 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Opened]]:
     assert [wrong for one in opened for wrong in one.wrong] == []
 
 
-def _use_everything(opened: Opened, frame: Page | FrameLocator) -> None:
-    """Click each button, follow each link, move each slider, choose each choice, as a curious reader would."""
-    for kind in ("button", "a[href]", "summary", "input[type=checkbox]", "input[type=radio]"):
-        for one in frame.locator(kind).all():
-            if one.is_visible() and one.is_enabled():
-                one.click(timeout=2_000)
-    for one in frame.locator("input[type=range]").all():
-        if one.is_visible() and one.is_enabled():
-            one.focus()
-            for key in ("End", "Home", "ArrowRight"):
-                one.press(key)
-    for one in frame.locator("select").all():
-        if one.is_visible() and one.is_enabled():
-            for value in one.evaluate("(s) => [...s.options].map((o) => o.value)")[:8]:
-                one.select_option(value)
-    for one in frame.locator("input[type=search], input[type=text]").all():
-        if one.is_visible() and one.is_enabled():
-            one.fill("no such <thing>")
-    opened.settle()
+USE = """() => {
+  const usable = (one) => one.checkVisibility() && !one.disabled;
+  const shown = (kinds) => [...document.querySelectorAll(kinds)].filter(usable);
+  const say = (one, ...kinds) => kinds.forEach((kind) => one.dispatchEvent(new Event(kind, { bubbles: true })));
+  const uses = {
+    "summary, button, a[href], [role=button], input[type=checkbox], input[type=radio]": (one) => {
+      one.focus();
+      one.dispatchEvent(new MouseEvent("click", { bubbles: true, cancelable: true }));
+    },
+    "input[type=range], input[type=number]": (one) => {
+      for (const value of [one.max || "1e9", one.min || "-1e9", "0.5", ""]) {
+        one.value = value;
+        say(one, "input", "change");
+      }
+    },
+    "select": (one) => {
+      for (const option of [...one.options].slice(0, 12)) { one.value = option.value; say(one, "input", "change"); }
+    },
+    "input[type=search], input[type=text], input:not([type]), textarea": (one) => {
+      for (const value of ["no such <thing>", ""]) { one.value = value; say(one, "input", "change"); }
+    },
+  };
+  let used = 0;
+  for (const [kinds, use] of Object.entries(uses)) {
+    for (const one of shown(kinds).slice(0, 400)) if (one.isConnected) { use(one); used += 1; }
+  }
+  return used;
+}"""
+
+
+def _use_everything(opened: Opened, frame: Page | Frame) -> int:
+    """Click each button, follow each link, move each slider, choose each choice, twice; gives how many there were."""
+    used = 0
+    for _ in range(2):  # what was opened by the first round is there for the second
+        used = frame.evaluate(USE)
+        opened.settle()
+    return used
 
 
 @pytest.fixture(scope="session")
-def use_everything() -> Callable[[Opened, Page | FrameLocator], None]:
+def use_everything() -> Callable[[Opened, Page | Frame], int]:
     """``use_everything(opened, opened.page)``, or a frame of it."""
     return _use_everything
 
