@@ -39,6 +39,6 @@ def test_scripts_and_sheets_are_short(kind):
     assert {name: n for name, n in lines.items() if n > LONGEST} == {}
 
 
-def test_the_library_is_larger_than_what_is_our_own():
+def test_our_own_scripts_are_about_as_large_as_the_library_at_most():
     assert 200_000 < len(d3()) < 300_000
     assert len(script()) < OWN

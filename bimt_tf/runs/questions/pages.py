@@ -28,11 +28,11 @@ class ShownPage(NamedTuple):
         return f"<page of {self.title}, for a notebook; report(path) writes it into a file>"
 
     def _repr_html_(self) -> str:
-        """The whole page in a frame that may run its own scripts, and reaches neither the notebook nor a network."""
-        said = html.escape(self.title, quote=True)
+        """The whole page in a frame that may run its own scripts and copy to the clipboard, no more."""
+        said, page = (html.escape(text, quote=True) for text in (self.title, self.text))
         return (
             f'<iframe title="{said}" sandbox="allow-scripts" width="100%" height="{self.height}" '
-            f'style="border: 1px solid #888" srcdoc="{html.escape(self.text, quote=True)}"></iframe>'
+            f'allow="clipboard-write *" style="border: 1px solid #888" srcdoc="{page}"></iframe>'
         )
 
 
