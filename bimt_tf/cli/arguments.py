@@ -13,8 +13,8 @@ from bimt_tf.config.methods import METHODS
 from bimt_tf.errors import InputError
 
 __all__ = [
-    "HELP_GROUPS", "AsJson", "At", "Device", "Directory", "Hook", "Loggers", "Method", "Out", "Overwrite", "Preset",
-    "REPEATED", "Seed", "at_of", "words_of",
+    "HELP_GROUPS", "AsJson", "At", "Device", "Directory", "Hook", "Loggers", "Method", "NoFigures", "Out", "Overwrite",
+    "Preset", "REPEATED", "Seed", "at_of", "words_of",
 ]  # fmt: skip
 
 HELP_GROUPS = {
@@ -63,6 +63,11 @@ Overwrite = Annotated[bool, Parameter(group=_OUTPUT, negative=(), show_default=F
 Loggers = Annotated[
     list[str] | None,
     Parameter(name="--log", group=_OUTPUT, negative=(), help="also log to tensorboard or wandb (repeatable)"),
+]
+
+NoFigures = Annotated[
+    bool,
+    Parameter(group=_OUTPUT, negative=(), show_default=False, help="write neither figures nor report.html"),
 ]
 
 

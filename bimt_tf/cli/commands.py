@@ -24,6 +24,7 @@ from bimt_tf.cli.modules import modules
 from bimt_tf.cli.probe import probe
 from bimt_tf.cli.probe_map import probe_map
 from bimt_tf.cli.prune import prune
+from bimt_tf.cli.report import report
 from bimt_tf.cli.reproduce import reproduce
 from bimt_tf.cli.resume import resume
 from bimt_tf.cli.share import share
@@ -31,6 +32,7 @@ from bimt_tf.cli.show import show
 from bimt_tf.cli.sweep import SWEEP
 from bimt_tf.cli.tasks import tasks
 from bimt_tf.cli.train import TRAIN
+from bimt_tf.cli.view import view
 from bimt_tf.cli.wire import wire
 
 __all__ = ["COMMANDS", "bimt"]
@@ -44,7 +46,15 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "finetune": FINETUNE,
         "wire": wire,
     },
-    "Runs": {"list": list_runs, "show": show, "compare": compare, "export": export, "share": share},
+    "Runs": {
+        "list": list_runs,
+        "show": show,
+        "view": view,
+        "report": report,
+        "compare": compare,
+        "export": export,
+        "share": share,
+    },
     "Questions": {
         "probe": probe,
         "probe-map": probe_map,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from bimt_tf.cli.arguments import AsJson, Directory
+from bimt_tf.cli.arguments import AsJson, Directory, NoFigures
 from bimt_tf.config.fields import sentences
 from bimt_tf.config.settings import EliminationConfig
 
@@ -33,6 +33,7 @@ def eliminate(
     overwrite: Annotated[
         bool, Parameter(negative=(), show_default=False, help="replace the elimination that is there")
     ] = False,
+    no_figures: NoFigures = False,
     device: Annotated[str | None, Parameter(help="where to compute: cpu, cuda, cuda:1 [the run's]")] = None,
     json: AsJson = False,
 ) -> None:
@@ -47,7 +48,9 @@ def eliminate(
 
     settings = EliminationConfig(max_loss, loss_factor, weights, neurons, whole_neurons, stay_near, fit_examples)
     with watcher() as shown:
-        summary = eliminate_run(directory, settings, overwrite=overwrite, device=device, watcher=shown)
+        summary = eliminate_run(
+            directory, settings, overwrite=overwrite, device=device, watcher=shown, draw=not no_figures
+        )
     if json:
         print_json(summary)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bimt_tf.cli.arguments import Loggers, Method, Out, Overwrite, Seed
+from bimt_tf.cli.arguments import Loggers, Method, NoFigures, Out, Overwrite, Seed
 from bimt_tf.cli.options import Overrides, task_command
 from bimt_tf.config.limits import require_runnable
 from bimt_tf.config.reading import make
@@ -21,6 +21,7 @@ def _finetune(
     method: Method = None,
     out: Out = None,
     overwrite: Overwrite = False,
+    no_figures: NoFigures = False,
     log: Loggers = None,
 ) -> None:
     """Go on training a pretrained language model with a connection cost.
@@ -41,7 +42,9 @@ def _finetune(
 
     out = out if out is not None else free_directory(wanted)
     with watcher() as shown:
-        summary = train_run(wanted, out, overwrite=overwrite, loggers=log or (), watcher=shown)
+        summary = train_run(
+            wanted, out, overwrite=overwrite, loggers=log or (), watcher=shown, draw=not no_figures
+        )  # fmt: skip
     print_summary(out, summary)
 
 

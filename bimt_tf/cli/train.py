@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bimt_tf.cli.arguments import HELP_GROUPS, Loggers, Method, Out, Overwrite, Preset, Seed
+from bimt_tf.cli.arguments import HELP_GROUPS, Loggers, Method, NoFigures, Out, Overwrite, Preset, Seed
 from bimt_tf.cli.options import Overrides, task_command
 from bimt_tf.config import reading
 from bimt_tf.config.limits import require_runnable
@@ -33,6 +33,7 @@ def _train(
         Path | None,
         Parameter(group=HELP_GROUPS["Task"], help="a run directory: start from its weights and layout, at step 0"),
     ] = None,
+    no_figures: NoFigures = False,
     log: Loggers = None,
 ) -> None:
     """Train TASK into a run directory, then measure and draw the network.
@@ -47,7 +48,10 @@ def _train(
 
     out = out if out is not None else free_directory(wanted)
     with watcher() as shown:
-        summary = train_run(wanted, out, overwrite=overwrite, loggers=log or (), watcher=shown, init_from=init_from)
+        summary = train_run(
+            wanted, out, overwrite=overwrite, loggers=log or (), watcher=shown, draw=not no_figures,
+            init_from=init_from,
+        )  # fmt: skip
     print_summary(out, summary)
 
 

@@ -1,4 +1,4 @@
-"""What comes behind a run's last step: its elimination, if there is to be one; then it is measured and drawn."""
+"""What comes behind a run's last step: an elimination, if there is to be one; then measuring, figures and the page."""
 
 from __future__ import annotations
 
@@ -7,22 +7,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from bimt_tf.errors import InputError
+from bimt_tf.models.modes import evaluating
 from bimt_tf.runs.directory import RunDirectory
 from bimt_tf.runs.draw import draw as draw_figure
 from bimt_tf.runs.draw import figures_of
 from bimt_tf.runs.eliminate import budget_in_words, eliminate_into
 from bimt_tf.runs.export_model import save_plain
 from bimt_tf.runs.figure_files import image_of
+from bimt_tf.runs.opened_run import OpenedRun
+from bimt_tf.runs.page_file import PAGE, write_page
+from bimt_tf.runs.state import state_of
 from bimt_tf.runs.stopping import Interrupted, caught_signals, raised_signals
-from bimt_tf.runs.summary import before_elimination, measure
+from bimt_tf.runs.summary import Measured, before_elimination, measure
 from bimt_tf.runs.trained import Trained
 from bimt_tf.runs.watcher import Watcher
 
 __all__ = ["conclude", "measuring", "require_no_signal"]
 
 
-def conclude(run: RunDirectory, trained: Trained, seconds: float, watcher: Watcher, draw: bool) -> dict[str, Any]:
-    """Eliminate a trained network if it is asked for, measure it, draw it, and write what was found.
+def conclude(
+    run: RunDirectory, trained: Trained, seconds: float, watcher: Watcher, draw: bool, page: bool
+) -> dict[str, Any]:
+    """Eliminate a trained network if it is asked for, measure it, draw it, and write what was found, and its page.
 
     Args:
         run: its directory, which holds its weights; an elimination that has begun there goes on.
@@ -30,9 +37,10 @@ def conclude(run: RunDirectory, trained: Trained, seconds: float, watcher: Watch
         seconds: what training took.
         watcher: shows what goes on.
         draw: whether to draw figures.
+        page: whether to write report.html.
 
     Returns:
-        The content of summary.json, which is written last.
+        The content of summary.json, whose being there says that all else is, but for the page.
 
     Raises:
         Interrupted: on SIGINT or SIGTERM.
@@ -48,15 +56,20 @@ def conclude(run: RunDirectory, trained: Trained, seconds: float, watcher: Watch
         trained.eliminated = True
     with measuring(run):
         watcher.stage("measuring and drawing" if draw else "measuring")
-        return _measure(run, trained, seconds, before, draw)
+        measured = _measure(run, trained, seconds, before, draw)
+    if page:
+        with raised_signals(f"{run.path} is measured, but its page is not made; 'bimt report {run.path}' makes it"):
+            if notes := _page(run, trained):
+                measured.summary["notes"] += notes
+                run.write_summary(*measured)
+    return measured.summary
 
 
-def _measure(
-    run: RunDirectory, trained: Trained, seconds: float, before: Mapping[str, Any], draw: bool
-) -> dict[str, Any]:
+def _measure(run: RunDirectory, trained: Trained, seconds: float, before: Mapping[str, Any], draw: bool) -> Measured:
     if trained.task.pretrained:
         save_plain(trained, run.path)
-    summary, probes = measure(trained, seconds)
+    measured = measure(trained, seconds)
+    summary = measured.summary
     summary |= before
     summary["notes"] += summary.get("elimination", {}).pop("notes", [])
     records, rows = run.records(), run.elimination.rows()
@@ -66,8 +79,27 @@ def _measure(
         figure = draw_figure(trained, name, records=rows if name == "elimination" else records, summary=summary)
         for suffix in ("png", "pdf"):
             run.write_figure(f"{name}.{suffix}", image_of(figure, suffix))
-    run.write_summary(summary, probes)
-    return summary
+    run.write_summary(*measured)
+    return measured
+
+
+def _page(run: RunDirectory, trained: Trained) -> list[str]:
+    """Write the run's page; gives a note that says why it could not be made, if so."""
+    config, shown = trained.config, run.elimination.number_of("shown")
+    state = state_of(run.path, config.training.steps)
+    with evaluating(trained.model):
+        opened = OpenedRun(
+            run, state, config, trained.model, trained.bimt, held_out=trained.data, task=trained.task,
+            round_number=shown,
+        )  # fmt: skip
+        try:
+            write_page(opened, run.path / PAGE)
+        except Interrupted:
+            raise
+        except Exception as error:  # of whatever kind: the run is whole without its page, and is not lost for it
+            said = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+            return [f"the page was not made: {said}; 'bimt report {run.path}' makes it"]
+    return []
 
 
 def _eliminate(run: RunDirectory, trained: Trained, watcher: Watcher) -> None:

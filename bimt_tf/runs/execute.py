@@ -49,7 +49,7 @@ def train_run(
     draw: bool = True,
     init_from: Path | None = None,
 ) -> dict[str, Any]:
-    """Train from the start into ``out`` and give summary.json's content; figures are left out unless ``draw``.
+    """Train from the start into ``out`` and give summary.json's content.
 
     Args:
         config: what to train.
@@ -57,7 +57,7 @@ def train_run(
         overwrite: whether to replace a run that is there.
         loggers: where records go besides metrics.jsonl: "tensorboard", "wandb".
         watcher: shows the run while it goes on.
-        draw: whether to draw the figures.
+        draw: whether to draw the figures and write report.html.
         init_from: a run directory whose weights and layout training starts from, instead of the config's seed.
 
     Raises:
@@ -80,13 +80,17 @@ def run_trainer(
     loggers: Sequence[str] = (),
     watcher: Watcher | None = None,
     draw: bool = True,
+    page: bool | None = None,
 ) -> dict[str, Any]:
-    """Run a trainer that is set up into ``out``; arguments, result and errors as of :func:`train_run`."""
+    """Run a trainer that is set up into ``out``; arguments, result and errors as of :func:`train_run`.
+
+    ``page`` says whether to write report.html, where that is not as ``draw`` says.
+    """
     for name in loggers:
         check_logger(name)
     run = RunDirectory.create(Path(out), trainer.config, overwrite)
     with run.lock():
-        return _go(run, trainer, loggers, watcher or SilentWatcher(), draw)
+        return _go(run, trainer, loggers, watcher or SilentWatcher(), draw, draw if page is None else page)
 
 
 def resume_run(
@@ -110,12 +114,12 @@ def resume_run(
         with _failing_writes(run):
             run.write_format()  # also of a run that was killed before it, or that version 0.1 began
         if not is_trained(run.path):
-            return _go(run, set_up(config, run.last_checkpoint()), loggers, watcher, draw)
+            return _go(run, set_up(config, run.last_checkpoint()), loggers, watcher, draw, draw)
         seconds = float(run.summary.get("seconds") or _seconds(run))
         with _failing_writes(run), measuring(run):
             trained = load_run(run.path, config.training.device, at="trained")
         with _failing_writes(run):
-            return conclude(run, trained, seconds, watcher, draw)
+            return conclude(run, trained, seconds, watcher, draw, draw)
 
 
 def eliminate_run(
@@ -137,7 +141,7 @@ def eliminate_run(
         overwrite: whether to replace an elimination that is there.
         device: where to compute; the config's unless given.
         watcher: shows it while it goes on.
-        draw: whether to draw the figures again.
+        draw: whether to draw the figures and write report.html again.
 
     Raises:
         InputError: for a run that is not trained, or one with another elimination.
@@ -158,7 +162,7 @@ def eliminate_run(
         seconds = float(run.summary.get("seconds") or _seconds(run))
         if overwrite or not files.begun:
             files.begin(settings)
-        return conclude(run, trained, seconds, watcher, draw)
+        return conclude(run, trained, seconds, watcher, draw, draw)
 
 
 def _started_from(path: Path, config: Config) -> Trainer:
@@ -177,7 +181,9 @@ def _seconds(run: RunDirectory) -> float:
     return 0.0 if checkpoint is None else checkpoint.seconds
 
 
-def _go(run: RunDirectory, trainer: Trainer, loggers: Sequence[str], watcher: Watcher, draw: bool) -> dict[str, Any]:
+def _go(
+    run: RunDirectory, trainer: Trainer, loggers: Sequence[str], watcher: Watcher, draw: bool, page: bool
+) -> dict[str, Any]:
     """Train to the end, write the result, then measure and draw it."""
     torch.set_num_threads(trainer.config.training.threads)
     with ExitStack() as stack:
@@ -221,7 +227,7 @@ def _go(run: RunDirectory, trainer: Trainer, loggers: Sequence[str], watcher: Wa
         )
         require_no_signal(run, caught)
     with _failing_writes(run):
-        return conclude(run, trained, trainer.seconds, watcher, draw)
+        return conclude(run, trained, trainer.seconds, watcher, draw, page)
 
 
 @contextmanager

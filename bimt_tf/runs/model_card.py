@@ -75,7 +75,8 @@ The package bimt_tf reads it; no file needs pickle. From the Hugging Face Hub:
 `model.safetensors` (weights), `layout.json` (where the neurons stand), `config.yaml` (everything that it was trained
 with; `bimt train {config.task} --config config.yaml --out NEW` trains it again), `summary.json` (the numbers), answers
 to questions that were asked of it (`probes.json`, `interventions.json`, `modules.json`, `formulas.json`, where there
-are any), `elimination/` (every point on its way to fewer weights, if it had one) and `figures/`.
+are any), `elimination/` (every point on its way to fewer weights, if it had one), `figures/`, and `report.html` (one
+page that any browser opens without a network: the circuit to explore; where it is missing, `bimt report` makes it).
 
 ## Made with
 

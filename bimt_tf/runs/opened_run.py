@@ -16,7 +16,7 @@ from bimt_tf.runs.elimination_files import rows_of
 from bimt_tf.runs.point_summary import summary_at
 from bimt_tf.runs.state import RunState
 from bimt_tf.runs.trained import Trained
-from bimt_tf.tasks.base import Data, Task
+from bimt_tf.tasks.base import Data, Split, Task
 
 if TYPE_CHECKING:
     from bimt_tf.training.eliminate import Elimination
@@ -46,7 +46,7 @@ class OpenedRun(Trained):
         model: nn.Module,
         bimt: BIMT,
         *,
-        held_out: Data | None = None,
+        held_out: Split | Data | None = None,
         task: Task | None = None,
         round_number: int | None = None,
         outcome: Elimination | None = None,

@@ -16,15 +16,15 @@ from bimt_tf.runs.zip_files import is_zip, packed
 __all__ = ["push", "share"]
 
 CARD = "README.md"
-LEFT_OUT = ("tensorboard", "wandb", "report.html")
-"""What other programs wrote, or can be made again."""
+LEFT_OUT = ("tensorboard", "wandb")
+"""What other programs wrote."""
 NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def share(directory: Path, out: Path, *, checkpoints: bool = False, license: str = "unknown") -> list[str]:
     """Pack a trained run into one ZIP file with a model card; returns the names of the files in it.
 
-    Weights, layout, config, summary, answers, elimination and figures go in; checkpoints only if asked for.
+    Weights, layout, config, summary, answers, elimination, figures and the page go in; checkpoints only if asked for.
 
     Args:
         directory: the run.

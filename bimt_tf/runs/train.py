@@ -89,6 +89,7 @@ def train(
     seed: int = 0,
     metrics: Callable[[Tensor, Tensor], Mapping[str, float]] | None = None,
     progress: bool = True,
+    page: bool = True,
     loggers: Sequence[str] = (),
     **settings: Any,
 ) -> TrainedModel:
@@ -109,12 +110,11 @@ def train(
         seed: of batches and of what is held out; the weights are as the model has them.
         metrics: from outputs and targets of the held-out examples to more numbers by name.
         progress: whether a bar is shown, on a terminal or in a notebook.
-        loggers: with ``out``: "tensorboard", "wandb".
+        page, loggers: with ``out``: whether report.html is written (docs/report.md); "tensorboard", "wandb".
         **settings: any field of TrainingConfig, GeometryConfig or EliminationConfig: steps, lr, width, eliminate ...
 
     Raises:
-        InputError: for an unknown setting (lists the near ones), a value or data that cannot be used, or a model that
-            no adapter knows.
+        InputError: for an unknown setting (lists the near ones), unusable values or data, or an unknown model.
         RunFailed: when a loss or a weight is not finite.
         Interrupted: with ``out``, on SIGINT or SIGTERM, after the step and a checkpoint.
     """
@@ -131,7 +131,7 @@ def train(
     try:
         with ProgressBar(progress) as bar:
             watcher = _Recording(bar)
-            rounds = _run(trainer, watcher, path, overwrite, loggers)
+            rounds = _run(trainer, watcher, path, overwrite, loggers, page)
         return _result(trainer, watcher.records, rounds, path)
     finally:
         trainer.release_()
@@ -235,11 +235,11 @@ class _Recording:
 
 
 def _run(
-    trainer: Trainer, watcher: _Recording, out: Path | None, overwrite: bool, loggers: Sequence[str]
+    trainer: Trainer, watcher: _Recording, out: Path | None, overwrite: bool, loggers: Sequence[str], page: bool
 ) -> list[dict[str, Any]]:
     """Run to the end, in memory or into a run directory; the rounds of the elimination, if there was one."""
     if out is not None:
-        run_trainer(trainer, out, overwrite=overwrite, loggers=loggers, watcher=watcher, draw=False)
+        run_trainer(trainer, out, overwrite=overwrite, loggers=loggers, watcher=watcher, draw=False, page=page)
         return RunDirectory.open(out).elimination.rows()
 
     def note(text: str) -> None:

@@ -16,9 +16,9 @@ def linked(path: Path) -> Text:
     return Text(str(path), style=f"link {path.absolute().as_uri()}")
 
 
-def print_path(what: str, path: Path, console: Console | None = None) -> None:
+def print_path(what: str, path: Path, more: str = "", console: Console | None = None) -> None:
     """A line such as ``figure: runs/a/figures/network.png``, whose path is a link on a terminal; never broken."""
-    line = Text(f"{what} ").append_text(linked(path))
+    line = Text(f"{what} ").append_text(linked(path)).append(f" {more}" if more else "")
     (console or Console(highlight=False, markup=False)).print(line, soft_wrap=True)
 
 

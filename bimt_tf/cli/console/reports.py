@@ -130,12 +130,9 @@ def print_summary(out: Path, summary: dict[str, Any]) -> None:
     for name, value in rows:
         table.add_row(name, value)
     console.print(table)
-    if (plain := out / "huggingface").is_dir():
-        print_path("for transformers:", plain)
-    if (figures := out / "figures").is_dir():
-        print_path("figures:", figures)
-    if (page := out / "report.html").is_file():
-        print_path("page:", page)
+    for what, name in (("for transformers", "huggingface"), ("figures", "figures"), ("page", "report.html")):
+        if (place := out / name).exists():
+            print_path(f"{what}:", place)
     print_path("results:", out)
 
 
