@@ -153,10 +153,24 @@ def _top(column: Column, row: int) -> bool:
     return rows[row].depth == rows[column.last].depth
 
 
-def draw_network(axes: Axes, scene: Scene, *, labels: Mapping[str, Sequence[str]] | None = None) -> None:
-    """Draw a scene into a panel: what :func:`network_figure` draws, without row names, neurons' numbers and key.
+def draw_network(
+    axes: Axes,
+    scene: Scene,
+    *,
+    labels: Mapping[str, Sequence[str]] | None = None,
+    emphasis: Emphasis | None = None,
+    numbers: bool = False,
+) -> None:
+    """Draw a scene into a panel: what :func:`network_figure` draws, without row names and key.
 
     The caller draws inside ``rc_context(STYLE)`` and leaves room around the panel for labels.
+
+    Args:
+        axes: the panel.
+        scene: the network.
+        labels: stage name -> a name for each of its neurons.
+        emphasis: what is pointed out (scene/emphasis.py).
+        numbers: whether neurons have their numbers, as far as there is room.
 
     Raises:
         InputError: for labels of a stage that does not exist, or of another number.
@@ -164,7 +178,8 @@ def draw_network(axes: Axes, scene: Scene, *, labels: Mapping[str, Sequence[str]
     extent, dpi = axes.get_window_extent(), axes.figure.dpi
     (column,) = columns_of(scene, extent.width / dpi, 1.0, tallest=float("inf"))
     column = column._replace(pitch=extent.height / dpi / ((column.high - column.low) or 1.0))
-    _draw(axes, column, _look(scene, emphasis_of(scene)), _checked(scene, labels or {}), numbers=False)
+    look = _look(scene, emphasis or emphasis_of(scene))
+    _draw(axes, column, look, _checked(scene, labels or {}), numbers=numbers)
 
 
 def _draw(axes: Axes, column: Column, look: Look, labels: Mapping[str, Sequence[str]], *, numbers: bool = True) -> int:
