@@ -55,10 +55,10 @@ def draw_knockouts(
     bars.plot(at, [one.mean for one in knockouts], ls="none", marker="D", ms=2.8, mfc="white", mec=INK, mew=0.6,
               zorder=4, label="set to their means")  # fmt: skip
     if len(knockouts) <= NUMBERED:
-        for x, one in zip(at, knockouts, strict=True):
+        for x, one in enumerate(knockouts):
             bars.text(x, max(one.zero, one.mean) + 0.035, f"{one.zero:.0%}", ha="center", va="bottom", fontsize=6)
     bars.axhline(chance, color=MUTED, lw=0.6, ls=(0, (1, 1.5)), zorder=3, label="guessing")
-    singles = [x for x, one in zip(at, knockouts, strict=True) if len(one.out) == 1]
+    singles = [x for x, one in enumerate(knockouts) if len(one.out) == 1]
     for value in (published or {}).values():
         if singles:
             bars.plot([singles[0] - 0.45, singles[-1] + 0.45], [value, value], color=ACCENT, lw=1.0, zorder=5)

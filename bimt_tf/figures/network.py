@@ -8,6 +8,7 @@ largest |w| of its matrix, so that a layer of small weights does not vanish; neg
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib import rc_context
@@ -159,7 +160,7 @@ def draw_network(
     *,
     labels: Mapping[str, Sequence[str]] | None = None,
     emphasis: Emphasis | None = None,
-    numbers: bool = False,
+    numbers: Literal["unnamed", "none"] = "none",
 ) -> None:
     """Draw a scene into a panel: what :func:`network_figure` draws, without row names and key.
 
@@ -170,7 +171,7 @@ def draw_network(
         scene: the network.
         labels: stage name -> a name for each of its neurons.
         emphasis: what is pointed out (scene/emphasis.py).
-        numbers: whether neurons have their numbers, as far as there is room.
+        numbers: "unnamed": neurons without a name have their numbers, as far as there is room.
 
     Raises:
         InputError: for labels of a stage that does not exist, or of another number.
@@ -182,7 +183,14 @@ def draw_network(
     _draw(axes, column, look, _checked(scene, labels or {}), numbers=numbers)
 
 
-def _draw(axes: Axes, column: Column, look: Look, labels: Mapping[str, Sequence[str]], *, numbers: bool = True) -> int:
+def _draw(
+    axes: Axes,
+    column: Column,
+    look: Look,
+    labels: Mapping[str, Sequence[str]],
+    *,
+    numbers: Literal["all", "unnamed", "none"] = "all",
+) -> int:
     """Everything inside a panel; gives how many names of neurons found no room."""
     scene = column.scene
     axes.set_axis_off()

@@ -49,7 +49,7 @@ def network_and_neurons_figure(
         sheet.text(0.12, 0.28, note, fontsize=7, color=MUTED)
         sheet.text(0.12, 0.52, "a  network; colour and shape: module", fontsize=8, weight="bold")
         axes = sheet.panel(0.3, 1.05, ACROSS, high)
-        draw_network(axes, scene, labels=labels, emphasis=emphasis_of(scene, modules=modules), numbers=True)
+        draw_network(axes, scene, labels=labels, emphasis=emphasis_of(scene, modules=modules), numbers="unnamed")
         left = 0.3 + ACROSS + 0.75
         sheet.text(left - 0.4, 0.52, "b  active embedding neurons; elements by coset", fontsize=8, weight="bold")
         if report is None:

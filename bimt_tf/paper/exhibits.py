@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from bimt_tf.paper.figure_2 import FIGURE_2
+from bimt_tf.paper.figure_3 import FIGURE_3
+from bimt_tf.paper.figure_4 import FIGURE_4
 from bimt_tf.paper.figure_5 import FIGURE_5
 from bimt_tf.paper.figure_6 import FIGURE_6
 from bimt_tf.paper.figure_a1 import FIGURE_A1
@@ -20,6 +22,8 @@ EXHIBITS = (
     TABLE_1,
     TABLE_2,
     FIGURE_2,
+    FIGURE_3,
+    FIGURE_4,
     FIGURE_5,
     FIGURE_6,
     FIGURE_A1,

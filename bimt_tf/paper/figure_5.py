@@ -31,9 +31,9 @@ RINGS = ["seed", "module", "embedding neurons", "frequency", "R2", "95% of chanc
 HEADER = ["seed", "accuracy", "weights", "Q", "modules", "without one of them", "set to means instead",
           "frequencies (R2 of the ring)"]  # fmt: skip
 LEGEND = (
-    "The paper: three modules; without one of them 15.25, 29.33 or 33.67% of the accuracy's 100% are left; each module's"
-    " embedding is a ring. Ours: accuracy on all held-out pairs, modules largest first. R2 of a ring: the share of the "
-    "variance of a module's embedding neurons that one frequency has."
+    "The paper: three modules; without one of them 15.25, 29.33 or 33.67% of the accuracy's 100% are left; the "
+    "embedding of each is a ring. Ours: accuracy on all held-out pairs, modules largest first. R2 of a ring: the "
+    "share of the variance of a module's embedding neurons that one frequency has."
 )
 
 
