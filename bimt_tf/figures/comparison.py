@@ -18,11 +18,11 @@ from bimt_tf.scene.scene import Scene
 __all__ = ["Panel", "comparison_figure"]
 
 PANEL, ROW_PITCH = 2.1, 0.72  # inches
-SIDE, GAP, BOTTOM, TOP = 0.3, 0.55, 0.62, 0.72  # margins, inches
+SIDE, GAP, BOTTOM, TOP = 0.3, 0.55, 0.62, 0.86  # margins, inches
 
 
 class Panel(NamedTuple):
-    """One network: its name, a line of numbers under the name, and its scene (scene/scene.py)."""
+    """One network: its name, one or two lines of numbers under the name, and its scene (scene/scene.py)."""
 
     name: str
     note: str

@@ -104,8 +104,8 @@ def _draw_key(sheet: Sheet, left: float, top: float, names: tuple[str, str]) -> 
     lines = (
         f"Below: probability of {names[1]} (blue; its held-out examples are circles) against {names[0]} (orange, "
         "squares); on the line both are equally likely.",
-        "Above: width of a wire is |w| beside the largest of its matrix, dashed is negative; open triangles lead "
-        "nowhere, crosses have no input.",
+        "Above: width of a wire is |w| beside the largest of its matrix, dashed is negative; open triangles have no "
+        "input, crosses lead nowhere.",
     )
     for line, text in enumerate(lines):
         sheet.text(left, top + 0.13 * line, text, fontsize=6.5, color=MUTED)
