@@ -175,6 +175,4 @@ def _numbers(one: _Network) -> list[str]:
 
 
 _ROWS = tuple(row for row in ROWS if row.counted)
-MODULARITY = Exhibit(
-    "modularity", ROWS, _ROWS, ("l1", "bimt"), SEEDS, _make, _jobs, (row("symbolic-a"), row("two-moon"))
-)
+MODULARITY = Exhibit("modularity", ROWS, _ROWS, ("l1", "bimt"), SEEDS, _make, _jobs, QUICK_ROWS)
