@@ -114,16 +114,15 @@ def _neurons(run: FinishedRun) -> Neurons:
     return Neurons(names, list(quantities), np.array(shares).reshape(len(names), len(quantities)))
 
 
-def neuron_panel(run: FinishedRun, where: Row, seed: int) -> NeuronPanel:
-    """What the figure shows of one network."""
+def neuron_panel(run: FinishedRun, name: str, found: Neurons, formula: Formula | None) -> NeuronPanel:
+    """What the figure shows of one network, under its name."""
     from bimt_tf.figures.neuron_functions import NeuronPanel
     from bimt_tf.scene.scene import scene_of
 
-    found, formula = _neurons(run), _formula(run)
     q = run.summary["modularity_shared"]
-    note = f"seed {seed} · loss {run.evaluate()['loss']:.1e} · {run.active_weights} weights"
+    note = f"seed {run.config.seed} · loss {run.evaluate()['loss']:.1e} · {run.active_weights} weights"
     return NeuronPanel(
-        where.label, note + ("" if q is None else f" · Q {q:.2f}"), scene_of(run.bimt, run.threshold),
+        name, note + ("" if q is None else f" · Q {q:.2f}"), scene_of(run.bimt, run.threshold),
         run.task.labels(run.config.data), found.names, found.quantities, found.shares, _written(formula),
     )  # fmt: skip
 
@@ -158,10 +157,11 @@ def _make(runs: EndedRuns, docs: Path) -> Made:
     for each in runs.plan.rows:
         for i, seed in enumerate(runs.seeds(each.name, "bimt")):
             run = runs.open(each.name, "bimt", seed)
+            found, formula = _neurons(run), _formula(run)
             if i == 0:
-                panels.append(neuron_panel(run, each, seed))
-            neurons += _neuron_lines(each, seed, _neurons(run))
-            formulas.append(_formula_line(each, seed, _formula(run)))
+                panels.append(neuron_panel(run, each.label, found, formula))
+            neurons += _neuron_lines(each, seed, found)
+            formulas.append(_formula_line(each, seed, formula))
     files: list[Path] = []
     if panels:
         rows = [panels[i : i + COLUMNS] for i in range(0, len(panels), COLUMNS)]
