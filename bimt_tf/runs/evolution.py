@@ -6,7 +6,6 @@ import copy
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from bimt_tf.bimt import BIMT
@@ -28,7 +27,7 @@ MOST_POINTS = 12
 
 
 class Place(NamedTuple):
-    """Where a snapshot is: in which run's directory, and of which round of its elimination; None for a training step."""
+    """Where a snapshot is: the run, its directory, and the round of its elimination, None for a step of training."""
 
     directory: RunDirectory
     run: Trained

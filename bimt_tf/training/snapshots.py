@@ -1,4 +1,4 @@
-"""Snapshots of a network while it is trained: at which steps, and what one holds (runs/snapshots.py makes files of them).
+"""Snapshots of a network while it is trained: at which steps, and what one holds. They are files in runs/snapshots.py.
 
 Most of what is to be seen happens early and at the ends of phases, so steps are spaced evenly on a logarithmic scale
 from a thousandth of the run on; a sixteenth of the run is the longest time without one.
