@@ -109,12 +109,11 @@ class Trainer:
             return True
         begun = time.perf_counter() - self.seconds
         on_note(state.prepare())
-        self._losses, keep = [], self._keeper(on_snapshot)
+        self._losses, keep = [], self._keeper(on_record, on_snapshot)
 
         def tell(saving: bool, stopping: bool = False) -> None:
-            keep()
-            if (milestone := state.step in ends) or state.step % training.log_every == 0:
-                on_record(self._record())
+            milestone = state.step in ends
+            keep(milestone or state.step % training.log_every == 0)
             if milestone or saving and (stopping or state.step % training.checkpoint_every == 0):
                 on_checkpoint(self.checkpoint())
 
@@ -128,7 +127,7 @@ class Trainer:
                 tell(resumable, stopping)
             return stopping
 
-        keep()
+        keep(False)
         for phase in PHASES:
             span = phase.span(self.config)
             if state.step not in span:
@@ -173,22 +172,27 @@ class Trainer:
         """Give the model's parameters storage of their own again; the trainer is not to be run afterwards."""
         self._state.flat.release_()
 
-    def _keeper(self, on_snapshot: Callable[[TrainingSnapshot], None] | None) -> Callable[[], None]:
-        """What keeps a snapshot where one is due; of a large model, none."""
+    def _keeper(
+        self, on_record: Callable[[Record], None], on_snapshot: Callable[[TrainingSnapshot], None] | None
+    ) -> Callable[[bool], None]:
+        """What tells a step's record if it is to be logged, and its snapshot where one is due; of large models none."""
         large = self._state.flat.vector.numel() > MOST_PARAMETERS
         steps = frozenset() if on_snapshot is None or large else snapshot_steps(self.config)
 
-        def keep() -> None:
+        def keep(logged: bool) -> None:
+            record = self._record() if logged else None
+            if record is not None:
+                on_record(record)
             if self.step in steps and on_snapshot is not None:
-                on_snapshot(self._snapshot())
+                on_snapshot(self._snapshot(None if record is None else record.test_loss))
 
         return keep
 
-    def _snapshot(self) -> TrainingSnapshot:
-        """The network as it stands; nothing of the run changes by it."""
+    def _snapshot(self, loss: float | None) -> TrainingSnapshot:
+        """The network as it stands, and its held-out loss, measured unless given; nothing of the run changes by it."""
         state = self._state
         require_finite_weights(state.step, state.flat.vector)
-        loss = self.evaluate()["loss"]
+        loss = self.evaluate()["loss"] if loss is None else loss
         require_finite(state.step, "the held-out loss", loss)
         return TrainingSnapshot(state.step, loss, state.flat.state(), state.bimt.layout.slots)
 

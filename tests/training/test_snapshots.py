@@ -35,9 +35,11 @@ def test_steps_are_few_and_hold_the_ends_of_all_phases(steps, polish):
     assert {0, steps} | ends <= found and min(found) == 0 and max(found) == steps
     assert len(found) <= 40 and all(isinstance(step, int) for step in found)
     ordered = sorted(found)
-    assert max(b - a for a, b in zip(ordered, ordered[1:], strict=False)) <= steps / 16 + 1
+    assert max(b - a for a, b in zip(ordered, ordered[1:], strict=False)) <= steps / 16 + 31
     if steps >= 1_000:
-        assert sum(step <= steps / 16 for step in found) >= 8
+        assert 20 <= len(found) and sum(step <= steps / 16 for step in found) >= 6
+        measured_anew = [step for step in found if step % 30 and step not in ends]
+        assert max(measured_anew, default=0) < 30  # the others are logged, and so measured, already
 
 
 @pytest.mark.parametrize("method", ["bimt", "vanilla", "magnitude", "topk"])
