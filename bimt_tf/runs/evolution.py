@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,8 +18,9 @@ from bimt_tf.scene.scene import Scene, scene_of
 from bimt_tf.scene.wires import MOST_WIRES
 from bimt_tf.training.flat import overwrite_, trainable
 from bimt_tf.training.phases import phase_at
+from bimt_tf.training.snapshots import MOST_PARAMETERS
 
-__all__ = ["ELIMINATE", "MOST_POINTS", "Place", "Snapshot", "snapshots_of"]
+__all__ = ["ELIMINATE", "MOST_POINTS", "Place", "Snapshot", "require_snapshots", "snapshots_of", "thinned"]
 
 ELIMINATE = "eliminate"
 """The phase of a point of the elimination."""
@@ -150,3 +153,19 @@ def _spread(weights: list[int]) -> list[int]:
     wanted = np.geomspace(weights[0], max(weights[-1], 1), MOST_POINTS + 1)[1:]
     nearest = {int(np.abs(np.log(np.array(weights[1:])) - np.log(one)).argmin()) + 1 for one in wanted}
     return sorted({*nearest, len(weights) - 1})
+
+
+def thinned(found: Sequence[Snapshot], most: int) -> list[Snapshot]:
+    """At most so many of them (at least 2), evenly spaced, the first and the last with them."""
+    places = np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int)
+    return [found[i] for i in places.tolist()]
+
+
+def require_snapshots(found: Sequence[Snapshot], path: Path) -> Sequence[Snapshot]:
+    """The snapshots of the run in ``path``, at least two; raises InputError where there are fewer, and says why."""
+    if len(found) < 2:
+        raise InputError(
+            f"{path} has {len(found)} snapshots, and two are needed: it was trained with --no-snapshots or by an "
+            f"earlier version, or its model has more than {MOST_PARAMETERS:,} parameters; training again makes them"
+        )
+    return found
