@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.animation import AbstractMovieWriter, FFMpegWriter, PillowWriter
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 
 from bimt_tf.errors import InputError, require_positive, unknown
 from bimt_tf.figures.animation import NetworkAnimation
-from bimt_tf.figures.style import STYLE
+from bimt_tf.figures.style import INK, MUTED, STYLE, WIRE_NEGATIVE, WIRE_POSITIVE
 from bimt_tf.figures.tween import Frame
 from bimt_tf.runs.atomic import write_atomically
 from bimt_tf.runs.evolution import Snapshot, require_snapshots
@@ -25,12 +30,14 @@ __all__ = ["FORMS", "animate", "form_of_animation", "frames_of"]
 
 FORMS = (".gif", ".mp4")
 HOLD_FIRST, HOLD_LAST = 0.5, 1.5  # seconds that the first and the last picture stand
-COLOURS = 48  # of a GIF: ink, greys and two colours of wires, each with its paler shades
+COLOURS = (WIRE_POSITIVE, WIRE_NEGATIVE, INK, MUTED)
+SHADES = (1.0, 0.85, 0.7, 0.55, 0.42, 0.3, 0.2, 0.11, 0.05)
+"""A GIF has these colours, mixed with so much white, and white."""
 EVERY = 10**9  # wires one by one, however many
 
 
 def form_of_animation(path: Path) -> str:
-    """ ".gif" or ".mp4", by the file's name.
+    """The ending of the file's name: one of FORMS.
 
     Raises:
         InputError: for another ending, or for an MP4 where there is no ffmpeg.
@@ -73,7 +80,7 @@ def animate(
     form = form_of_animation(path)
     for name, value in (("fps", fps), ("dpi", dpi), ("seconds", seconds)):
         require_positive(name, value)
-    snapshots = require_snapshots(run.snapshots, run.path)
+    snapshots = require_snapshots(run.snapshots)
     moving = max(2, round((seconds - HOLD_FIRST - HOLD_LAST) * fps))
     config = run.config
     title = f"{config.task} · {config.method} · seed {config.seed}"
@@ -97,15 +104,40 @@ def animate(
 class _SmallGif(PillowWriter):
     """Pillow's writer with one palette for all pictures, without dither, so that what stands still takes no room."""
 
+    def setup(self, fig: Figure, outfile: Any, dpi: float | None = None) -> None:
+        """Begin; as Matplotlib's."""
+        super().setup(fig, outfile, dpi)
+        self._pictures: list[Image] = []
+
+    def grab_frame(self, **savefig_kwargs: Any) -> None:
+        """Keep the figure as it is now, in the palette's colours."""
+        from PIL import Image
+        from PIL.Image import Dither
+
+        canvas = FigureCanvasAgg(self.fig)
+        self.fig.dpi = self.dpi
+        canvas.draw()
+        whole = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        self._pictures.append(whole.quantize(palette=_palette(), dither=Dither.NONE))
+
     def finish(self) -> None:
         """Write the pictures, each as what changed since the one before."""
-        from PIL.Image import Dither, Quantize
+        first, *others = self._pictures
+        time = round(1000 / self.fps)
+        first.save(self.outfile, save_all=True, append_images=others, duration=time, loop=0, optimize=False)
 
-        frames: list[Image] = [frame.convert("RGB") for frame in self._frames]
-        palette = frames[len(frames) // 2].quantize(COLOURS, Quantize.MEDIANCUT)
-        small = [frame.quantize(palette=palette, dither=Dither.NONE) for frame in frames]
-        times = [round(1000 / self.fps)] * len(small)
-        small[0].save(self.outfile, save_all=True, append_images=small[1:], duration=times, loop=0, optimize=False)
+
+@lru_cache(maxsize=1)
+def _palette() -> Image:
+    """White, and the animation's colours mixed with it."""
+    from PIL import Image
+
+    found = Image.new("P", (1, 1))
+    colours = [np.ones(3)]
+    for name in COLOURS:
+        colours += [1 - share * (1 - np.array(to_rgb(name))) for share in SHADES]
+    found.putpalette((np.array(colours) * 255).round().astype(np.uint8).tobytes())
+    return found
 
 
 def _writer(form: str, fps: int) -> AbstractMovieWriter:
