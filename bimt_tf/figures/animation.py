@@ -29,7 +29,7 @@ __all__ = ["NetworkAnimation"]
 
 WIDTH, TALLEST, PITCH = 5.2, 6.4, 0.62  # inches
 EDGE, TITLE, CURVE, BETWEEN = 0.14, 0.52, 0.5, 0.5  # inches: around, of the title, of the curve, above the curve
-MOST = 1_500  # wires drawn at a time
+MOST = 400  # wires drawn of each frame, the strongest: a GIF of more is too large to show anywhere
 KINDS = ("positive", "negative", "off")
 LINES = ("-", DASHED, DOTTED)
 """How wires of each kind are drawn: as network.py does."""
@@ -246,4 +246,6 @@ def _lines(axes: Axes, z: float, style: object) -> LineCollection:
 
 def _told(frame: Frame) -> str:
     """The numbers of a frame, in words."""
-    return f"step {frame.step:,} · {frame.phase} · held-out loss {frame.loss:.2g} · {frame.scene.active:,} weights"
+    scene = frame.scene
+    drawn = f" (the {MOST} strongest drawn)" if scene.active + scene.off_path > MOST else ""
+    return f"step {frame.step:,} · {frame.phase} · held-out loss {frame.loss:.2g} · {scene.active:,} weights{drawn}"

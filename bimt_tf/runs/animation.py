@@ -21,6 +21,7 @@ from bimt_tf.figures.style import INK, MUTED, STYLE, WIRE_NEGATIVE, WIRE_POSITIV
 from bimt_tf.figures.tween import Frame
 from bimt_tf.runs.atomic import write_atomically
 from bimt_tf.runs.evolution import Snapshot, require_snapshots
+from bimt_tf.runs.figure_files import FORMATS
 from bimt_tf.runs.opened_run import OpenedRun
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ __all__ = ["FORMS", "animate", "form_of_animation", "frames_of"]
 FORMS = (".gif", ".mp4")
 HOLD_FIRST, HOLD_LAST = 0.5, 1.5  # seconds that the first and the last picture stand
 COLOURS = (WIRE_POSITIVE, WIRE_NEGATIVE, INK, MUTED)
-SHADES = (1.0, 0.85, 0.7, 0.55, 0.42, 0.3, 0.2, 0.11, 0.05)
+SHADES = (1.0, 0.7, 0.45, 0.25, 0.1)
 """A GIF has these colours, mixed with so much white, and white."""
 EVERY = 10**9  # wires one by one, however many
 
@@ -44,7 +45,7 @@ def form_of_animation(path: Path) -> str:
     """
     form = path.suffix.lower()
     if form not in FORMS:
-        raise unknown("format of an animation", path.suffix or path.name, FORMS)
+        raise unknown("format of an animation", path.suffix or path.name, (*FORMS, *(f".{name}" for name in FORMATS)))
     if form == ".mp4" and not FFMpegWriter.isAvailable():
         raise InputError(f"{path} needs the program ffmpeg, which is not found: install it, or give a name in .gif")
     return form
@@ -59,8 +60,8 @@ def animate(
     run: OpenedRun,
     path: Path,
     *,
-    fps: int = 15,
-    dpi: int = 100,
+    fps: int = 10,
+    dpi: int = 80,
     seconds: float = 9.0,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Path:
