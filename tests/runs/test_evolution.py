@@ -81,9 +81,6 @@ def test_the_command_writes_a_gif_that_moves(evolved, tmp_path, capsys):
 
     out = tmp_path / "a.gif"
     command(evolved, out=out, seconds=3, fps=5, dpi=40)
-        0,
-        None,
-    )
     assert str(out) in capsys.readouterr().out
     with Image.open(out) as picture:
         assert picture.n_frames >= 6 and picture.info["loop"] == 0
@@ -108,9 +105,7 @@ def test_a_strip_by_the_command(evolved, tmp_path):
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
 
 
-@pytest.mark.parametrize(
-    "name, said", [("a.avi", "unknown format of an"), ("a.mp4", "needs the program ffmpeg")]
-)
+@pytest.mark.parametrize("name, said", [("a.avi", "unknown format of an"), ("a.mp4", "needs the program ffmpeg")])
 def test_what_cannot_be_written_is_said_first(evolved, tmp_path, monkeypatch, name, said):
     monkeypatch.setattr(animation.FFMpegWriter, "isAvailable", classmethod(lambda cls: False))
     with pytest.raises(InputError, match=said):
