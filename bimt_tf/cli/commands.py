@@ -9,6 +9,7 @@ from cyclopts import App, Group
 from bimt_tf import __version__
 from bimt_tf.cli.ablate import ablate
 from bimt_tf.cli.align import align
+from bimt_tf.cli.animate import animate
 from bimt_tf.cli.arguments import REPEATED
 from bimt_tf.cli.compare import compare
 from bimt_tf.cli.edges import edges
@@ -36,7 +37,14 @@ __all__ = ["COMMANDS", "bimt"]
 
 COMMANDS: dict[str, dict[str, Any]] = {
     "Train": {"tasks": tasks, "train": TRAIN, "resume": resume, "eliminate": eliminate, "finetune": FINETUNE},
-    "Runs": {"list": list_runs, "show": show, "compare": compare, "export": export, "share": share},
+    "Runs": {
+        "list": list_runs,
+        "show": show,
+        "compare": compare,
+        "animate": animate,
+        "export": export,
+        "share": share,
+    },  # fmt: skip
     "Questions": {
         "probe": probe,
         "probe-map": probe_map,

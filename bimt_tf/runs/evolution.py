@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
+from bimt_tf.analysis.active import active_weights
 from bimt_tf.bimt import BIMT
 from bimt_tf.errors import InputError
 from bimt_tf.runs.directory import RunDirectory
@@ -17,8 +18,18 @@ from bimt_tf.scene.scene import Scene, scene_of
 from bimt_tf.scene.wires import MOST_WIRES
 from bimt_tf.training.flat import overwrite_, trainable
 from bimt_tf.training.phases import phase_at
+from bimt_tf.training.snapshots import MOST_PARAMETERS
 
-__all__ = ["ELIMINATE", "MOST_POINTS", "Place", "Snapshot", "snapshots_of"]
+__all__ = [
+    "ELIMINATE",
+    "MOST_POINTS",
+    "Place",
+    "Snapshot",
+    "of_a_strip",
+    "require_snapshots",
+    "snapshots_of",
+    "thinned",
+]
 
 ELIMINATE = "eliminate"
 """The phase of a point of the elimination."""
@@ -28,7 +39,7 @@ MOST_POINTS = 12
 
 
 class Place(NamedTuple):
-    """Where a snapshot is: in which run's directory, and of which round of its elimination; None for a training step."""
+    """Where a snapshot is: the run, its directory, and the round of its elimination, None for a step of training."""
 
     directory: RunDirectory
     run: Trained
@@ -99,6 +110,14 @@ class Snapshot(NamedTuple):
         """
         return scene_of(self.bimt(), self.threshold if threshold is None else threshold, most_wires=most_wires)
 
+    def active_weights(self) -> int:
+        """Weights above :attr:`threshold` in size that are on a path from an input to an output.
+
+        Raises:
+            InputError: for a damaged file.
+        """
+        return active_weights(self.bimt(), self.threshold)
+
     def _completeness(self) -> tuple[int, int]:
         directory, _, number = self.place
         if number is not None:
@@ -151,3 +170,32 @@ def _spread(weights: list[int]) -> list[int]:
     wanted = np.geomspace(weights[0], max(weights[-1], 1), MOST_POINTS + 1)[1:]
     nearest = {int(np.abs(np.log(np.array(weights[1:])) - np.log(one)).argmin()) + 1 for one in wanted}
     return sorted({*nearest, len(weights) - 1})
+
+
+def thinned(found: Sequence[Snapshot], most: int) -> list[Snapshot]:
+    """At most so many of them (at least 2), evenly spaced, the first and the last with them."""
+    places = np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int)
+    return [found[i] for i in places.tolist()]
+
+
+def of_a_strip(found: Sequence[Snapshot], most: int = 6) -> list[Snapshot]:
+    """Those that a strip shows: the first, the last, and between them those whose counts of weights are most evenly
+    spaced in their logarithm.
+    """
+    if len(found) <= most:
+        return list(found)
+    counts = np.log(np.maximum([one.active_weights() for one in found], 1))
+    fall = np.maximum.accumulate(counts[0] - counts)
+    wanted = np.linspace(0, fall[-1], most)[1:-1]
+    chosen = {0, len(found) - 1, *(int(np.searchsorted(fall, one)) for one in wanted)}
+    return [found[i] for i in sorted(chosen)]
+
+
+def require_snapshots(found: Sequence[Snapshot]) -> Sequence[Snapshot]:
+    """The snapshots of a run, at least two; raises InputError where there are fewer, and says why."""
+    if len(found) < 2:
+        raise InputError(
+            f"this run has {len(found)} snapshots, and two are needed: it was trained with --no-snapshots or by an "
+            f"earlier version, or its model has more than {MOST_PARAMETERS:,} parameters; training again makes them"
+        )
+    return found

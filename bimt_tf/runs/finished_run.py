@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal
 from bimt_tf.config.settings import EliminationConfig
 from bimt_tf.runs.questions.causes import CausalQuestions
 from bimt_tf.runs.questions.circuits import CircuitQuestions
-from bimt_tf.runs.questions.evolution import EvolutionQuestions
 from bimt_tf.runs.questions.formulas import FormulaQuestions
 from bimt_tf.runs.questions.groups import GroupQuestions
 from bimt_tf.runs.questions.modules import ModuleQuestions
@@ -27,7 +26,6 @@ class FinishedRun(
     CausalQuestions,
     CircuitQuestions,
     ModuleQuestions,
-    EvolutionQuestions,
     FormulaQuestions,
     GroupQuestions,
     PageQuestions,
@@ -75,7 +73,9 @@ class FinishedRun(
 
     def figure(
         self,
-        name: Literal["network", "connectivity", "curves", "elimination", "prediction", "confusion", "best_pair"],
+        name: Literal[
+            "network", "connectivity", "curves", "elimination", "prediction", "confusion", "best_pair", "evolution"
+        ],
     ) -> Figure:
         """One of the run's figures, as a Matplotlib Figure; not shown, not saved.
 
@@ -85,4 +85,5 @@ class FinishedRun(
         from bimt_tf.runs.draw import draw
 
         records = self.metrics if name == "curves" else self.elimination if name == "elimination" else ()
-        return draw(self, name, records=records, summary=self.summary)
+        snapshots = self.snapshots if name == "evolution" else ()
+        return draw(self, name, records=records, summary=self.summary, snapshots=snapshots)

@@ -10,6 +10,7 @@ drawn, not computed with. No torch at import.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ MOST_NUMBERS = 32_768
 
 FEW = 256  # of a parameter, which is never thinned below
 SPARSE = ("indices", "values", "shape")
-HEAD = ("step", "loss", "kept", "of")
+HEAD = "head"  # one key, since safetensors writes several in any order
 _NAME = re.compile(r"step_(\d{8,})\.safetensors")
 
 
@@ -69,12 +70,12 @@ class SnapshotFiles:
             parts, own = _packed(values, max(FEW, math.ceil(share * values.numel())))
             tensors |= {f"{kind}.{name}": part for kind, part in parts.items()}
             kept += own
-        head = dict(zip(HEAD, map(repr, (snapshot.step, snapshot.loss, kept, of)), strict=True))
+        head = SnapshotHead(snapshot.step, snapshot.loss, kept, of)
         try:
             self.path.mkdir(exist_ok=True)
         except OSError as error:
             raise CannotWrite(f"cannot write {self.path}: {error.strerror}") from error
-        write_atomically(self.file(snapshot.step), save(tensors, head))
+        write_atomically(self.file(snapshot.step), save(tensors, {HEAD: json.dumps(head)}))
 
     def forget_after(self, step: int) -> None:
         """Remove those of later steps: a resumed run makes them again.
@@ -110,8 +111,9 @@ class SnapshotFiles:
         try:
             with safe_open(file, "pt") as opened:
                 told = opened.metadata() or {}
-            head = SnapshotHead(int(told["step"]), float(told["loss"]), int(told["kept"]), int(told["of"]))
-        except (SafetensorError, OSError, ValueError, KeyError) as error:
+            step_of, loss, kept, of = json.loads(told[HEAD])
+            head = SnapshotHead(int(step_of), float(loss), int(kept), int(of))
+        except (SafetensorError, OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise self._damaged(file) from error
         if head.step != step or not math.isfinite(head.loss):
             raise self._damaged(file)

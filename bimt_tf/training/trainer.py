@@ -97,8 +97,8 @@ class Trainer:
         """Train to the end, or until ``stop()``; True if the end was reached.
 
         ``on_record`` is called every ``log_every`` steps, ``on_checkpoint`` every ``checkpoint_every`` steps of a phase
-        that can be resumed and on stopping in one, and both at the run's milestones (phases.py); ``on_snapshot`` at the
-        steps of snapshots.py, before a checkpoint of the same step; ``on_note`` with what was decided on the way.
+        that can be resumed and on stopping in one, both at milestones (phases.py); ``on_snapshot`` at the steps of
+        snapshots.py, before a checkpoint of the same step; ``on_note`` with what was decided on the way.
 
         Raises:
             NonFiniteLoss: when the loss, the held-out loss, the cost or a weight is not finite, or the held-out loss at
@@ -109,19 +109,11 @@ class Trainer:
             return True
         begun = time.perf_counter() - self.seconds
         on_note(state.prepare())
-        self._losses = []
-        few = state.flat.vector.numel() <= MOST_PARAMETERS
-        kept = snapshot_steps(self.config) if on_snapshot is not None and few else frozenset()
-
-        def keep() -> None:
-            if state.step in kept and on_snapshot is not None:
-                on_snapshot(self._snapshot())
+        self._losses, keep = [], self._keeper(on_record, on_snapshot)
 
         def tell(saving: bool, stopping: bool = False) -> None:
             milestone = state.step in ends
-            keep()
-            if state.step % training.log_every == 0 or milestone:
-                on_record(self._record())
+            keep(milestone or state.step % training.log_every == 0)
             if milestone or saving and (stopping or state.step % training.checkpoint_every == 0):
                 on_checkpoint(self.checkpoint())
 
@@ -135,8 +127,7 @@ class Trainer:
                 tell(resumable, stopping)
             return stopping
 
-        if state.step == 0:
-            keep()
+        keep(False)
         for phase in PHASES:
             span = phase.span(self.config)
             if state.step not in span:
@@ -145,10 +136,8 @@ class Trainer:
                 phase.enter(state)
             ended = phase.run(state, partial(after, phase.resumable, span.stop))
             self.seconds = time.perf_counter() - begun
-            if not ended and not phase.resumable:
-                state.step = span.start
-                return False
-            if not ended and state.step < span.stop:
+            if not ended and not (phase.resumable and state.step == span.stop):
+                state.step = state.step if phase.resumable else span.start
                 return False
             state.step = span.stop
             tell(phase.resumable, stopping=not ended)
@@ -183,11 +172,27 @@ class Trainer:
         """Give the model's parameters storage of their own again; the trainer is not to be run afterwards."""
         self._state.flat.release_()
 
-    def _snapshot(self) -> TrainingSnapshot:
-        """The network as it stands; nothing of the run changes by it."""
+    def _keeper(
+        self, on_record: Callable[[Record], None], on_snapshot: Callable[[TrainingSnapshot], None] | None
+    ) -> Callable[[bool], None]:
+        """What tells a step's record if it is to be logged, and its snapshot where one is due; of large models none."""
+        large = self._state.flat.vector.numel() > MOST_PARAMETERS
+        steps = frozenset() if on_snapshot is None or large else snapshot_steps(self.config)
+
+        def keep(logged: bool) -> None:
+            record = self._record() if logged else None
+            if record is not None:
+                on_record(record)
+            if self.step in steps and on_snapshot is not None:
+                on_snapshot(self._snapshot(None if record is None else record.test_loss))
+
+        return keep
+
+    def _snapshot(self, loss: float | None) -> TrainingSnapshot:
+        """The network as it stands, and its held-out loss, measured unless given; nothing of the run changes by it."""
         state = self._state
         require_finite_weights(state.step, state.flat.vector)
-        loss = self.evaluate()["loss"]
+        loss = self.evaluate()["loss"] if loss is None else loss
         require_finite(state.step, "the held-out loss", loss)
         return TrainingSnapshot(state.step, loss, state.flat.state(), state.bimt.layout.slots)
 
