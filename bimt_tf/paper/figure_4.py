@@ -1,7 +1,7 @@
 """Figure 4 of the paper: two moons, how the network and its decision boundary develop while it is trained.
 
-Stages are snapshots of one run (``run.snapshots``): the start, soon after it, the steps at which lambda changes, and
-the end. All numbers are of held-out examples.
+Stages are snapshots of one run (``run.snapshots``): the start, soon after it, near the steps at which lambda
+changes, and the end. All numbers are of held-out examples.
 """
 
 from __future__ import annotations
