@@ -9,6 +9,7 @@ from cyclopts import App, Group
 from bimt_tf import __version__
 from bimt_tf.cli.ablate import ablate
 from bimt_tf.cli.align import align
+from bimt_tf.cli.animate import animate
 from bimt_tf.cli.arguments import REPEATED
 from bimt_tf.cli.compare import compare
 from bimt_tf.cli.edges import edges
@@ -52,6 +53,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "view": view,
         "report": report,
         "compare": compare,
+        "animate": animate,
         "export": export,
         "share": share,
     },

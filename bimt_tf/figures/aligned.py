@@ -85,7 +85,7 @@ def aligned_figure(
             axes = figure.add_axes(box)
             if i < len(panels):
                 panel = panels[i]
-                draw_network(axes, panel.scene, labels=labels, numbers=not panel.scene.dense)
+                draw_network(axes, panel.scene, labels=labels, numbers="none" if panel.scene.dense else "all")
                 name = panel.name + (" (reference)" if panel.name == alignment.reference else "")
                 _head(figure, left, top, size, name, panel.note)
             else:

@@ -18,12 +18,12 @@ from bimt_tf.scene.scene import Scene
 __all__ = ["Panel", "comparison_figure"]
 
 PANEL, ROW_PITCH = 2.1, 0.72  # inches
-SIDE, GAP, LABELS, TOP = 0.3, 0.55, 0.4, 0.72  # margins, inches; LABELS: between the panels and the key
+SIDE, GAP, LABELS, TOP = 0.3, 0.55, 0.4, 0.86  # margins, inches; LABELS: between the panels and the key
 NOTE = 6.3  # font size
 
 
 class Panel(NamedTuple):
-    """One network: its name, a line of numbers under the name, and its scene (scene/scene.py)."""
+    """One network: its name, one or two lines of numbers under the name, and its scene (scene/scene.py)."""
 
     name: str
     note: str
@@ -56,7 +56,7 @@ def comparison_figure(panels: Sequence[Panel], *, labels: Mapping[str, Sequence[
         for i, panel in enumerate(panels):
             left = side + i * (PANEL + GAP)
             axes = figure.add_axes((left / size[0], bottom / size[1], PANEL / size[0], height / size[1]))
-            draw_network(axes, panel.scene, labels=labels, numbers=not panel.scene.dense)
+            draw_network(axes, panel.scene, labels=labels, numbers="none" if panel.scene.dense else "all")
             if i == 0 or not same:
                 draw_row_names(axes, panel.scene, PANEL)
             figure.text(left / size[0], 1 - 0.1 / size[1], panel.name, fontsize=10, weight="bold", va="top",

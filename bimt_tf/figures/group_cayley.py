@@ -20,7 +20,7 @@ from bimt_tf.figures.style import INK, MUTED, PALE, STYLE
 
 __all__ = ["group_cayley_figure"]
 
-COLUMNS = 4
+COLUMNS = 5
 PANEL = 1.75  # inches
 MARK = 60.0  # points squared of a small graph's nodes
 DASHES = ("solid", (0, (3, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
@@ -29,27 +29,31 @@ MARKED = 15  # names that are written of more
 
 
 def group_cayley_figure(report: GroupReport) -> Figure:
-    """The graph with the elements' names, then one panel a neuron; edges by generator are solid, dashed, dotted.
+    """The graph with the elements' names, twice as large as the panels that follow, one a neuron.
+
+    Edges by generator are solid, dashed, dotted.
 
     Values are less their mean, in units of the neuron's largest deviation.
     """
     graph = cayley_graph(report.group)
     places = cayley_places(graph)
-    panels = 1 + len(report.neurons)
-    columns = min(COLUMNS, panels)
-    rows = -(-panels // columns)
+    columns = min(COLUMNS, 2 + -(-len(report.neurons) // 2))
+    rows = 2 + max(0, -(-(len(report.neurons) - 2 * (columns - 2)) // columns))
+    free = [(row, column) for row in range(rows) for column in range(columns) if row > 1 or column > 1]
     values = deviations(report)
     with rc_context(STYLE):
         figure = Figure(figsize=(PANEL * columns + 0.6, (PANEL + 0.28) * rows), layout="constrained")
-        grid = figure.subplots(rows, columns, squeeze=False).ravel()
-        for axes in grid:
+        grid = figure.add_gridspec(rows, columns)
+        panels = [figure.add_subplot(grid[:2, :2])]
+        panels += [figure.add_subplot(grid[place]) for place in free[: len(report.neurons)]]
+        for axes in panels:
             axes.set(xticks=[], yticks=[], aspect="equal", xlim=(-1.15, 1.15), ylim=(-1.15, 1.15))
             axes.spines[:].set_visible(False)
-        _names(grid[0], report, graph, places)
-        for axes, column in zip(grid[1:], neuron_order(report), strict=False):
+        _names(panels[0], report, graph, places)
+        for axes, column in zip(panels[1:], neuron_order(report), strict=True):
             _neuron(axes, report, graph, places, column, values[:, column])
         bar = figure.colorbar(
-            ScalarMappable(Normalize(-1, 1), DIVERGING), ax=grid.tolist(), shrink=0.5, aspect=24, ticks=[-1, 0, 1]
+            ScalarMappable(Normalize(-1, 1), DIVERGING), ax=panels, shrink=0.5, aspect=24, ticks=[-1, 0, 1]
         )
         bar.set_label("value less its mean, in units of its largest")
         bar.outline.set_visible(False)
@@ -61,13 +65,13 @@ def _names(axes: Any, report: GroupReport, graph: nx.DiGraph, places: Mapping[in
     if len(places) <= NAMED:
         for element, (x, y) in places.items():
             axes.text(
-                x, y, report.group.names[element], fontsize=4.5, ha="center", va="center", color=INK,
+                x, y, report.group.names[element], fontsize=6, ha="center", va="center", color=INK,
                 bbox={"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none"},
             )  # fmt: skip
     else:
         axes.scatter(*np.array(list(places.values())).T, s=4, color=INK, zorder=2)
         for element, (x, y) in list(places.items())[:: -(-len(places) // MARKED)]:
-            axes.text(0.86 * x, 0.86 * y, report.group.names[element], fontsize=4.5, ha="center", va="center")
+            axes.text(0.86 * x, 0.86 * y, report.group.names[element], fontsize=6, ha="center", va="center")
     words = ", ".join(report.group.names[s] for s in chosen)
     axes.set_title(f"a to a s, s = {words}", fontsize=6)
 

@@ -12,7 +12,7 @@ from bimt_tf.analysis.group_report import GroupReport
 from bimt_tf.analysis.group_rings import Ring
 from bimt_tf.figures.style import INK, METHOD_COLOURS, MUTED, NEGATIVE, PALE, POSITIVE, STYLE
 
-__all__ = ["group_rings_figure"]
+__all__ = ["draw_ring", "draw_waves", "group_rings_figure"]
 
 LINES = (POSITIVE, NEGATIVE, METHOD_COLOURS["topk"], METHOD_COLOURS["l1"], METHOD_COLOURS["l1-local"])
 MARKS = ("o", "s", "^", "D", "v")
@@ -31,13 +31,19 @@ def group_rings_figure(report: GroupReport) -> Figure:
         figure = Figure(figsize=(2.5 * count + 0.3, 4.4), layout="constrained")
         axes = figure.subplots(2, count, squeeze=False, gridspec_kw={"height_ratios": [1.5, 1]})
         for column, ring in enumerate(report.rings):
-            turned = (ring.frequency * report.group.logarithms) % len(report.group)
-            _plane(axes[0, column], report, ring, turned)
-            _waves(axes[1, column], report, ring, turned, first=column == 0)
+            draw_ring(axes[0, column], report, ring)
+            draw_waves(axes[1, column], report, ring, first=column == 0)
     return figure
 
 
-def _plane(axes: Any, report: GroupReport, ring: Ring, turned: np.ndarray[Any, Any]) -> None:
+def _turned(report: GroupReport, ring: Ring) -> np.ndarray[Any, Any]:
+    """How far around the ring each element is, in steps of one nth of a turn."""
+    return np.asarray((ring.frequency * report.group.logarithms) % len(report.group))
+
+
+def draw_ring(axes: Any, report: GroupReport, ring: Ring) -> None:
+    """Draw the elements in a module's plane, joined in the order of its frequency; inside ``rc_context(STYLE)``."""
+    turned = _turned(report, ring)
     axes.set_title(f"Frequency {ring.frequency}: $R^2$ = {ring.r2:.3f}")
     axes.set_aspect("equal", adjustable="datalim")
     axes.set(xticks=[], yticks=[])
@@ -59,7 +65,9 @@ def _plane(axes: Any, report: GroupReport, ring: Ring, turned: np.ndarray[Any, A
     axes.set_xlabel(f"neighbours differ by {ring.step} ({ring.in_order:.0%})")
 
 
-def _waves(axes: Any, report: GroupReport, ring: Ring, turned: np.ndarray[Any, Any], *, first: bool) -> None:
+def draw_waves(axes: Any, report: GroupReport, ring: Ring, *, first: bool) -> None:
+    """Draw each neuron of a module along its ring; the ``first`` of a row names its axis."""
+    turned = _turned(report, ring)
     values, around = np.asarray(report.embedding), np.argsort(turned)
     for line, neuron in enumerate(ring.neurons):
         column = values[:, report.neurons.index(neuron)]

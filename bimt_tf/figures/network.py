@@ -8,6 +8,7 @@ largest |w| of its matrix, so that a layer of small weights does not vanish; neg
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib import rc_context
@@ -154,13 +155,23 @@ def _top(column: Column, row: int) -> bool:
 
 
 def draw_network(
-    axes: Axes, scene: Scene, *, labels: Mapping[str, Sequence[str]] | None = None, numbers: bool = False
+    axes: Axes,
+    scene: Scene,
+    *,
+    labels: Mapping[str, Sequence[str]] | None = None,
+    emphasis: Emphasis | None = None,
+    numbers: Literal["all", "unnamed", "none"] = "none",
 ) -> None:
     """Draw a scene into a panel: what :func:`network_figure` draws, without row names and key.
 
-    Neurons have their numbers where ``numbers`` is given and where there is room.
-
     The caller draws inside ``rc_context(STYLE)`` and leaves room around the panel for labels.
+
+    Args:
+        axes: the panel.
+        scene: the network.
+        labels: stage name -> a name for each of its neurons.
+        emphasis: what is pointed out (scene/emphasis.py).
+        numbers: which neurons have their numbers, as far as there is room; "unnamed" are those without a name.
 
     Raises:
         InputError: for labels of a stage that does not exist, or of another number.
@@ -168,10 +179,18 @@ def draw_network(
     extent, dpi = axes.get_window_extent(), axes.figure.dpi
     (column,) = columns_of(scene, extent.width / dpi, 1.0, tallest=float("inf"))
     column = column._replace(pitch=extent.height / dpi / ((column.high - column.low) or 1.0))
-    _draw(axes, column, _look(scene, emphasis_of(scene)), _checked(scene, labels or {}), numbers=numbers)
+    look = _look(scene, emphasis or emphasis_of(scene))
+    _draw(axes, column, look, _checked(scene, labels or {}), numbers=numbers)
 
 
-def _draw(axes: Axes, column: Column, look: Look, labels: Mapping[str, Sequence[str]], *, numbers: bool = True) -> int:
+def _draw(
+    axes: Axes,
+    column: Column,
+    look: Look,
+    labels: Mapping[str, Sequence[str]],
+    *,
+    numbers: Literal["all", "unnamed", "none"] = "all",
+) -> int:
     """Everything inside a panel; gives how many names of neurons found no room."""
     scene = column.scene
     axes.set_axis_off()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -75,8 +76,10 @@ def _around(row: int, column: Column) -> list[Spot]:
     ]
 
 
-def draw_names(axes: Axes, column: Column, labels: Labels, look: Look, *, numbers: bool = True) -> int:
-    """Names of neurons, of heads, and numbers of neurons, as far as there is room.
+def draw_names(
+    axes: Axes, column: Column, labels: Labels, look: Look, *, numbers: Literal["all", "unnamed", "none"] = "all"
+) -> int:
+    """Names of neurons, of heads, and ``numbers`` of neurons (all, those without a name), as far as there is room.
 
     Returns:
         How many names of neurons found no room.
@@ -92,8 +95,9 @@ def draw_names(axes: Axes, column: Column, labels: Labels, look: Look, *, number
             left_out += _draw_labels(axes, column, row, words, taken)
     for row in column.rows:
         _draw_heads(axes, column, row, taken)
-    if numbers:
-        _draw_numbers(axes, column, labels, look, taken)
+    if numbers != "none":
+        named = {name: list(map(str, range(len(words)))) for name, words in labels.items()}
+        _draw_numbers(axes, column, labels if numbers == "all" else named, look, taken)
     return left_out
 
 

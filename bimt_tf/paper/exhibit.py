@@ -97,9 +97,11 @@ class Exhibit(NamedTuple):
         usual_rows: those it is made of unless others are asked for.
         methods: those it is made of unless others are asked for.
         usual_seeds: those it is made of unless others are asked for.
-        make: writes its files into a folder that is there.
+        make: writes its files into a folder that is there; it makes do with runs that have learned nothing (a quick
+            trial's) and with some that are missing.
         jobs: the runs it is made of, from a plan, the folder for runs and that for files; those that the tables share
             unless given.
+        quick_rows: those that a quick trial is made of, where ``usual_rows`` take longer than a minute.
     """
 
     name: str
@@ -109,3 +111,4 @@ class Exhibit(NamedTuple):
     usual_seeds: tuple[int, ...]
     make: Callable[[EndedRuns, Path], Made]
     jobs: Callable[[Plan, Path, Path], dict[RunKey, Job]] | None = None
+    quick_rows: tuple[Row, ...] = ()

@@ -173,4 +173,4 @@ def _curves(networks: Sequence[Network]) -> list[FrontierCurve]:
 
 
 _ROWS = tuple(each.row for each in FRONTIER_ROWS)
-FRONTIER = Exhibit("frontier", _ROWS, _ROWS, FRONTIER_METHODS, SEEDS, _make, _jobs)
+FRONTIER = Exhibit("frontier", _ROWS, _ROWS, FRONTIER_METHODS, SEEDS, _make, _jobs, _ROWS[-1:])

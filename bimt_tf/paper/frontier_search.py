@@ -159,4 +159,4 @@ def _table(runs: EndedRuns, found: Found, chosen: Choices) -> TextTable:
 
 
 _ROWS = tuple(each.row for each in FRONTIER_ROWS)
-FRONTIER_SEARCH = Exhibit("frontier-search", _ROWS, _ROWS, FRONTIER_METHODS, SEARCH_SEEDS, _make, _jobs)
+FRONTIER_SEARCH = Exhibit("frontier-search", _ROWS, _ROWS, FRONTIER_METHODS, SEARCH_SEEDS, _make, _jobs, _ROWS[-1:])

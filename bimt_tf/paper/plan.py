@@ -29,7 +29,7 @@ def plan(
     Args:
         name: a table or figure, as EXHIBITS has it.
         rows, methods, seeds: names of rows and methods in any order, and seeds.
-        quick: runs of a twentieth of the steps, for a trial.
+        quick: runs of a twentieth of the steps, of the first seed and the exhibit's quick rows: a trial.
 
     Raises:
         InputError: for an unknown exhibit or method, a row that this exhibit does not have, or a seed given twice.
@@ -46,11 +46,12 @@ def plan(
             raise unknown("method", method, METHODS)
     if len(set(seeds)) < len(seeds):
         raise InputError(f"seeds must differ, found {', '.join(map(str, seeds))}")
+    usual = (exhibit.quick_rows or exhibit.usual_rows) if quick else exhibit.usual_rows
     return Plan(
         exhibit,
-        tuple(row for row in exhibit.rows if row.name in rows) if rows else exhibit.usual_rows,
+        tuple(row for row in exhibit.rows if row.name in rows) if rows else usual,
         tuple(method for method in METHODS if method in methods) if methods else exhibit.methods,
-        tuple(seeds) or exhibit.usual_seeds,
+        tuple(seeds) or (exhibit.usual_seeds[:1] if quick else exhibit.usual_seeds),
         quick,
     )
 

@@ -13,7 +13,7 @@ from bimt_tf.paper.tables_of_the_paper import Row
 from bimt_tf.paper.writing import TextTable, heading, write_page
 from bimt_tf.sweeps.result_files import write_figure
 
-__all__ = ["SpellCell", "as_trained", "make_pages", "side_by_side"]
+__all__ = ["SpellCell", "as_trained", "claims_table", "make_pages", "side_by_side"]
 
 SpellSeeds = Callable[[Sequence[Mapping[str, Any]]], str]
 SpellCell = Callable[[Row, Sequence[Mapping[str, Any]]], str]
@@ -119,12 +119,13 @@ def make_pages(runs: EndedRuns, docs: Path, table: TextTable, legend: str) -> Ma
     files = write_page(docs / name, f"{head}.\n\n{legend}", table)
     if compared:
         files += write_page(docs / "comparison", f"**{line}.**\n\n({head}.)", comparison_table(compared))
-    if (claims := _claims_table(runs)).rows:
+    if (claims := claims_table(runs)).rows:
         files += write_page(docs / "claims", f"The paper's qualitative claims, computed ({head}).", claims)
     return Made([*files, *_draw_networks(runs, docs)], line)
 
 
-def _claims_table(runs: EndedRuns) -> TextTable:
+def claims_table(runs: EndedRuns) -> TextTable:
+    """The claims about the tasks of a plan's rows, each checked on every seed's network of bimt."""
     from bimt_tf.paper.claims import CLAIMS
 
     lines = []

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from bimt_tf.errors import unknown
 
-__all__ = ["ROWS", "Published", "Row", "row"]
+__all__ = ["QUICK_ROWS", "ROWS", "Published", "Row", "row"]
 
 
 class Published(NamedTuple):
@@ -98,6 +98,9 @@ ROWS = (
         preset="circuit", counted=False),
 )  # fmt: skip
 """Slow tasks first, so that the last runs of a pool are short ones."""
+
+QUICK_ROWS = tuple(each for each in ROWS if each.name in ("symbolic-a", "two-moon"))
+"""Rows of which a quick trial of the tables is made."""
 
 
 def row(name: str) -> Row:

@@ -15,18 +15,21 @@ from bimt_tf.figures.block_view import connectivity_figure
 from bimt_tf.figures.confusion import confusion_figure
 from bimt_tf.figures.curves import curves_figure
 from bimt_tf.figures.elimination import elimination_figure
+from bimt_tf.figures.evolution import evolution_figure
 from bimt_tf.figures.network import network_figure
 from bimt_tf.figures.pair import pair_figure
 from bimt_tf.figures.prediction import prediction_figure
+from bimt_tf.figures.tween import Frame
 from bimt_tf.runs.ask.probing import probed
 from bimt_tf.runs.ask.usual import usual_probe
+from bimt_tf.runs.evolution import Snapshot, of_a_strip, require_snapshots
 from bimt_tf.runs.summary import told_by
 from bimt_tf.runs.trained import Trained
 from bimt_tf.training.schedule import width_at
 
 __all__ = ["FIGURES", "draw", "figures_of"]
 
-FIGURES = ("network", "connectivity", "curves", "elimination", "prediction", "confusion", "best_pair")
+FIGURES = ("network", "connectivity", "curves", "elimination", "prediction", "confusion", "best_pair", "evolution")
 MOST_CLASSES = 300  # of a matrix that can be read
 
 
@@ -36,6 +39,7 @@ def draw(
     *,
     records: Sequence[Mapping[str, Any]] = (),
     summary: Mapping[str, Any] | None = None,
+    snapshots: Sequence[Snapshot] = (),
 ) -> Figure:
     """One figure.
 
@@ -44,6 +48,7 @@ def draw(
         name: one of FIGURES.
         records: the logged steps, for "curves".
         summary: what was measured already, which then is not measured again.
+        snapshots: the network on its way, for "evolution".
 
     Raises:
         InputError: for another name, or a figure that this network does not have (the reason is said).
@@ -67,6 +72,8 @@ def draw(
         return _confusion(trained)
     if name == "best_pair":
         return _best_pair(trained, summary)
+    if name == "evolution":
+        return _evolution(trained, snapshots)
     raise unknown("figure", str(name), FIGURES)
 
 
@@ -96,6 +103,13 @@ def _title(trained: Trained, told: str) -> str:
     config = trained.config
     method = f"{config.method}, eliminated" if trained.eliminated else config.method
     return f"{config.task} · {method} · seed {config.seed}: {told}"
+
+
+def _evolution(trained: Trained, snapshots: Sequence[Snapshot]) -> Figure:
+    """The network at some of its snapshots."""
+    frames = [Frame(one.scene(), one.step, one.phase, one.loss) for one in of_a_strip(require_snapshots(snapshots))]
+    labels = trained.task.labels(trained.config.data)
+    return evolution_figure(frames, title=_title(trained, "evolution"), labels=labels)
 
 
 def _elimination(trained: Trained, rows: Sequence[Mapping[str, Any]], outcome: Mapping[str, Any]) -> Figure:

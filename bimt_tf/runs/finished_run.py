@@ -73,7 +73,9 @@ class FinishedRun(
 
     def figure(
         self,
-        name: Literal["network", "connectivity", "curves", "elimination", "prediction", "confusion", "best_pair"],
+        name: Literal[
+            "network", "connectivity", "curves", "elimination", "prediction", "confusion", "best_pair", "evolution"
+        ],
     ) -> Figure:
         """One of the run's figures, as a Matplotlib Figure; not shown, not saved.
 
@@ -83,4 +85,5 @@ class FinishedRun(
         from bimt_tf.runs.draw import draw
 
         records = self.metrics if name == "curves" else self.elimination if name == "elimination" else ()
-        return draw(self, name, records=records, summary=self.summary)
+        snapshots = self.snapshots if name == "evolution" else ()
+        return draw(self, name, records=records, summary=self.summary, snapshots=snapshots)

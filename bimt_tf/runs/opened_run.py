@@ -13,6 +13,7 @@ from bimt_tf.bimt import BIMT
 from bimt_tf.config.settings import Config
 from bimt_tf.runs.directory import RunDirectory
 from bimt_tf.runs.elimination_files import rows_of
+from bimt_tf.runs.evolution import Snapshot, snapshots_of
 from bimt_tf.runs.point_summary import summary_at
 from bimt_tf.runs.state import RunState
 from bimt_tf.runs.trained import Trained
@@ -84,6 +85,19 @@ class OpenedRun(Trained):
         if self.outcome is None:
             return self._directory.elimination.rows()
         return rows_of(self.outcome.path)
+
+    @cached_property
+    def snapshots(self) -> list[Snapshot]:
+        """The network on its way, first to last: as it was trained, then points of its elimination up to this one.
+
+        Each has ``step``, ``phase`` and ``loss``, and gives ``.model()``, ``.bimt()`` and ``.scene()``
+        (docs/evolution.md). A run that kept none (``training.snapshots: false``, an earlier version, more than a
+        million parameters) has points of its elimination alone.
+
+        Raises:
+            InputError: if a file is damaged.
+        """
+        return [] if self.outcome is not None else snapshots_of(self._directory, self, self.round_number)
 
     @cached_property
     def probes(self) -> list[dict[str, Any]]:

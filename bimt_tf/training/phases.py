@@ -10,7 +10,7 @@ from bimt_tf.training.polish import Polish
 from bimt_tf.training.pressed import Pressed
 from bimt_tf.training.topk import TopK
 
-__all__ = ["PHASES", "milestones", "phase_at"]
+__all__ = ["PHASES", "milestones", "phase_after", "phase_at"]
 
 PHASES: tuple[Phase, ...] = (Pressed(), Magnitude(), TopK(), Finish(), Polish())
 
@@ -26,3 +26,9 @@ def phase_at(config: Config, step: int) -> str:
     own = [phase for phase in PHASES if phase.span(config)]
     found = next((phase for phase in own if step in phase.span(config)), own[-1])
     return type(found).__name__.lower()
+
+
+def phase_after(config: Config, steps: int) -> str:
+    """The name of the phase whose work stands in the network after so many ``steps``; "start" before the first."""
+    found = (type(phase).__name__.lower() for phase in PHASES if steps - 1 in phase.span(config))
+    return next(found, "start")

@@ -21,6 +21,7 @@ from bimt_tf.training.checkpoint import Checkpoint, take
 from bimt_tf.training.finite import NonFiniteLoss, require_finite, require_finite_weights, require_not_diverged
 from bimt_tf.training.phases import PHASES, milestones
 from bimt_tf.training.schedule import lam_at, lr_at
+from bimt_tf.training.snapshots import MOST_PARAMETERS, TrainingSnapshot, snapshot_steps
 from bimt_tf.training.state import State
 
 __all__ = ["NonFiniteLoss", "Record", "Trainer"]
@@ -89,14 +90,15 @@ class Trainer:
         *,
         on_record: Callable[[Record], None] = lambda record: None,
         on_checkpoint: Callable[[Checkpoint], None] = lambda checkpoint: None,
+        on_snapshot: Callable[[TrainingSnapshot], None] | None = None,
         on_note: Callable[[str], None] = lambda note: None,
         stop: Callable[[], bool] = lambda: False,
     ) -> bool:
         """Train to the end, or until ``stop()``; True if the end was reached.
 
         ``on_record`` is called every ``log_every`` steps, ``on_checkpoint`` every ``checkpoint_every`` steps of a phase
-        that can be resumed and on stopping in one, and both at the run's milestones (phases.py); ``on_note`` with what
-        was decided on the way.
+        that can be resumed and on stopping in one, both at milestones (phases.py); ``on_snapshot`` at the steps of
+        snapshots.py, before a checkpoint of the same step; ``on_note`` with what was decided on the way.
 
         Raises:
             NonFiniteLoss: when the loss, the held-out loss, the cost or a weight is not finite, or the held-out loss at
@@ -107,12 +109,11 @@ class Trainer:
             return True
         begun = time.perf_counter() - self.seconds
         on_note(state.prepare())
-        self._losses = []
+        self._losses, keep = [], self._keeper(on_record, on_snapshot)
 
         def tell(saving: bool, stopping: bool = False) -> None:
             milestone = state.step in ends
-            if state.step % training.log_every == 0 or milestone:
-                on_record(self._record())
+            keep(milestone or state.step % training.log_every == 0)
             if milestone or saving and (stopping or state.step % training.checkpoint_every == 0):
                 on_checkpoint(self.checkpoint())
 
@@ -126,6 +127,7 @@ class Trainer:
                 tell(resumable, stopping)
             return stopping
 
+        keep(False)
         for phase in PHASES:
             span = phase.span(self.config)
             if state.step not in span:
@@ -134,10 +136,8 @@ class Trainer:
                 phase.enter(state)
             ended = phase.run(state, partial(after, phase.resumable, span.stop))
             self.seconds = time.perf_counter() - begun
-            if not ended and not phase.resumable:
-                state.step = span.start
-                return False
-            if not ended and state.step < span.stop:
+            if not ended and not (phase.resumable and state.step == span.stop):
+                state.step = state.step if phase.resumable else span.start
                 return False
             state.step = span.stop
             tell(phase.resumable, stopping=not ended)
@@ -171,6 +171,30 @@ class Trainer:
     def release_(self) -> None:
         """Give the model's parameters storage of their own again; the trainer is not to be run afterwards."""
         self._state.flat.release_()
+
+    def _keeper(
+        self, on_record: Callable[[Record], None], on_snapshot: Callable[[TrainingSnapshot], None] | None
+    ) -> Callable[[bool], None]:
+        """What tells a step's record if it is to be logged, and its snapshot where one is due; of large models none."""
+        large = self._state.flat.vector.numel() > MOST_PARAMETERS
+        steps = frozenset() if on_snapshot is None or large else snapshot_steps(self.config)
+
+        def keep(logged: bool) -> None:
+            record = self._record() if logged else None
+            if record is not None:
+                on_record(record)
+            if self.step in steps and on_snapshot is not None:
+                on_snapshot(self._snapshot(None if record is None else record.test_loss))
+
+        return keep
+
+    def _snapshot(self, loss: float | None) -> TrainingSnapshot:
+        """The network as it stands, and its held-out loss, measured unless given; nothing of the run changes by it."""
+        state = self._state
+        require_finite_weights(state.step, state.flat.vector)
+        loss = self.evaluate()["loss"] if loss is None else loss
+        require_finite(state.step, "the held-out loss", loss)
+        return TrainingSnapshot(state.step, loss, state.flat.state(), state.bimt.layout.slots)
 
     def _record(self) -> Record:
         """What is known of the step just taken; the losses are counted anew from here."""

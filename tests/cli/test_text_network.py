@@ -115,10 +115,10 @@ def terminal(**given) -> Console:
 def test_a_path_is_a_link_on_a_terminal_and_text_elsewhere(tmp_path):
     path = tmp_path / "a [red]folder" / ("x" * 120)
     console = terminal(force_terminal=True, width=40, color_system="truecolor", legacy_windows=False, _environ={})
-    print_path("kept in", path, console)
+    print_path("kept in", path, console=console)
     assert path.as_uri() in console.file.getvalue() and "\x1b]8;" in console.file.getvalue()
     plain = terminal(width=40)
-    print_path("kept in", path, plain)
+    print_path("kept in", path, console=plain)
     assert plain.file.getvalue() == f"kept in {path}\n"
     assert linked(Path("runs")).style == f"link {Path('runs').absolute().as_uri()}"
 

@@ -25,9 +25,10 @@ def test_differences_are_named_with_both_values():
 
 
 def test_a_resume_may_change_what_numbers_do_not_hang_on():
-    free = edited(device="cuda", threads=2, log_every=7, checkpoint_every=9)
+    free = edited(device="cuda", threads=2, log_every=7, checkpoint_every=9, snapshots=False)
     require_resumable(STORED, free)
-    assert {"training.device", "training.threads", "training.log_every", "training.checkpoint_every"} == RESUMABLE
+    names = ("device", "threads", "log_every", "checkpoint_every", "snapshots")
+    assert {f"training.{name}" for name in names} == RESUMABLE
 
 
 @pytest.mark.parametrize(

@@ -219,19 +219,18 @@ def test_networks_side_by_side_have_row_names_numbers_and_a_key():
     assert all(any(text.get_gid() == "row name" for text in axes.texts) for axes in other.axes)
 
 
-def test_frontiers():
+def test_pruning_curves():
     points = [PrunePoint(0.0, 30, 1e-3, False), PrunePoint(0.1, 10, 1e-2, False), PrunePoint(1.0, 0, 1.0, True)]
-    figure = pruning_curves_figure({"l1": [points, points], "bimt": [points]}, title="a")
+    figure = pruning_curves_figure({"a": {"l1": [points, points], "bimt": [points]}, "b": {"l1": [points]}})
     png(figure)
-    (axes,) = figure.axes
+    axes, other = figure.axes
     assert {text.get_text() for text in axes.get_legend().get_texts()} == {"l1", "bimt"}
+    assert (axes.get_title(loc="left"), other.get_title(loc="left")) == ("a", "b")
     thick = [line for line in axes.lines if line.get_linewidth() > 1]
-    assert [list(line.get_xdata()) for line in thick] == [[30, 10, 0]] * 2
     assert [line.is_dashed() for line in thick] == [False, True]  # the second would hide the first
-    assert axes.get_xlim()[0] == 0
-    (axes,) = pruning_curves_figure({"l1": [points[:2]], "bimt": [points[1:2] * 2]}).axes
-    assert not any(line.is_dashed() for line in axes.lines) and 5 < axes.get_xlim()[0] < 10
-    for bad in ({}, {"l1": []}, {"l1": [[]]}):
+    x, y = (list(numbers) for numbers in (thick[0].get_xdata(), thick[0].get_ydata()))
+    assert x == list(range(1, 31)) and y == [1.0] * 9 + [1e-2] * 20 + [1e-3]
+    for bad in ({}, {"a": {}}, {"a": {"l1": []}}, {"a": {"l1": [[]]}}):
         with pytest.raises(InputError, match="at least one"):
             pruning_curves_figure(bad)
 

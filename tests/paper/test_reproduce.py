@@ -40,8 +40,10 @@ def bimt(*arguments):
 def test_plans_say_what_is_run():
     wanted = plan("table1")
     assert wanted.rows == paper.ROWS and wanted.methods == PAPER_METHODS and wanted.seeds == (0, 1, 2, 3, 4)
-    assert [r.name for r in plan("figA1").rows] == ["symbolic-a"]
+    assert [r.name for r in plan("figA1").rows] == ["products", "symbolic-a"]
     assert plan("fig2").seeds == (0,)
+    trial = plan("table1", quick=True)
+    assert [r.name for r in trial.rows] == ["symbolic-a", "two-moon"] and trial.seeds == (0,) and trial.quick
     part = plan("table2", ["two-moon", "symbolic-a"], ["bimt", "l1"], [3])
     assert [r.name for r in part.rows] == ["symbolic-a", "two-moon"] and part.methods == ("l1", "bimt")
     for mistake, named in [
@@ -107,7 +109,7 @@ def test_finished_runs_are_written_without_training(tmp_path, capsys):
 def test_figure_2_draws_every_method(tmp_path, capsys):
     places = ["--out", tmp_path / "runs", "--docs", tmp_path / "docs"]
     assert bimt("reproduce", "fig2", *places) == 0
-    assert sorted(path.name for path in (tmp_path / "docs").iterdir()) == ["fig2.pdf", "fig2.png"]
+    assert sorted(path.name for path in (tmp_path / "docs").iterdir()) == ["fig2.csv", "fig2.pdf", "fig2.png"]
     assert {path.name for path in (tmp_path / "runs" / "products").iterdir() if path.is_dir()} == {
         f"{method}-seed0" for method in PAPER_METHODS
     }

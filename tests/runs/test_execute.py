@@ -34,7 +34,7 @@ def test_what_a_run_leaves(whole_run):
     names = {path.name for path in whole_run.iterdir()}
     assert names == {
         ".lock", ".lock.answers", "config.yaml", "run.json", "metrics.jsonl", "checkpoints", "model.safetensors",
-        "layout.json", "summary.json", "probes.json", "figures", "report.html",
+        "layout.json", "summary.json", "probes.json", "figures", "report.html", "snapshots",
     }  # fmt: skip
     assert len((whole_run / "summary.json").read_text().splitlines()) <= 45
     assert len(json.loads((whole_run / "probes.json").read_text())["probes"]) == 2

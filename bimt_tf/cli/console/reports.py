@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bimt_tf.sweeps.results import SweepResult
 
 __all__ = [
-    "print_comparison", "print_json", "print_line", "print_pruning", "print_report",
+    "print_comparison", "print_exhibits", "print_json", "print_line", "print_pruning", "print_report",
     "print_rows", "print_run", "print_summary", "print_sweep", "print_tasks", "sweep_as_dict",
     "wide_console",
 ]  # fmt: skip
@@ -202,6 +202,24 @@ def print_report(line: str, files: Sequence[Path], failed: Sequence[tuple[str, s
     console.print(line)
     for path in files:
         print_path("wrote", path)
+
+
+def print_exhibits(ends: Sequence[tuple[str, str | None, str | None]], failed: Mapping[str, str]) -> None:
+    """Every exhibit with what it says or why it is not there, the runs that failed, and last how many were made.
+
+    Args:
+        ends: (name, its line, the reason why there is none).
+        failed: run -> its error.
+    """
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    for run, error in failed.items():
+        console.print(f"failed: {run}: {error}")
+    for name, line, reason in ends:
+        console.print(f"{name}: {line}" if reason is None else f"{name} NOT MADE: {reason}")
+    missing = [name for name, _, reason in ends if reason is not None]
+    runs = f"; {len(failed)} runs failed" if failed else ""
+    without = f"; not made: {', '.join(missing)}" if missing else ""
+    console.print(f"{len(ends) - len(missing)} of {len(ends)} tables and figures made{without}{runs}")
 
 
 def print_pruning(points: Sequence[PrunePoint]) -> None:
