@@ -131,13 +131,17 @@ class Scene(NamedTuple):
         return found
 
     def as_dict(self) -> dict[str, Any]:
-        """The scene as dicts, lists, numbers and text, ready for JSON; densities are left out."""
+        """The scene as dicts, lists, numbers and text, ready for JSON; densities in 255 steps (Density.as_dict)."""
         rows = [
             _plain(row._asdict()) | {"states": states.tolist(), "boxes": [list(box) for box in row.boxes]}
             for row, states in zip(self.rows, self.states, strict=True)
         ]
         left_out = ("density", "reads", "writes")
-        wires = [_plain({k: v for k, v in one._asdict().items() if k not in left_out}) for one in self.wires]
+        wires = [
+            _plain({k: v for k, v in one._asdict().items() if k not in left_out})
+            | {"density": None if one.density is None else one.density.as_dict()}
+            for one in self.wires
+        ]
         rest = {name: [_plain(one._asdict()) for one in getattr(self, name)] for name in ("links", "biases", "tables")}
         numbers = {name: getattr(self, name) for name in ("threshold", "total", "active", "off_path", "scale", "width")}
         return {"rows": rows, "wires": wires, **rest, **numbers}

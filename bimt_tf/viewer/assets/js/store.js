@@ -18,6 +18,7 @@ export const initialState = Object.freeze({
   inputs: null, // of the live network: [position][feature]
   values: null, // {row name: [a number a neuron]} that colours neurons where colour is "activity"
   knocked: [], // neurons that are knocked out in the live network
+  theme: "auto", // "auto": as the reader's system says; "light", "dark"
 });
 
 export function createStore() {
