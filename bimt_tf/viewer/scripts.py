@@ -24,7 +24,7 @@ FIRST = "main"
 
 @cache
 def d3() -> str:
-    """The source of d3, version 5, as the package mpld3 holds it; the package itself, which takes long, is not imported.
+    """The source of d3, version 5, as the package mpld3 holds it; the package itself is not imported.
 
     Raises:
         InputError: if there is no mpld3, or this version of it has none.
@@ -52,7 +52,8 @@ def _join(name: str, joined: dict[str, str], importers: tuple[str, ...]) -> None
     """
     if name in importers:
         raise ValueError(f"modules import each other in a circle: {' -> '.join((*importers, name))}")
-    source = files("bimt_tf.viewer").joinpath("assets").joinpath("js").joinpath(f"{name}.js").read_text(encoding="utf-8")
+    folder = files("bimt_tf.viewer").joinpath("assets").joinpath("js")
+    source = folder.joinpath(f"{name}.js").read_text(encoding="utf-8")
     for found in IMPORT.finditer(source):
         if found[3] not in joined:
             _join(found[3], joined, (*importers, name))

@@ -13,4 +13,4 @@ def test_it_opens_from_a_file(open_page, tmp_path):
     path.write_text(page(PageContent("a <b>title</b>", [("task", "t")], scene_of(BIMT(MLP([2, 3, 1]))).as_dict())))
     opened = open_page(path)
     assert opened.page.locator("h1").inner_text() == "a <b>title</b>"
-    assert opened.page.locator("svg").count() == 1
+    assert opened.page.locator("svg.plot").count() == 1

@@ -17,12 +17,13 @@ from bimt_tf.adapters.stage_hooks import stage_hooks
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.layout import Layout
 from bimt_tf.runs.opened_run import OpenedRun
-from bimt_tf.scene.rows import SHEAR, places_of
+from bimt_tf.scene.rows import places_of
 from bimt_tf.scene.scene import Scene, scene_of
 
 __all__ = ["network_part", "page_scene"]
 
-DIGITS = 6  # of a place, in plot widths: a hundredth of a pixel
+DIGITS = 5  # of a place, in plot widths: a hundredth of a pixel
+FIGURES = 6  # of a bias
 
 
 def network_part(run: OpenedRun) -> dict[str, Any]:
@@ -31,13 +32,15 @@ def network_part(run: OpenedRun) -> dict[str, Any]:
 
 
 def page_scene(bimt: BIMT, threshold: float = 0.0, labels: Mapping[str, list[str]] | None = None) -> dict[str, Any]:
-    """A model's scene as the page's network panel reads it: ``Scene.as_dict`` and, beside it,
+    """A model's scene as the page's network panel reads it.
+
+    ``Scene.as_dict`` and, beside it,
 
     - of each row: ``labels`` (a name for each neuron, or None), ``hook`` (whose activations its neurons are, or None)
       and ``start``, ``start_lift``: each neuron's place when it occupied the slot of its own number. There every run
-      starts that is not continued from another's; places have 6 digits;
+      starts that is not continued from another's; ``lift`` is [] where there is none, places have 5 digits;
     - of each matrix: ``shape`` of its parameter and ``entries``, the place of each weight in the flattened parameter;
-    - ``shear``: how far to the right a unit of lift puts a neuron.
+    - of each bias, 6 figures.
 
     Args:
         bimt: the model and its layout.
@@ -54,12 +57,14 @@ def page_scene(bimt: BIMT, threshold: float = 0.0, labels: Mapping[str, list[str
     for row, own in zip(scene.rows, told["rows"], strict=True):
         own["labels"] = names.get(row.stage, names.get(row.population))
         own["hook"] = hooks.get(row.stage)
-        own["x"], own["lift"] = np.round(row.x, DIGITS).tolist(), np.round(row.lift, DIGITS).tolist()
-        own["start"] = np.round(start.x[row.population], DIGITS).tolist()
-        own["start_lift"] = np.round(start.lift[row.population], DIGITS).tolist()
+        own["x"], own["start"] = (np.round(x, DIGITS).tolist() for x in (row.x, start.x[row.population]))
+        lifts = (row.lift, start.lift[row.population])
+        own["lift"], own["start_lift"] = (np.round(lift, DIGITS).tolist() if row.half else [] for lift in lifts)
     for own, (shape, entries) in zip(told["wires"], _entries(bimt, scene), strict=True):
         own["shape"], own["entries"] = list(shape), entries.tolist()
-    return told | {"shear": SHEAR}
+    for biases in told["biases"]:
+        biases["values"] = [float(f"{value:.{FIGURES}g}") for value in biases["values"]]
+    return told
 
 
 def _entries(bimt: BIMT, scene: Scene) -> Iterator[tuple[tuple[int, ...], Int[np.ndarray, " n"]]]:

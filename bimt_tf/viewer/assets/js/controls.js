@@ -56,7 +56,7 @@ function boxes(legend, key, options, store) {
   store.subscribe((state, changed) => {
     if (changed.has(key)) for (const [box] of made) box.checked = !state[key].includes(box.value);
   });
-  return h("fieldset", {}, h("legend", {}, legend), ...made.map(([, label]) => label));
+  return h("div", { class: "boxes", role: "group", "aria-label": legend }, h("span", { "aria-hidden": "true" }, legend), ...made.map(([, label]) => label));
 }
 
 /** What is drawn by kind of wire and by head; folded away. */

@@ -5,7 +5,7 @@ import { drawRowWords, drawWords } from "./network_labels.js";
 import { layoutOf } from "./network_layout.js";
 import { marksOf } from "./network_marks.js";
 import { drawnWires, networkAt, partsOf } from "./network_model.js";
-import { drawBoxes, drawIdle, drawNeurons, drawTables, marked, placeNeurons, styleNeurons } from "./network_neurons.js";
+import { drawBoxes, drawIdle, drawNeurons, drawPlanes, drawTables, marked, placeNeurons, styleNeurons } from "./network_neurons.js";
 import { depths, drawLinks, drawWires, placeWires, styleWires } from "./network_wires.js";
 
 const MOVE = 500; // ms that neurons take to another order
@@ -19,9 +19,9 @@ function layersOf(model) {
     ...made.densities.map((group, i) => [order.wires[i], group]),
     ...made.wires.map((group, i) => [order.wires[i] + 0.5, group]),
   ].sort((a, b) => a[0] - b[0]);
-  for (const name of ["links", "idle", "tables", "words", "rowWords"]) made[name] = s("g", { "aria-hidden": "true" });
+  for (const name of ["planes", "links", "idle", "tables", "words", "rowWords"]) made[name] = s("g", { "aria-hidden": "true" });
   made.neurons = s("g", { role: "group", "aria-label": "neurons" });
-  made.moving = s("g", { "aria-hidden": "true" }, made.links, ...sorted.map(([, group]) => group), made.tables, made.idle);
+  made.moving = s("g", { "aria-hidden": "true" }, made.planes, made.links, ...sorted.map(([, group]) => group), made.tables, made.idle);
   return made;
 }
 
@@ -97,6 +97,7 @@ function draw(drawing) {
   const { view, layers } = drawing;
   view.marked = marked(view);
   layers.boxes.forEach((group, i) => drawBoxes(group, view, i));
+  drawPlanes(layers.planes, view);
   drawWires(layers.wires, view);
   drawNeurons(layers.neurons, view);
   drawDensitiesOnce(drawing);
@@ -125,10 +126,10 @@ function place(drawing) {
 /** Colours and what fades; words are placed anew, since what is selected is numbered first. */
 function style(drawing) {
   const { view, layers, facts } = drawing;
-  view.state = { ...view.state };
   drawing.marks = marksOf(view, facts);
   styleWires(layers.wires, view, drawing.marks, facts);
   styleNeurons(layers.neurons, view, drawing.marks, facts);
+  layers.links.style.opacity = drawing.marks.lit === null ? "" : "0.4";
   const heads = new Set(view.state.hiddenHeads);
   for (const group of layers.boxes) for (const box of group.children) box.style.opacity = heads.has(box.dataset.head) ? "0.3" : "";
   words(drawing);

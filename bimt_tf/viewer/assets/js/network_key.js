@@ -13,7 +13,9 @@ const stroke = (attributes) => s("line", { x1: 1, x2: 27, y1: 7, y2: 7, ...attri
 
 function* wireEntries(view, facts) {
   const { state, model } = view;
-  const signs = [view.network.wires.filter((wire) => wire.active && wire.weight > 0).length, view.network.wires.filter((wire) => wire.active && wire.weight < 0).length];
+  const count = (sign) => view.network.wires.filter((wire) => wire.active && wire.weight * sign > 0).length;
+  const of = (name) => d3.sum(model.scene.wires, (entry) => entry[name]); // of all weights, drawn one by one or not
+  const signs = view.network.frame ? [count(1), count(-1)] : [of("positive"), of("negative")];
   if (state.colour === "module" && facts.modules.names.length > 0) {
     for (const [i, name] of facts.modules.names.slice(0, 12).entries()) {
       const line = stroke({ class: "swatch", "stroke-width": 3 });
@@ -27,9 +29,9 @@ function* wireEntries(view, facts) {
   } else {
     yield [[stroke({ class: "wire positive", "stroke-width": 2.4 })], `positive (${signs[0].toLocaleString("en")})`];
   }
-  yield [[stroke({ class: "wire negative", "stroke-width": 2.4 })], `negative (${signs[1].toLocaleString("en")})`];
+  yield [[stroke({ class: "wire negative", "stroke-width": 2.4, "stroke-dasharray": "5.8 2.4" })], `negative (${signs[1].toLocaleString("en")})`];
   const off = model.wires.filter((wire) => !wire.active).length;
-  if (off > 0) yield [[stroke({ class: "wire off", "stroke-width": 1.6 })], `on no path from input to output (${off})`];
+  if (off > 0) yield [[stroke({ class: "wire off", "stroke-width": 1.6, "stroke-dasharray": "1.2 2.6" })], `on no path from input to output (${off})`];
   if (state.colour === "activity" && state.values) {
     const full = s("circle", { cx: 7, cy: 7, r: 5, class: "bias positive" });
     full.style.fill = "var(--positive)";

@@ -34,14 +34,14 @@ export function drawRowWords(group, view) {
     const y = view.zoom.applyY(layout.at(row.y));
     if (y < 4 || y > layout.height) return;
     const lines = labelLines(row);
-    lines.forEach((line, k) => words.push(s("text", { class: "row", x: layout.left - 10, y: y + layout.size * (0.35 + 0.95 * (k - (lines.length - 1) / 2)), "text-anchor": "end", "font-size": layout.size }, line)));
+    lines.forEach((line, k) => words.push(s("text", { class: "row", x: layout.left - layout.aslant - 13, y: y + layout.size * (0.35 + 0.95 * (k - (lines.length - 1) / 2)), "text-anchor": "end", "font-size": layout.size }, line)));
     const count = network.frame ? row.x.reduce((sum, _, n) => sum + network.touched.has(`${row.name}:${n}`), 0) : row.states.filter((state) => state >= 3).length;
     words.push(s("text", { class: "count", x: layout.width - 2, y: y + 4, "text-anchor": "end" }, `${count}/${row.x.length}`));
   });
   for (const block of new Set(model.rows.map((row) => row.block).filter((one) => one !== null))) {
     const inside = model.rows.filter((row) => row.block === block);
     const [low, high] = [inside[0], inside[inside.length - 1]].map((row) => view.zoom.applyY(layout.at(row.y)));
-    const x = layout.narrow ? 9 : 14;
+    const x = layout.narrow ? 13 : 15;
     words.push(s("path", { class: "bracket", d: `M${x},${low + 12}V${high - 12}` }));
     words.push(s("text", { class: "count", transform: `translate(${x - 4},${(low + high) / 2}) rotate(-90)`, "text-anchor": "middle" }, `block ${block}`));
   }
@@ -106,7 +106,7 @@ function heads(words, view, taken, row, i) {
     const name = [`head ${head}`, `${head}`].find((word) => textWidth(word, HEAD) + 6 < room);
     if (name === undefined || !inside(view, [Math.max(x, view.layout.left), y])) continue;
     const w = textWidth(name, HEAD);
-    const at = [[x + 4, y + 10], [x + room - w - 4, y + 10]].find(([l, b]) => taken.free([l, b - 9, l + w, b]));
+    const at = [[x + 4, y + 9], [x + room - w - 4, y + 9]].find(([l, b]) => taken.free([l, b - 8, l + w, b]));
     if (at === undefined) continue;
     taken.add([at[0], at[1] - 9, at[0] + w, at[1]]);
     words.push(s("text", { class: "head-name", x: at[0].toFixed(1), y: at[1].toFixed(1), "font-size": HEAD, "data-row": i }, name));
@@ -122,17 +122,19 @@ function numbers(words, view, taken, shown, marks) {
   }
   const first = (id) => (view.state.selected.includes(id) ? 1e6 : marks.lit?.has(id) ? 1e3 : 0) + (weight.get(id) ?? 0);
   const ranked = shown.map(([row, n]) => ({ row, n, id: `${view.model.rows[row].name}:${n}` })).map((one) => ({ ...one, rank: first(one.id) }));
+  const edge = view.layout.left + view.layout.plot + 13;
+  const named = (own, row) => own.labels && view.layout.room[row] < 26 && own.x.length > 8;
   ranked.sort((a, b) => b.rank - a.rank);
   for (const { row, n, id } of ranked.slice(0, MOST)) {
     const own = view.model.rows[row];
-    if (own.labels?.[n] === String(n) || (view.layout.strip[row] && !weight.has(id))) continue;
+    if (own.labels?.[n] === String(n) || named(own, row) || ((view.model.dense || view.layout.strip[row]) && !weight.has(id))) continue;
     const [[x, y], r] = [view.point(row, n), view.layout.radius[row]];
     const w = textWidth(String(n), NUMBER);
     const spots = own.boxes.length > 0 ? [[0, 1], [0, -1], [1, 0], [-1, 0]] : [[1, -1], [-1, -1], [1, 1], [-1, 1], [0, -1], [0, 1], [1, 0], [-1, 0]];
     for (const [dx, dy] of spots) {
       const [cx, cy] = [x + dx * (w / 2 + (dy ? 0.6 : 1) * r + 1.5), y + dy * (r + 6.5 - (dx ? 1 : 0))];
       const box = [cx - w / 2, cy - 4.5, cx + w / 2, cy + 4.5];
-      if (!taken.free(box)) continue;
+      if (!taken.free(box) || box[2] > edge) continue;
       taken.add(box);
       const faded = marks.lit !== null && !marks.lit.has(id) ? " faded" : "";
       words.push(s("text", { class: `number${faded}`, x: cx.toFixed(1), y: (cy + 3.6).toFixed(1), "font-size": NUMBER, "text-anchor": "middle" }, String(n)));

@@ -20,14 +20,15 @@ export function layoutOf(model, width, wanted) {
   const narrow = width < NARROW;
   const size = narrow ? 11 : 13;
   const blocks = model.rows.some((row) => row.block !== null);
-  const left = Math.max(...model.rows.flatMap((row) => labelLines(row).map((line) => textWidth(line, size)))) + (blocks ? 30 : 12);
-  const right = Math.max(...model.rows.map((row) => textWidth(`${row.x.length}/${row.x.length}`, 11))) + (narrow ? 10 : 16);
+  const aslant = model.rows.some((row) => row.half) ? 0.055 * width : 0; // for planes, which reach beyond their neurons
+  const left = aslant + Math.max(...model.rows.flatMap((row) => labelLines(row).map((line) => textWidth(line, size)))) + (blocks ? 34 : 16);
+  const right = aslant + Math.max(...model.rows.map((row) => textWidth(`${row.x.length}/${row.x.length}`, 11))) + (narrow ? 10 : 16);
   const low = Math.min(...model.rows.map((row) => row.y - row.half));
   const high = Math.max(...model.rows.map((row) => row.y + row.half));
   const plot = Math.max(120, width - left - right);
   const [top, bottom] = [roomFor(model, model.rows.length - 1, plot), roomFor(model, 0, plot)];
   const pitch = Math.max(PITCH[0], Math.min(PITCH[1], (wanted - top - bottom) / Math.max(1, high - low)));
-  const layout = { width, left, right, plot, top, bottom, pitch, narrow, size, high, height: top + bottom + Math.max(1, high - low) * pitch };
+  const layout = { width, left, right, plot, top, bottom, pitch, narrow, size, aslant, high, height: top + bottom + Math.max(1, high - low) * pitch };
   layout.room = model.rows.map((row) => (row.half ? plot / Math.sqrt(row.x.length) / 2 : plot / row.x.length));
   layout.strip = model.rows.map((row, i) => !row.half && row.x.length > 48 && (layout.room[i] < 1.9 || (model.dense && layout.room[i] < 3)));
   layout.radius = layout.room.map((room) => Math.max(2, Math.min(narrow ? 3.6 : 4.6, 0.4 * room)));

@@ -15,7 +15,8 @@ export function modelOf(content) {
   const rows = scene.rows.map((row, index) => ({ ...row, index, title: titleOf(row), half: Math.max(0, ...row.lift.map(Math.abs)) }));
   const model = { scene, rows, byName: new Map(rows.map((row) => [row.name, row])), frames: content.evolution?.frames ?? [] };
   model.kinds = scene.wires.map((entry) => kindOf(rows[entry.source], rows[entry.target], rows));
-  model.kindNames = [...new Set(model.kinds)];
+  const inOrder = scene.wires.map((entry, i) => [entry.target, entry.source, model.kinds[i]]).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  model.kindNames = [...new Set(inOrder.map(([, , kind]) => kind))];
   model.wires = wiresOf(model, scene.wires.map((entry) => [entry.sources, entry.targets, entry.weights]), scene.wires);
   model.links = scene.links.flatMap(({ source, target, neurons }) =>
     neurons.map((n) => ({ source: `${rows[source].name}:${n}`, target: `${rows[target].name}:${n}` })));

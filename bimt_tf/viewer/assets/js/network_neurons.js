@@ -104,23 +104,26 @@ function moduled(dot, r, number) {
   dot.style.stroke = "var(--ink)";
 }
 
-/** A row's box, or those of its heads; rows that share no depth and have no heads have none; planes of second coordinates. */
+/** A row's box, or those of its heads; rows that share no depth and have no heads have none. */
 export function drawBoxes(group, view, index) {
   const row = view.model.rows[index];
   const shared = view.model.rows.filter((other) => other.depth === row.depth).length > 1;
-  const spans = row.boxes.length > 0 ? row.boxes : shared && !row.half ? [[null, -0.01, 1.01]] : [];
+  const spans = row.boxes.length > 0 ? row.boxes : shared && !row.half ? [[null, -8 / view.layout.plot, 1 + 8 / view.layout.plot]] : [];
   const { left, plot, pitch } = view.layout;
-  const drawn = spans.map(([head, from, to]) => s("rect", {
+  group.replaceChildren(...spans.map(([head, from, to]) => s("rect", {
     class: "head", "data-head": head === null ? null : `${row.block}.${head}`, rx: 3,
     x: left + from * plot, width: (to - from) * plot, y: view.layout.at(row.y + BOX), height: 2 * BOX * pitch,
-  }));
-  if (row.half) {
+  })));
+}
+
+/** The planes that rows with a second coordinate stand on. */
+export function drawPlanes(group, view) {
+  group.replaceChildren(...view.model.rows.filter((row) => row.half).map((row) => {
     const [edge, half] = [0.02, row.half * 1.06];
     const corners = [[-edge, -half], [1 + edge, -half], [1 + edge, half], [-edge, half]];
     const points = corners.map(([x, lift]) => view.spot(x, row.y, lift).map((v) => v.toFixed(1)).join(","));
-    drawn.push(s("polygon", { class: "plane", points: points.join(" ") }));
-  }
-  group.replaceChildren(...drawn);
+    return s("polygon", { class: "plane", points: points.join(" ") });
+  }));
 }
 
 /** Neurons without weights, as faint dots; of a strip, the share of active neurons among neighbours, as shades. */
@@ -151,14 +154,13 @@ function strip(view, i) {
     const x = view.layout.left + (bin / BINS) * view.layout.plot;
     shades[Math.round((4 * live[bin]) / count)].push(`M${x.toFixed(1)},${view.layout.at(row.y).toFixed(1)}h${(view.layout.plot / BINS + 0.3).toFixed(2)}`);
   });
-  return shades.map((d, share) => s("path", { class: "strip", d: d.join(""), "stroke-opacity": 0.12 + 0.22 * share }));
+  return shades.map((d, share) => s("path", { class: "strip", d: d.join(""), "stroke-opacity": 0.12 + 0.13 * share }));
 }
 
 /** Cells beside a row, one a neuron, shaded by the size of its entries in a table without coordinates. */
 export function drawTables(group, view) {
   const seen = new Map();
   group.replaceChildren(...view.model.scene.tables.flatMap((table) => {
-    const row = view.model.rows[table.row];
     const place = seen.get(table.row) ?? 0;
     seen.set(table.row, place + 1);
     const largest = Math.max(1e-300, ...table.sizes);

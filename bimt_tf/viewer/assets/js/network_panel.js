@@ -35,7 +35,7 @@ function build(section, content, store) {
   section.append(...[toolbar(model, facts, store, drawing, actions), timeSlider(model, store), h("div", { class: "told" }, filters(model, store) ?? "", count, chosen.element), drawing.svg, key, remarks, help, tables.details].filter(Boolean));
   const tip = tooltip(section);
   zoomable(drawing, actions);
-  pointing(drawing, store, tip, facts);
+  pointing(section, drawing, store, tip, facts);
   keyboard(drawing.layers.neurons, () => drawing.view, actions);
   const fit = () => drawing.resize(Math.max(300, Math.floor(drawing.svg.getBoundingClientRect().width) || 900), window.innerHeight - CHROME);
   const told = () => {
@@ -74,11 +74,7 @@ function watchWidth(element, fit) {
 
 function actionsOf(store, drawing) {
   return {
-    toggle(id) {
-      const { selected } = store.get();
-      const others = selected.filter((one) => one !== id);
-      store.set({ selected: others.length < selected.length ? others : [...selected, id].slice(-2), wire: null });
-    },
+    toggle: (id) => toggle(store, id),
     choose(id) {
       store.set({ selected: [id], wire: null });
       const one = [...drawing.layers.neurons.children].find((other) => other.neuron.id === id);
@@ -116,7 +112,7 @@ function zoomable(drawing, actions) {
 }
 
 /** The pointer: what is near is told, and chosen by a click. */
-function pointing(drawing, store, tip, facts) {
+function pointing(section, drawing, store, tip, facts) {
   const { svg, view } = drawing;
   const at = (event) => {
     const box = svg.getBoundingClientRect();
@@ -133,22 +129,26 @@ function pointing(drawing, store, tip, facts) {
   svg.addEventListener("pointerleave", () => hover({}, 0, 0));
   svg.addEventListener("click", (event) => {
     const hit = hitAt(view, at(event), event.pointerType === "touch" ? 18 : 9);
-    if (hit.neuron) choose(store, hit.neuron);
+    tip.hide(); // it may cover what lights up
+    if (hit.neuron) toggle(store, hit.neuron);
     else if (hit.wire) store.set({ wire: [hit.wire.parameter, hit.wire.source, hit.wire.target], selected: [] });
     else store.set({ wire: null, selected: [] });
   });
-  drawing.layers.neurons.addEventListener("focusin", (event) => {
+  // on the section: an SVG element that listens for the focus would itself be a stop for the Tab key
+  section.addEventListener("focusin", (event) => {
+    if (!event.target.closest(".neuron")) return;
     const { id } = event.target.closest(".neuron").neuron;
     const box = event.target.getBoundingClientRect();
     if (event.target.matches(":focus-visible")) hover({ neuron: id }, box.right, box.bottom);
   });
-  drawing.layers.neurons.addEventListener("focusout", () => hover({}, 0, 0));
+  section.addEventListener("focusout", (event) => event.target.closest(".neuron") && hover({}, 0, 0));
   store.subscribe(({ hovered }, changed) => {
     if (changed.has("hovered") && (hovered === null || !isNeuron(view.model, hovered))) tip.hide();
   });
 }
 
-function choose(store, id) {
+/** Select a neuron beside the last one, or let it go. */
+function toggle(store, id) {
   const { selected } = store.get();
   const others = selected.filter((one) => one !== id);
   store.set({ selected: others.length < selected.length ? others : [...selected, id].slice(-2), wire: null });

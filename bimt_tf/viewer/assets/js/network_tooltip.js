@@ -10,7 +10,7 @@ export function told(value) {
   return Number(value.toPrecision(4)).toString().replace("-", "−");
 }
 
-/** [name, text] pairs about a neuron. */
+/** [name, text or lines of text] pairs about a neuron. */
 export function neuronFacts(view, facts, id) {
   const [name, n] = partsOf(id);
   const row = view.model.byName.get(name);
@@ -43,10 +43,10 @@ export function hookAddress(model, id) {
 
 function weights(view, id, own, other) {
   const all = view.network.wires.filter((wire) => wire[own] === id).sort((a, b) => b.strength - a.strength);
-  if (all.length === 0) return "none";
-  const first = all.slice(0, MOST).map((wire) => `${nameOf(view.model, wire[other])}: ${told(wire.weight)}`);
-  const more = all.length > MOST ? `, ${all.length - MOST} more` : "";
-  return `${first.join(", ")}${more}${view.model.dense ? " (of those drawn)" : ""}`;
+  const first = all.slice(0, MOST).map((wire) => `${told(wire.weight)} ${own === "target" ? "from" : "to"} ${nameOf(view.model, wire[other])}`);
+  const more = all.length > MOST ? [`and ${all.length - MOST} more`] : [];
+  if (view.model.dense && !view.network.frame) more.push("of those drawn one by one");
+  return all.length === 0 ? "none" : [...first, ...more];
 }
 
 /** [name, text] pairs about a wire. */
@@ -74,7 +74,7 @@ export function tooltip(section) {
   const box = section.appendChild(h("div", { class: "tip", role: "tooltip", id: "network-tip", hidden: true }));
   return {
     show(title, pairs, x, y) {
-      box.replaceChildren(h("h3", {}, title), h("dl", {}, ...pairs.flatMap(([name, text]) => [h("dt", {}, name), h("dd", {}, text)])));
+      box.replaceChildren(h("h3", {}, title), h("dl", {}, ...pairs.flatMap(([name, text]) => [h("dt", {}, name), h("dd", {}, ...[text].flat().map((line) => h("div", {}, line)))])));
       box.hidden = false;
       const [w, tall] = [box.offsetWidth, box.offsetHeight];
       const right = x + 16 + w < window.innerWidth;

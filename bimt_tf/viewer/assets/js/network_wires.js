@@ -4,6 +4,7 @@ import { effectOf } from "./network_facts.js";
 
 const [THIN, THICK] = [0.7, 3.4]; // pixels, of a wire of strength 0 and 1
 const CROWD = 250; // wires between two rows beyond which they get thinner and paler
+const DENSE = 0.4; // the same where densities are drawn beneath
 const FADED = 0.1; // opacity left to what does not stand out
 
 /** What is drawn over what: a head's box covers the wires that only pass it on their way, not its own. */
@@ -20,16 +21,18 @@ export function drawWires(groups, view) {
   const byEntry = groups.map(() => []);
   for (const wire of view.drawn) byEntry[wire.entry].push(wire);
   byEntry.forEach((wires, entry) => {
-    const room = Math.min(1, (CROWD / Math.max(wires.length, 1)) ** 0.6);
+    const room = Math.min(view.model.dense ? DENSE : 1, (CROWD / Math.max(wires.length, 1)) ** 0.6);
     wires.sort((a, b) => a.active - b.active || a.strength - b.strength);
-    groups[entry].replaceChildren(...wires.map((wire) => line(wire, room, view.model.rows[wire.to].half || view.model.rows[wire.from].half)));
+    groups[entry].replaceChildren(...wires.map((wire) => line(wire, room, view.layout.narrow || view.layout.aslant > 0)));
   });
 }
 
-function line(wire, room, oblique) {
+function line(wire, room, thin) {
+  const width = (THIN + (THICK - THIN) * wire.strength) * Math.sqrt(room) * (thin ? 0.7 : 1);
+  const dashes = `${Math.max(3.4, 2.4 * width).toFixed(1)} ${Math.max(2, width).toFixed(1)}`;
   const drawn = s("line", {
     class: `wire ${wire.weight < 0 ? "negative" : "positive"}${wire.active ? "" : " off"}`,
-    "stroke-width": ((THIN + (THICK - THIN) * wire.strength) * Math.sqrt(room) * (oblique ? 0.75 : 1)).toFixed(2),
+    "stroke-width": width.toFixed(2), "stroke-dasharray": wire.active ? (wire.weight < 0 ? dashes : null) : "1.2 2.6",
     "data-weight": wire.weight, "data-source": wire.source, "data-target": wire.target, "data-parameter": wire.parameter,
   });
   drawn.wire = wire;
