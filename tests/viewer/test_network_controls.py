@@ -239,4 +239,4 @@ def test_a_dense_network_says_what_is_drawn_of_how_many(open_page, tmp_path):
         "600 of 600 wires drawn: the strongest of 24,000 weights"
         in page.locator("#network .count[role=status]").inner_text()
     )
-    assert page.locator("#network image").count() == 2
+    page.wait_for_function("() => document.querySelectorAll('#network image').length === 2", timeout=3000)

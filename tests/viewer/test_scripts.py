@@ -73,6 +73,9 @@ def test_a_circle_of_modules_is_refused(tmp_path, monkeypatch):
 
 
 def test_d3_is_found_without_importing_the_package_that_holds_it():
-    code = "import sys; from bimt_tf.viewer.scripts import d3; assert 'd3js.org' in d3(); assert 'mpld3' not in sys.modules"
+    code = (
+        "import sys; from bimt_tf.viewer.scripts import d3; "
+        "assert 'd3js.org' in d3(); assert 'mpld3' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
     assert len(d3()) > 200_000

@@ -5,19 +5,34 @@ import { colourOf } from "./theme.js";
 const [ACROSS, UP] = [260, 36]; // cells of an image
 const SMOOTH = [1, 2, 3, 2, 1].map((w) => w / 9);
 
-/** One image a matrix, between its two rows; the mixture of the signs' colours is theirs by share. */
+/** One image a matrix, between its two rows, from the top of the page downwards while it is already in use; what stops that. */
 export function drawDensities(groups, view) {
   const colours = ["--positive", "--negative"].map((name) => d3.rgb(colourOf(name)));
+  const waiting = [];
   view.model.scene.wires.forEach((entry, number) => {
-    if (!entry.density || view.network.frame) return groups[number].replaceChildren();
-    const [low, high] = [entry.source, entry.target].map((row) => view.layout.at(view.model.rows[row].y));
-    return groups[number].replaceChildren(s("image", {
-      href: picture(entry.density, colours), x: view.layout.left, y: high, width: view.layout.plot, height: low - high,
-      preserveAspectRatio: "none", class: "density",
-    }));
+    groups[number].replaceChildren();
+    if (entry.density && !view.network.frame) waiting.unshift([entry, groups[number]]);
+  });
+  let timer = null;
+  const next = () => {
+    if (waiting.length === 0) return;
+    const [entry, group] = waiting.shift();
+    group.replaceChildren(image(entry, view, colours));
+    timer = setTimeout(next, 0);
+  };
+  timer = setTimeout(next, 0);
+  return () => clearTimeout(timer);
+}
+
+function image(entry, view, colours) {
+  const [low, high] = [entry.source, entry.target].map((row) => view.layout.at(view.model.rows[row].y));
+  return s("image", {
+    href: picture(entry.density, colours), x: view.layout.left, y: high, width: view.layout.plot, height: low - high,
+    preserveAspectRatio: "none", class: "density",
   });
 }
 
+/** The mixture of the signs' colours is theirs by share. */
 function picture(density, colours) {
   const [positive, negative] = [density.positive, density.negative].map((text) => spread(density, bytes(text)));
   const both = positive.map((value, i) => value + negative[i]);

@@ -44,7 +44,10 @@ export function createDrawing(model, facts, store) {
   drawing.show = (state) => show(drawing, state);
   drawing.zoomed = (transform) => zoomed(drawing, transform);
   drawing.style = () => style(drawing);
-  drawing.repaint = () => drawDensities(layers.densities, view);
+  drawing.repaint = () => {
+    drawing.stopDensities?.();
+    drawing.stopDensities = drawDensities(layers.densities, view);
+  };
   return drawing;
 }
 
@@ -70,8 +73,9 @@ function show(drawing, state) {
   const still = view.x === null || window.matchMedia("(prefers-reduced-motion: reduce)").matches;
   if (still || !before || !apart(view.x, target.x)) {
     drawing.moving?.stop();
+    const same = !still && before && before.frame === view.network.frame && drawing.settled;
     [view.x, view.lift] = [target.x, target.lift];
-    return draw(drawing);
+    return same ? redraw(drawing) : draw(drawing);
   }
   const from = { x: view.x, lift: view.lift };
   draw(drawing);
@@ -93,8 +97,16 @@ function apart(a, b) {
   return a.some((row, i) => row !== b[i] && row.some((value, n) => Math.abs(value - b[i][n]) > 1e-6));
 }
 
+/** Other wires between neurons that stay as they are. */
+function redraw(drawing) {
+  drawWires(drawing.layers.wires, drawing.view);
+  placeWires(drawing.layers.wires, drawing.view);
+  style(drawing);
+}
+
 function draw(drawing) {
   const { view, layers } = drawing;
+  drawing.settled = view.x === view.network.x; // else neurons are on their way
   view.marked = marked(view);
   layers.boxes.forEach((group, i) => drawBoxes(group, view, i));
   drawPlanes(layers.planes, view);
@@ -111,7 +123,8 @@ function drawDensitiesOnce(drawing) {
   const key = `${view.layout.width} ${view.layout.height} ${view.network.frame?.step ?? ""}`;
   if (drawing.densitiesOf === key) return;
   drawing.densitiesOf = key;
-  drawDensities(layers.densities, view);
+  drawing.stopDensities?.();
+  drawing.stopDensities = drawDensities(layers.densities, view);
 }
 
 function place(drawing) {

@@ -16,7 +16,6 @@ import { timeSlider } from "./time.js";
 
 export const networkPanel = { id: "network", title: "Network", needs: "scene", build };
 
-const CHROME = 210; // pixels of the window that are not the network, where it is drawn to fit
 const DRAWN = ["threshold", "step", "order", "hiddenKinds", "hiddenHeads"];
 const STYLED = ["selected", "wire", "hovered", "module", "colour", "values", "knocked"];
 
@@ -37,7 +36,11 @@ function build(section, content, store) {
   zoomable(drawing, actions);
   pointing(section, drawing, store, tip, facts);
   keyboard(drawing.layers.neurons, () => drawing.view, actions);
-  const fit = () => drawing.resize(Math.max(300, Math.floor(drawing.svg.getBoundingClientRect().width) || 900), window.innerHeight - CHROME);
+  const fit = () => {
+    const [own, whole] = [drawing.svg.getBoundingClientRect(), section.getBoundingClientRect()];
+    drawing.resize(Math.max(300, Math.floor(own.width) || 900), window.innerHeight - (own.top - whole.top) - 30);
+    actions.bound(drawing.view.layout);
+  };
   const told = () => {
     drawKey(key, remarks, drawing.view, facts, drawing.view.leftOut);
     tables.update(drawing.view);
@@ -100,7 +103,7 @@ function toolbar(model, facts, store, drawing, actions) {
 
 /** d3's zoom: dragging pans where it is zoomed, Ctrl and the wheel or two fingers zoom; a page still scrolls. */
 function zoomable(drawing, actions) {
-  const zoom = d3.zoom().scaleExtent([0.5, 60]).filter(() => {
+  const zoom = d3.zoom().scaleExtent([1, 60]).filter(() => {
     const { event } = d3;
     if (event.type === "wheel") return event.ctrlKey || event.metaKey;
     if (event.type.startsWith("touch")) return event.touches.length > 1 || drawing.view.zoom.k > 1.001;
@@ -108,6 +111,7 @@ function zoomable(drawing, actions) {
   }).on("zoom", () => drawing.zoomed(d3.event.transform));
   const svg = d3.select(drawing.svg).call(zoom).on("dblclick.zoom", null);
   actions.zoomBy = (factor) => svg.call(zoom.scaleBy, factor);
+  actions.bound = ({ width, height }) => zoom.extent([[0, 0], [width, height]]).translateExtent([[-30, -30], [width + 30, height + 30]]);
   actions.reset = () => svg.call(zoom.transform, d3.zoomIdentity);
 }
 

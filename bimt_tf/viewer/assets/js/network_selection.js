@@ -23,6 +23,7 @@ export function selectionBar(model, store, actions) {
         copy.textContent = "Copy hook address";
       }
       clear.hidden = selected.length === 0 && wire === null && module === null;
+      words.classList.toggle("visually-hidden", clear.hidden); // that nothing is selected is seen
       const text = sentence(drawing, selected, wire, module);
       if (words.textContent !== text) words.textContent = text;
     },
