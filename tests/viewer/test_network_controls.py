@@ -26,8 +26,10 @@ def made(tmp_path_factory):
     return bimt, write_page(tmp_path_factory.mktemp("pages") / "page.html", bimt, labels)
 
 
-def settled(page, what: str = "700") -> None:
-    page.wait_for_timeout(int(what))  # neurons take half a second to another place, the address a fifth
+def settled(page) -> None:
+    """Wait until no neuron is on its way and the address has followed the state."""
+    page.wait_for_function("() => !document.querySelector('svg.plot.moving')")
+    page.wait_for_timeout(260)
 
 
 def test_kinds_of_wires_and_heads_can_be_hidden(made, open_page):
@@ -153,7 +155,7 @@ def test_search_finds_by_row_hook_and_name(made, open_page):
     for words, wanted in sought.items():
         box.fill(words)
         box.press("Enter")
-        settled(page, "230")
+        settled(page)
         assert json.dumps([wanted], separators=(",", ":")) in page.evaluate("() => decodeURIComponent(location.hash)")
     box.fill("no such neuron")
     assert page.locator("#search-list").inner_text() == "nothing found"
@@ -212,15 +214,14 @@ def test_zoom_spreads_the_neurons_and_shows_all_again(made, open_page):
     wide = lambda: max(page.evaluate(XS)) - min(page.evaluate(XS))  # noqa: E731
     before = wide()
     page.get_by_role("button", name="zoom in").click()
-    settled(page, "120")
+    settled(page)
     assert wide() == pytest.approx(1.5 * before, rel=1e-3)
     page.get_by_role("button", name="show all").click()
-    settled(page, "120")
+    settled(page)
     assert wide() == pytest.approx(before, rel=1e-6)
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
 def test_it_fits_and_axe_finds_no_fault(made, open_page, width, theme):
     _, path = made
     page = open_page(path, width=width, theme=theme).page

@@ -25,10 +25,13 @@ def network(request, open_page, tmp_path):
 
 
 def drawn_from(page, step) -> float:
-    """Put the slider at a step; the threshold that is then in the address."""
+    """Put the slider at a step; the threshold that is then in the address, which follows a little later."""
     page.locator("#threshold").fill(str(step))
-    page.wait_for_timeout(230)  # the address follows
-    return page.evaluate("() => Number(new URLSearchParams(location.hash.slice(1)).get('threshold') ?? 0)")
+    page.wait_for_function("""() => {
+        const found = /threshold=([^&]*)/.exec(location.hash), words = document.querySelector('output').textContent;
+        return found ? words.includes(String(Number(Number(found[1]).toPrecision(4)))) : words === 'all';
+    }""")
+    return page.evaluate("() => Number(/threshold=([^&]*)/.exec(location.hash)?.[1] ?? 0)")
 
 
 def test_every_wire_has_the_weight_of_the_model(network):

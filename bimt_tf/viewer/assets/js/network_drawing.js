@@ -73,6 +73,7 @@ function show(drawing, state) {
   const still = view.x === null || window.matchMedia("(prefers-reduced-motion: reduce)").matches;
   if (still || !before || !apart(view.x, target.x)) {
     drawing.moving?.stop();
+    drawing.svg.classList.remove("moving");
     const same = !still && before && before.frame === view.network.frame && drawing.settled;
     [view.x, view.lift] = [target.x, target.lift];
     return same ? redraw(drawing) : draw(drawing);
@@ -80,6 +81,7 @@ function show(drawing, state) {
   const from = { x: view.x, lift: view.lift };
   draw(drawing);
   drawing.moving?.stop();
+  drawing.svg.classList.add("moving");
   drawing.moving = d3.timer((passed) => {
     const share = d3.easeCubicInOut(Math.min(1, passed / MOVE));
     const between = (a, b) => a.map((row, i) => (row === b[i] ? row : row.map((value, n) => value + share * (b[i][n] - value))));
@@ -87,6 +89,7 @@ function show(drawing, state) {
     place(drawing);
     if (share >= 1) {
       drawing.moving.stop();
+      drawing.svg.classList.remove("moving");
       draw(drawing);
     }
   });

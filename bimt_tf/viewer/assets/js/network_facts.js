@@ -21,9 +21,14 @@ export function effectOf(facts, wire) {
   return wire.effect ?? facts.wireEffects.get(wireKey(wire)) ?? null;
 }
 
-/** {names, of: neuron -> number of its module}; a stage's neuron is in its module in all rows of the stage. */
+/** {names, of: neuron -> number of its module}: as the part says, or else from the nodes, in all rows of their stage. */
 function modulesOf(part, model) {
   const found = { names: [], of: new Map() };
+  if (part?.members) {
+    found.names = (part.modules ?? []).map((one) => one.name);
+    found.of = new Map(Object.entries(part.members));
+    return found;
+  }
   for (const one of part?.modules ?? []) {
     const number = found.names.push(String(one.name ?? one.label ?? `module ${found.names.length + 1}`)) - 1;
     for (const node of one.neurons ?? one.nodes ?? []) {

@@ -13,7 +13,7 @@ export function partsOf(id) {
 export function modelOf(content) {
   const scene = content.scene;
   const rows = scene.rows.map((row, index) => ({ ...row, index, title: titleOf(row), half: Math.max(0, ...row.lift.map(Math.abs)) }));
-  const model = { scene, rows, byName: new Map(rows.map((row) => [row.name, row])), frames: content.evolution?.frames ?? [] };
+  const model = { scene, rows, byName: new Map(rows.map((row) => [row.name, row])), frames: content.evolution?.frames ?? [], framesNote: content.evolution?.note ?? "" };
   model.kinds = scene.wires.map((entry) => kindOf(rows[entry.source], rows[entry.target], rows));
   const inOrder = scene.wires.map((entry, i) => [entry.target, entry.source, model.kinds[i]]).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
   model.kindNames = [...new Set(inOrder.map(([, , kind]) => kind))];
