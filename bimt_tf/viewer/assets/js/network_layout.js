@@ -1,6 +1,6 @@
 // Where things are in pixels: one scale for x in all rows, so that every wire's drawn |dx| is its true one, scaled.
 
-const PITCH = [50, 96]; // pixels between two depths, at least and at most
+const PITCH = [46, 96]; // pixels between two depths, at least and at most
 const NARROW = 560;
 const measuring = document.createElement("canvas").getContext("2d");
 
@@ -31,7 +31,7 @@ export function layoutOf(model, width, wanted) {
   const layout = { width, left, right, plot, top, bottom, pitch, narrow, size, aslant, high, height: top + bottom + Math.max(1, high - low) * pitch };
   layout.room = model.rows.map((row) => (row.half ? plot / Math.sqrt(row.x.length) / 2 : plot / row.x.length));
   layout.strip = model.rows.map((row, i) => !row.half && row.x.length > 48 && (layout.room[i] < 1.9 || (model.dense && layout.room[i] < 3)));
-  layout.radius = layout.room.map((room) => Math.max(2, Math.min(narrow ? 3.6 : 4.6, 0.4 * room)));
+  layout.radius = layout.room.map((room) => Math.max(2, Math.min(narrow ? 3.6 : 4.4, 0.4 * room)));
   layout.at = (y) => top + (high - y) * pitch;
   return layout;
 }

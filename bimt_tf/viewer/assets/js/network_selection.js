@@ -35,7 +35,7 @@ function sentence({ view, marks, facts }, selected, wire, module) {
   if (selected.length > 0) {
     const kinds = selected.some((id) => /\.[qk]$/.test(model.rows[view.place(id)[0]].stage)) ? " Queries and keys choose what their head reads; no wire leads on from them." : "";
     const names = selected.map((id) => nameOf(model, id)).join(" and ");
-    return `Selected: ${names}. Upstream ${plural(marks.up.size)}, downstream ${plural(marks.down.size)}, along the wires drawn.${kinds}`;
+    return `Selected ${names}: ${plural(marks.up.size)} upstream, ${marks.down.size} downstream.${kinds}`;
   }
   if (wire) {
     const found = view.network.wires.find((one) => one.parameter === wire[0] && one.source === wire[1] && one.target === wire[2]);
