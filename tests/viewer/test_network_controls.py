@@ -195,6 +195,25 @@ def test_time_replaces_what_is_drawn(open_page, tmp_path):
     page.wait_for_function("() => document.querySelectorAll('#network .wire[data-weight]').length === 18", timeout=3000)
 
 
+def test_modules_and_effects_colour_what_they_name(open_page, tmp_path):
+    bimt = sparse(MLP([2, 6, 1], seed=0), 1.0)
+    modules = {"modules": [{"name": "A"}, {"name": HOSTILE}], "members": {"input:0": 0, "hidden0:1": 0, "hidden0:4": 1}}
+    weight = float(bimt.parameters["layers.0.weight"].detach()[1, 0])
+    wire = {"parameter": "layers.0.weight", "source": "input:0", "target": "hidden0:1", "effect": 0.125}
+    causes = {"neurons": {"hidden0": {"neurons": [1], "effects": [0.5]}}, "wires": [wire]}
+    page = open_page(write_page(tmp_path / "page.html", bimt, modules=modules, causes=causes)).page
+    page.locator("#choose-colour").select_option("module")
+    strokes = "() => [...document.querySelectorAll('#network .wire[data-weight]')].map((one) => [Number(one.dataset.weight), one.style.stroke])"  # noqa: E501
+    assert [w for w, colour in page.evaluate(strokes) if colour == "var(--module-0)"] == [weight]
+    page.locator("#choose-module").select_option("A")
+    assert set(page.evaluate(LIT)) == {"input:0", "hidden0:1"}
+    page.locator("#choose-module").select_option("")
+    page.locator("#choose-colour").select_option("effect")
+    assert [w for w, colour in page.evaluate(strokes) if "100%" in colour] == [weight]
+    page.locator('[data-id="hidden0:1"]').hover()
+    assert "loss +0.5" in page.locator(".tip").inner_text()
+
+
 def test_the_theme_follows_the_reader_and_the_button(made, open_page):
     _, path = made
     page = open_page(path, theme="dark").page

@@ -101,6 +101,10 @@ def test_pointing_at_a_wire_tells_its_weight_and_its_place_in_the_parameter(netw
     place = told.split(f"{wires.parameter}[")[1].split("]")[0]
     indices = tuple(int(i) for i in place.split(","))
     assert float(bimt.parameters[wires.parameter].detach()[indices]) == float(wires.weights[at])
+    page.mouse.down()
+    page.mouse.up()
+    assert f"parameter {wires.parameter}[{place}]" in page.locator(".chosen p").inner_text()
+    assert len(page.evaluate(LIT)) == 2
 
 
 def test_pointing_at_a_neuron_tells_row_index_slot_bias_weights_and_hook(open_page, tmp_path):
