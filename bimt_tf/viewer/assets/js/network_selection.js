@@ -53,6 +53,7 @@ function plural(count) {
 /** To the clipboard; where a page may not write there, a field with the text selected. */
 async function copied(text, button, field) {
   try {
+    if (window.self !== window.top) throw new Error("a page inside another, as in a notebook, may not write there");
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
   } catch {
