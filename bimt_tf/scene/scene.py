@@ -17,7 +17,7 @@ from torch import Tensor
 from bimt_tf.analysis.active import Paths, paths_through
 from bimt_tf.bimt import BIMT
 from bimt_tf.errors import InputError, require_kind, unknown
-from bimt_tf.scene.rows import Places, Row, places_of, rows_of
+from bimt_tf.scene.rows import SHEAR, Places, Row, places_of, rows_of
 from bimt_tf.scene.wires import MOST_WIRES, Wires, wires_of
 
 __all__ = [
@@ -131,15 +131,23 @@ class Scene(NamedTuple):
         return found
 
     def as_dict(self) -> dict[str, Any]:
-        """The scene as dicts, lists, numbers and text, ready for JSON; densities are left out."""
+        """The scene as dicts, lists, numbers and text, ready for JSON; densities in 255 steps (Density.as_dict).
+
+        ``shear`` beside it: how far to the right a unit of lift puts a neuron.
+        """
         rows = [
             _plain(row._asdict()) | {"states": states.tolist(), "boxes": [list(box) for box in row.boxes]}
             for row, states in zip(self.rows, self.states, strict=True)
         ]
         left_out = ("density", "reads", "writes")
-        wires = [_plain({k: v for k, v in one._asdict().items() if k not in left_out}) for one in self.wires]
+        wires = [
+            _plain({k: v for k, v in one._asdict().items() if k not in left_out})
+            | {"density": None if one.density is None else one.density.as_dict()}
+            for one in self.wires
+        ]
         rest = {name: [_plain(one._asdict()) for one in getattr(self, name)] for name in ("links", "biases", "tables")}
         numbers = {name: getattr(self, name) for name in ("threshold", "total", "active", "off_path", "scale", "width")}
+        numbers["shear"] = SHEAR
         return {"rows": rows, "wires": wires, **rest, **numbers}
 
 

@@ -7,8 +7,9 @@ proportional to the weights, and memory to the largest matrix and one byte a wei
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -35,6 +36,20 @@ class Density(NamedTuple):
     target_x: Float[np.ndarray, " t"]
     positive: Float[np.ndarray, "s t"]
     negative: Float[np.ndarray, "s t"]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON: ``source_x`` and ``target_x``; ``largest`` of the sums; the sums by source, then target.
+
+        ``positive`` and ``negative`` are base64 of a byte a sum, 255 for the largest: a shade needs no more, and the
+        densities of a large network stay below a megabyte.
+        """
+        largest = float(max(self.positive.max(), self.negative.max()))
+        steps = {
+            name: np.round(255 * sums / (largest or 1.0)).astype(np.uint8).tobytes()
+            for name, sums in (("positive", self.positive), ("negative", self.negative))
+        }
+        ends = {name: np.round(getattr(self, name), 6).tolist() for name in ("source_x", "target_x")}
+        return {**ends, "largest": largest, **{k: base64.b64encode(v).decode() for k, v in steps.items()}}
 
 
 class Wires(NamedTuple):

@@ -1,21 +1,33 @@
-// Start: read the content, then build each panel whose part of the content is there.
+// Start: read the content, take up the state that the address holds, then build each panel whose part of the content is there.
 import { h } from "./dom.js";
 import { createStore } from "./store.js";
 import { PANELS } from "./panels.js";
+import { keepInAddress, restoreFromAddress } from "./permalink.js";
+import { themeButton } from "./theme.js";
 
 const content = JSON.parse(document.getElementById("content").textContent);
 const store = createStore();
+const note = h("p", { class: "note", role: "status", hidden: true });
 
 document.body.append(
-  h("header", {}, h("h1", {}, content.title), h("dl", { class: "facts" }, ...content.facts.map(fact))),
+  h("header", {}, h("h1", {}, content.title), h("dl", { class: "facts" }, ...content.facts.map(fact)), themeButton(store)),
+  note,
 );
+restoreFromAddress(store, content, note);
 const main = document.body.appendChild(h("main"));
+const others = h("div", { class: "panels" });
 for (const panel of PANELS) {
-  if (content[panel.needs] === null) continue;
-  const section = h("section", { id: panel.id, "aria-labelledby": `${panel.id}-title` }, h("h2", { id: `${panel.id}-title` }, panel.title));
-  main.append(section);
+  if (content[panel.needs] === null || content[panel.needs] === undefined) continue;
+  const title = h("h2", { id: `${panel.id}-title` }, panel.title);
+  const section = h("section", { id: panel.id, "aria-labelledby": `${panel.id}-title` }, title);
+  (panel.id === "network" ? main : others).append(section);
   panel.build(section, content, store);
 }
+if (others.childElementCount > 0) {
+  main.append(others);
+  main.classList.add("wide"); // the network beside the other panels, where the window is wide
+}
+keepInAddress(store, content, note);
 
 function fact([name, value]) {
   return h("div", {}, h("dt", {}, name), h("dd", {}, value));

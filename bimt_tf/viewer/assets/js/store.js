@@ -22,6 +22,7 @@ export const initialState = Object.freeze({
   values: null, // {row name: [a number a neuron]} that colours neurons where colour is "activity"
   knocked: [], // neurons that are knocked out in the live network
   knockValue: "mean", // what is written there: "mean" over the stored examples, or "zero"
+  theme: "auto", // "auto": as the reader's system says; "light", "dark"
 });
 
 export function createStore() {

@@ -1,0 +1,65 @@
+// What is selected, in words that are read out, with the address of its hook to copy.
+import { h } from "./dom.js";
+import { nameOf } from "./network_model.js";
+import { hookAddress, wireFacts, wireTitle } from "./network_tooltip.js";
+
+export function selectionBar(model, store, actions) {
+  const words = h("p", { role: "status", "aria-live": "polite" });
+  const field = h("input", { type: "text", readonly: true, hidden: true, "aria-label": "hook address, to copy" });
+  const copy = h("button", { type: "button", hidden: true }, "Copy hook address");
+  const clear = h("button", { type: "button", hidden: true, onclick: actions.clear }, "Clear");
+  let address = null;
+  copy.addEventListener("click", () => copied(address, copy, field));
+  return {
+    element: h("div", { class: "chosen" }, words, copy, field, clear),
+    update(drawing) {
+      const { selected, wire, module } = store.get();
+      const last = selected[selected.length - 1];
+      const before = address;
+      address = last === undefined ? null : hookAddress(model, last);
+      copy.hidden = address === null;
+      if (address !== before) {
+        field.hidden = true;
+        copy.textContent = "Copy hook address";
+      }
+      clear.hidden = selected.length === 0 && wire === null && module === null;
+      words.classList.toggle("visually-hidden", clear.hidden); // that nothing is selected is seen
+      const text = sentence(drawing, selected, wire, module);
+      if (words.textContent !== text) words.textContent = text;
+    },
+  };
+}
+
+function sentence({ view, marks, facts }, selected, wire, module) {
+  const { model } = view;
+  if (selected.length > 0) {
+    const kinds = selected.some((id) => /\.[qk]$/.test(model.rows[view.place(id)[0]].stage)) ? " Queries and keys choose what their head reads; no wire leads on from them." : "";
+    const names = selected.map((id) => nameOf(model, id)).join(" and ");
+    return `Selected ${names}: ${plural(marks.up.size)} upstream, ${marks.down.size} downstream.${kinds}`;
+  }
+  if (wire) {
+    const found = view.network.wires.find((one) => one.parameter === wire[0] && one.source === wire[1] && one.target === wire[2]);
+    if (!found) return "The wire that was chosen is not there at this step.";
+    return `Wire ${wireTitle(view, found)}: ${wireFacts(view, facts, found).map(([name, text]) => `${name} ${text}`).join("; ")}.`;
+  }
+  if (module !== null) return `Module: ${module}.`;
+  return "Nothing is selected.";
+}
+
+function plural(count) {
+  return `${count} ${count === 1 ? "neuron" : "neurons"}`;
+}
+
+/** To the clipboard; where a page may not write there, a field with the text selected. */
+async function copied(text, button, field) {
+  try {
+    if (window.self !== window.top) throw new Error("a page inside another, as in a notebook, may not write there");
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  } catch {
+    field.value = text;
+    field.hidden = false;
+    field.focus();
+    field.select();
+  }
+}

@@ -1,0 +1,40 @@
+// The network as tables, for those who do not see it, and for copying numbers: made when they are opened.
+import { h } from "./dom.js";
+import { nameOf } from "./network_model.js";
+
+/** A <details> element and update(view), which fills it if it is open. */
+export function networkTables() {
+  const body = h("div", {});
+  const details = h("details", { class: "tables" }, h("summary", {}, "The network as tables"), body);
+  let latest = null;
+  const fill = () => details.open && latest && body.replaceChildren(rowsTable(latest), wiresTable(latest));
+  details.addEventListener("toggle", fill);
+  return {
+    details,
+    update(view) {
+      latest = view;
+      fill();
+    },
+  };
+}
+
+function table(caption, head, lines) {
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+    h("table", {}, h("caption", {}, caption),
+      h("thead", {}, h("tr", {}, ...head.map((name) => h("th", { scope: "col" }, name)))),
+      h("tbody", {}, ...lines.map(([first, ...rest]) => h("tr", {}, h("th", { scope: "row" }, first), ...rest.map((cell) => h("td", {}, cell)))))));
+}
+
+function rowsTable({ model, network }) {
+  const lines = model.rows.map((row) => {
+    const live = row.x.map((_, n) => n).filter((n) => (network.frame ? network.touched.has(`${row.name}:${n}`) : row.states[n] >= 3));
+    const names = live.map((n) => (row.labels ? `${n} (${row.labels[n]})` : String(n))).sort((a, b) => parseInt(a, 10) - parseInt(b, 10));
+    return [row.title, names.slice(0, 400).join(", ") + (names.length > 400 ? ", …" : "") || "none", `${live.length} of ${row.x.length}`, row.hook ?? "none"];
+  });
+  return table("Rows, from the input to the output", ["row", "active neurons", "how many", "hook"], lines.map((line) => line.map(String)));
+}
+
+function wiresTable({ model, drawn }) {
+  const lines = drawn.map((wire) => [nameOf(model, wire.source), nameOf(model, wire.target), String(wire.weight), wire.at ? `${wire.parameter}[${wire.at.join(", ")}]` : wire.parameter]);
+  return table(`The ${drawn.length} wires that are drawn`, ["from", "to", "weight", "parameter"], lines);
+}

@@ -1,0 +1,88 @@
+// What is told of a neuron or a wire: beside the pointer or the focus.
+import { h } from "./dom.js";
+import { effectOf } from "./network_facts.js";
+import { STATES, nameOf, partsOf, stateOf } from "./network_model.js";
+
+const MOST = 5; // weights in and out
+
+/** A number with four figures, as short as may be. */
+export function told(value) {
+  return Number(value.toPrecision(4)).toString().replace("-", "−");
+}
+
+/** [name, text or lines of text] pairs about a neuron. */
+export function neuronFacts(view, facts, id) {
+  const [name, n] = partsOf(id);
+  const row = view.model.byName.get(name);
+  const bias = view.network.frame ? undefined : view.model.biases.get(id);
+  const module = facts.modules.of.get(id);
+  const effect = facts.neuronEffects.get(id);
+  const value = view.state.values?.[name]?.[n];
+  const found = [
+    ["row", `${row.title}${row.name === row.title ? "" : ` (${row.name})`}`],
+    ["index, slot", `${n}, ${row.slots[n]}`],
+    row.heads[n] >= 0 && ["head", String(row.heads[n])],
+    ["state", STATES[stateOf(view.model, view.network, row.index, n)]],
+    bias && ["bias", `${told(bias.value)} (${bias.parameter})`],
+    ["weights in", weights(view, id, "target", "source")],
+    ["weights out", weights(view, id, "source", "target")],
+    typeof value === "number" && ["value", told(value)],
+    module !== undefined && ["module", facts.modules.names[module]],
+    typeof effect === "number" && ["knocked out", `loss ${effect < 0 ? "" : "+"}${told(effect)}`],
+    row.hook && ["hook", hookAddress(view.model, id)],
+  ];
+  return found.filter(Boolean);
+}
+
+/** ('blocks.0.hook_resid_post', 9): where a probe or an intervention finds a neuron; null without a hook. */
+export function hookAddress(model, id) {
+  const [name, n] = partsOf(id);
+  const { hook } = model.byName.get(name);
+  return hook ? `('${hook}', ${n})` : null;
+}
+
+function weights(view, id, own, other) {
+  const all = view.network.wires.filter((wire) => wire[own] === id).sort((a, b) => b.strength - a.strength);
+  const first = all.slice(0, MOST).map((wire) => `${told(wire.weight)} ${own === "target" ? "from" : "to"} ${nameOf(view.model, wire[other])}`);
+  const more = all.length > MOST ? [`and ${all.length - MOST} more`] : [];
+  if (view.model.dense && !view.network.frame) more.push("of those drawn one by one");
+  return all.length === 0 ? "none" : [...first, ...more];
+}
+
+/** [name, text] pairs about a wire. */
+export function wireFacts(view, facts, wire) {
+  const { scale } = view.model.scene;
+  const dx = Math.abs(view.x[wire.from][wire.u] - view.x[wire.to][wire.v]);
+  const effect = effectOf(facts, wire);
+  const found = [
+    ["weight", String(wire.weight).replace("-", "−")],
+    ["parameter", wire.at ? `${wire.parameter}[${wire.at.join(", ")}]` : wire.parameter],
+    ["size", `${told(wire.strength)} of its matrix's largest`],
+    scale !== null && ["length", `${told(dx / scale)} across (width A = ${told(view.model.scene.width)})`],
+    !wire.active && ["path", "on none from an input to an output"],
+    typeof effect === "number" && ["cut alone", `loss ${effect < 0 ? "" : "+"}${told(effect)}`],
+  ];
+  return found.filter(Boolean);
+}
+
+export function wireTitle(view, wire) {
+  return `${nameOf(view.model, wire.source)} → ${nameOf(view.model, wire.target)}`;
+}
+
+/** The box itself: show(title, pairs, x, y) in the window's pixels, hide(). */
+export function tooltip(section) {
+  const box = section.appendChild(h("div", { class: "tip", role: "tooltip", id: "network-tip", hidden: true }));
+  return {
+    show(title, pairs, x, y) {
+      box.replaceChildren(h("h3", {}, title), h("dl", {}, ...pairs.flatMap(([name, text]) => [h("dt", {}, name), h("dd", {}, ...[text].flat().map((line) => h("div", {}, line)))])));
+      box.hidden = false;
+      const [w, tall] = [box.offsetWidth, box.offsetHeight];
+      const right = x + 16 + w < window.innerWidth;
+      box.style.left = `${Math.max(4, right ? x + 16 : x - 16 - w)}px`;
+      box.style.top = `${Math.max(4, Math.min(y + 14, window.innerHeight - tall - 6))}px`;
+    },
+    hide() {
+      box.hidden = true;
+    },
+  };
+}
