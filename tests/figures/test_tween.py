@@ -109,6 +109,10 @@ def test_the_last_picture_is_the_network_figure():
             for axes in (own, panel)
         ]
         assert places[0] == places[1], state
+    bars = [lines for lines in panel.collections if str(lines.get_gid()).startswith("biases ")]
+    heights = [sorted(np.round(one[:, 1], 6).tolist() for lines in some for one in lines.get_segments())
+               for some in (bars, [shown._biases])]  # fmt: skip
+    assert heights[0] == heights[1] != []
     assert f"{FRAMES[-1].scene.active} weights" in shown.figure.texts[-1].get_text()
 
 
@@ -116,10 +120,11 @@ def test_any_picture_can_be_drawn_again_and_rows_stand_still():
     shown = NetworkAnimation(FRAMES, 12)
     own = shown.figure.axes[0]
     shown.draw(5)
-    before, names = (
-        drawn(own),
-        [(text.get_text(), text.get_position()) for text in own.texts if text.get_gid() == "row name"],
-    )
+
+    def names():
+        return [(text.get_text(), text.get_position()) for text in own.texts if text.get_gid() == "row name"]
+
+    before, named = drawn(own), names()
     for picture in (11, 0, 7, 5):
         shown.draw(picture)
     assert drawn(own) == before
