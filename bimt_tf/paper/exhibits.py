@@ -5,6 +5,10 @@ from __future__ import annotations
 from bimt_tf.paper.figure_2 import FIGURE_2
 from bimt_tf.paper.figure_a1 import FIGURE_A1
 from bimt_tf.paper.figure_a5 import FIGURE_A5
+from bimt_tf.paper.figure_8 import FIGURE_8
+from bimt_tf.paper.figure_a9 import FIGURE_A9
+from bimt_tf.paper.figure_a10 import FIGURE_A10
+from bimt_tf.paper.figure_a11 import FIGURE_A11
 from bimt_tf.paper.frontier import FRONTIER
 from bimt_tf.paper.frontier_search import FRONTIER_SEARCH
 from bimt_tf.paper.modularity import MODULARITY
@@ -13,4 +17,17 @@ from bimt_tf.paper.table2 import TABLE_2
 
 __all__ = ["EXHIBITS"]
 
-EXHIBITS = (TABLE_1, TABLE_2, FIGURE_2, FIGURE_A1, FIGURE_A5, FRONTIER_SEARCH, FRONTIER, MODULARITY)
+EXHIBITS = (
+    TABLE_1,
+    TABLE_2,
+    FIGURE_2,
+    FIGURE_A1,
+    FIGURE_A5,
+    FIGURE_8,
+    FIGURE_A9,
+    FIGURE_A10,
+    FIGURE_A11,
+    FRONTIER_SEARCH,
+    FRONTIER,
+    MODULARITY,
+)
