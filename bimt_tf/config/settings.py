@@ -115,6 +115,8 @@ class TrainingConfig:
     """steps between lines of metrics.jsonl"""
     checkpoint_every: int = field(default=2_000, metadata=_RUNNING)
     """steps between checkpoints"""
+    snapshots: bool = field(default=True, metadata=_RUNNING)
+    """keep the network at about 35 steps on the way, for pictures of how it grows (docs/evolution.md)"""
     density: float = field(default=0.05, metadata=_PENALTY)
     """share of the weights that methods magnitude and topk leave"""
     rounds: int = field(default=5, metadata=_PENALTY)

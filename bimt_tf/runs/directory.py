@@ -23,6 +23,7 @@ from bimt_tf.runs.claim import claim, holds
 from bimt_tf.runs.elimination_files import EliminationFiles
 from bimt_tf.runs.lock import lock, lock_answers
 from bimt_tf.runs.read import read_bytes, read_object
+from bimt_tf.runs.snapshots import SnapshotFiles
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -86,6 +87,11 @@ class RunDirectory:
     def elimination(self) -> EliminationFiles:
         """The files of its elimination, whether there is one or not."""
         return EliminationFiles(self.path / "elimination", self.path)
+
+    @property
+    def snapshots(self) -> SnapshotFiles:
+        """The files of its snapshots, whether there are any or not."""
+        return SnapshotFiles(self.path / "snapshots", self.path)
 
     def write_format(self) -> None:
         """Say in run.json which format the directory has from now on."""
@@ -172,7 +178,8 @@ class RunDirectory:
         return found
 
     def forget_after(self, step: int) -> None:
-        """Drop the lines of metrics.jsonl past ``step``: a resumed run writes them again."""
+        """Drop the lines of metrics.jsonl and the snapshots past ``step``: a resumed run writes them again."""
+        self.snapshots.forget_after(step)
         kept = [json.dumps(record) + "\n" for record in self.records() if record["step"] <= step]
         write_atomically(self.path / "metrics.jsonl", "".join(kept).encode())
 

@@ -203,6 +203,7 @@ def _go(run: RunDirectory, trainer: Trainer, loggers: Sequence[str], watcher: Wa
             ended = trainer.run(
                 on_record=on_record,
                 on_checkpoint=lambda checkpoint: run.save_checkpoint(checkpoint, trainer.config),
+                on_snapshot=run.snapshots.save if trainer.config.training.snapshots else None,
                 on_note=lambda note: watcher.start(trainer.config, trainer.step, note),
                 stop=stop,
             )

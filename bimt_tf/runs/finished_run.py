@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from bimt_tf.config.settings import EliminationConfig
 from bimt_tf.runs.questions.causes import CausalQuestions
 from bimt_tf.runs.questions.circuits import CircuitQuestions
+from bimt_tf.runs.questions.evolution import EvolutionQuestions
 from bimt_tf.runs.questions.formulas import FormulaQuestions
 from bimt_tf.runs.questions.groups import GroupQuestions
 from bimt_tf.runs.questions.modules import ModuleQuestions
@@ -26,6 +27,7 @@ class FinishedRun(
     CausalQuestions,
     CircuitQuestions,
     ModuleQuestions,
+    EvolutionQuestions,
     FormulaQuestions,
     GroupQuestions,
     PageQuestions,

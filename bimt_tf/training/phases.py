@@ -10,7 +10,7 @@ from bimt_tf.training.polish import Polish
 from bimt_tf.training.pressed import Pressed
 from bimt_tf.training.topk import TopK
 
-__all__ = ["PHASES", "milestones"]
+__all__ = ["PHASES", "milestones", "phase_at"]
 
 PHASES: tuple[Phase, ...] = (Pressed(), Magnitude(), TopK(), Finish(), Polish())
 
@@ -19,3 +19,9 @@ def milestones(config: Config) -> frozenset[int]:
     """The steps after which a run must have a checkpoint: its end, and where a phase begins that cannot be resumed."""
     begins = (phase.span(config) for phase in PHASES if not phase.resumable)
     return frozenset({config.training.steps, *(span.start for span in begins if span)})
+
+
+def phase_at(config: Config, step: int) -> str:
+    """The name of the phase whose work stands in the network after ``step`` steps; "start" before the first."""
+    found = (type(phase).__name__.lower() for phase in PHASES if step - 1 in phase.span(config))
+    return next(found, "start")

@@ -21,6 +21,7 @@ from bimt_tf.training.checkpoint import Checkpoint, take
 from bimt_tf.training.finite import NonFiniteLoss, require_finite, require_finite_weights, require_not_diverged
 from bimt_tf.training.phases import PHASES, milestones
 from bimt_tf.training.schedule import lam_at, lr_at
+from bimt_tf.training.snapshots import MOST_PARAMETERS, TrainingSnapshot, snapshot_steps
 from bimt_tf.training.state import State
 
 __all__ = ["NonFiniteLoss", "Record", "Trainer"]
@@ -89,14 +90,15 @@ class Trainer:
         *,
         on_record: Callable[[Record], None] = lambda record: None,
         on_checkpoint: Callable[[Checkpoint], None] = lambda checkpoint: None,
+        on_snapshot: Callable[[TrainingSnapshot], None] | None = None,
         on_note: Callable[[str], None] = lambda note: None,
         stop: Callable[[], bool] = lambda: False,
     ) -> bool:
         """Train to the end, or until ``stop()``; True if the end was reached.
 
         ``on_record`` is called every ``log_every`` steps, ``on_checkpoint`` every ``checkpoint_every`` steps of a phase
-        that can be resumed and on stopping in one, and both at the run's milestones (phases.py); ``on_note`` with what
-        was decided on the way.
+        that can be resumed and on stopping in one, and both at the run's milestones (phases.py); ``on_snapshot`` at the
+        steps of snapshots.py, before a checkpoint of the same step; ``on_note`` with what was decided on the way.
 
         Raises:
             NonFiniteLoss: when the loss, the held-out loss, the cost or a weight is not finite, or the held-out loss at
@@ -108,9 +110,16 @@ class Trainer:
         begun = time.perf_counter() - self.seconds
         on_note(state.prepare())
         self._losses = []
+        few = state.flat.vector.numel() <= MOST_PARAMETERS
+        kept = snapshot_steps(self.config) if on_snapshot is not None and few else frozenset()
+
+        def keep() -> None:
+            if state.step in kept and on_snapshot is not None:
+                on_snapshot(self._snapshot())
 
         def tell(saving: bool, stopping: bool = False) -> None:
             milestone = state.step in ends
+            keep()
             if state.step % training.log_every == 0 or milestone:
                 on_record(self._record())
             if milestone or saving and (stopping or state.step % training.checkpoint_every == 0):
@@ -126,6 +135,8 @@ class Trainer:
                 tell(resumable, stopping)
             return stopping
 
+        if state.step == 0:
+            keep()
         for phase in PHASES:
             span = phase.span(self.config)
             if state.step not in span:
@@ -171,6 +182,14 @@ class Trainer:
     def release_(self) -> None:
         """Give the model's parameters storage of their own again; the trainer is not to be run afterwards."""
         self._state.flat.release_()
+
+    def _snapshot(self) -> TrainingSnapshot:
+        """The network as it stands; nothing of the run changes by it."""
+        state = self._state
+        require_finite_weights(state.step, state.flat.vector)
+        loss = self.evaluate()["loss"]
+        require_finite(state.step, "the held-out loss", loss)
+        return TrainingSnapshot(state.step, loss, state.flat.state(), state.bimt.layout.slots)
 
     def _record(self) -> Record:
         """What is known of the step just taken; the losses are counted anew from here."""
