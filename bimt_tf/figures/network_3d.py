@@ -15,7 +15,7 @@ from matplotlib import rc_context
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
+from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection  # type: ignore[import-untyped]
 
 from bimt_tf.errors import InputError
 from bimt_tf.figures.style import BANDS, INK, MUTED, PALE, STYLE, WIRE_NEGATIVE, WIRE_POSITIVE
@@ -26,6 +26,7 @@ __all__ = ["Panel3D", "network_3d_figure", "networks_3d_figure"]
 OBLIQUE, ABOVE, FRONT = (24.0, -58.0), (90.0, -90.0), (0.0, -90.0)  # elevation and azimuth, degrees
 FILL = {OBLIQUE: 0.68, ABOVE: 0.9, FRONT: 0.9}  # zoom for a plane's width in units of the box's diagonal: one scale
 EDGE = 0.06  # of the width, how far a plane reaches beyond the slots' square
+PANEL, WORDS, VIEW_OBLIQUE, VIEW_ABOVE = 2.5, 0.3, 2.2, 2.1  # inches, of one of several networks
 NARROW = 5.6  # inches, of a figure whose note takes two lines
 THIN, THICK = 0.25, 1.7  # points
 FAINT = 0.12  # least opacity of a wire
@@ -77,31 +78,35 @@ def networks_3d_figure(
     *,
     title: str | None = None,
     labels: Mapping[str, Sequence[str]] | None = None,
+    columns: int = 3,
     above: bool = True,
 ) -> Figure:
-    """Networks side by side: the oblique view of each, and with ``above`` that from above under it.
+    """Networks side by side, ``columns`` in a row: the oblique view of each, and with ``above`` that from above too.
 
     Raises:
         InputError: for no panel.
     """
     if not panels:
         raise InputError("networks_3d_figure needs at least one network to draw")
-    width, rows = 2.5, 2 if above else 1
-    tall = 0.7 + 2.45 + (2.1 if above else 0) + 0.3
+    columns = min(columns, len(panels))
+    below = VIEW_ABOVE if above else 0.0
+    rows, pitch = -(-len(panels) // columns), WORDS + VIEW_OBLIQUE + below
+    head, foot = (0.36 if title else 0.26), 0.3
+    wide, tall = PANEL * columns, head + rows * pitch + foot
     with rc_context(STYLE):
-        figure = Figure(figsize=(width * len(panels), tall))
+        figure = Figure(figsize=(wide, tall))
         for i, panel in enumerate(panels):
-            left, share = i / len(panels), 1 / len(panels)
-            for row in range(rows):
-                low, high = (
-                    ((0.3 + (2.1 if above else 0)) / tall, 2.45 / tall) if row == 0 else (0.3 / tall, 2.0 / tall)
-                )
-                axes: Any = figure.add_axes((left, low, share, high), projection="3d", computed_zorder=False)
-                own = (labels or {}) if row == 0 else {}
-                draw_space(axes, panel.space, OBLIQUE if row == 0 else ABOVE, labels=own, named=False)
-            top = 1 - (0.32 if title else 0.08) / tall
-            figure.text(left + 0.012, top, panel.name, fontsize=8.5, weight="bold", va="top")
-            figure.text(left + 0.012, top - 0.17 / tall, panel.note, fontsize=6.5, color=MUTED, va="top")
+            left, top = PANEL * (i % columns), tall - head - pitch * (i // columns)
+            box = (left / wide, (top - WORDS - VIEW_OBLIQUE) / tall, PANEL / wide, VIEW_OBLIQUE / tall)
+            axes: Any = figure.add_axes(box, projection="3d", computed_zorder=False)
+            draw_space(axes, panel.space, OBLIQUE, labels=labels or {}, named=False)
+            if above:
+                box = (left / wide, (top - pitch) / tall, PANEL / wide, 0.96 * below / tall)
+                axes = figure.add_axes(box, projection="3d", computed_zorder=False)
+                draw_space(axes, panel.space, ABOVE, labels={})
+            at = (left + 0.12) / wide
+            figure.text(at, top / tall, panel.name, fontsize=8.5, weight="bold", va="top")
+            figure.text(at, (top - 0.17) / tall, panel.note, fontsize=6.5, color=MUTED, va="top")
         _words(figure, title, [panel.space for panel in panels])
     return figure
 

@@ -1,4 +1,4 @@
-"""The sizes of a network's weights against their rank, a panel a matrix, a curve a method (paper, Appendix on images)."""
+"""The sizes of a network's weights against their rank: a panel a matrix, a curve a method."""
 
 from __future__ import annotations
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from bimt_tf.paper.figure_2 import FIGURE_2
+from bimt_tf.paper.figure_7 import FIGURE_7
+from bimt_tf.paper.figure_8 import FIGURE_8
 from bimt_tf.paper.figure_a1 import FIGURE_A1
 from bimt_tf.paper.figure_a5 import FIGURE_A5
-from bimt_tf.paper.figure_8 import FIGURE_8
+from bimt_tf.paper.figure_a8 import FIGURE_A8
 from bimt_tf.paper.figure_a9 import FIGURE_A9
 from bimt_tf.paper.figure_a10 import FIGURE_A10
 from bimt_tf.paper.figure_a11 import FIGURE_A11
@@ -23,7 +25,9 @@ EXHIBITS = (
     FIGURE_2,
     FIGURE_A1,
     FIGURE_A5,
+    FIGURE_7,
     FIGURE_8,
+    FIGURE_A8,
     FIGURE_A9,
     FIGURE_A10,
     FIGURE_A11,

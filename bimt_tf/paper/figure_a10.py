@@ -24,7 +24,8 @@ __all__ = ["FIGURE_A10"]
 
 DRAWS = 1_000
 COLUMNS = [
-    "task", "seed", "neurons", "pixels read", "pixels a neuron reads", "distance", "dealt at random", "95% of these", "p",
+    "task", "seed", "neurons", "pixels read", "pixels a neuron reads", "distance", "dealt at random", "95% of these",
+    "p",
 ]  # fmt: skip
 
 
@@ -95,9 +96,10 @@ def _locality(found: Features) -> list[str]:
     own = apart(places)
     p = (1 + int((dealt <= own).sum())) / (1 + DRAWS)
     read = (weights > 0).sum(0)
+    pixels = int((weights.sum(1) > 0).sum())
     return [
-        str(int(there.sum())), str(int((weights.sum(1) > 0).sum())), f"{read.mean():.1f} ({read.min()} to {read.max()})",
-        f"{own:.3f}", f"{dealt.mean():.3f}", f"{low:.3f} to {high:.3f}", f"{p:.3f}",
+        str(int(there.sum())), str(pixels), f"{read.mean():.1f} ({read.min()} to {read.max()})", f"{own:.3f}",
+        f"{dealt.mean():.3f}", f"{low:.3f} to {high:.3f}", f"{p:.3f}",
     ]  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Figure A11: image classifiers of one, two and three hidden layers in 3D, side by side.
 
-The paper trains MLPs of two, three and four layers (Section 3.5). Whether its Figure A11 is this one was not known here:
-its text was not at hand, and the order of A8 to A11 is ours.
+The paper trains MLPs of two, three and four layers (Section 3.5). Whether its Figure A11 is this one was not known
+here: its text was not at hand, and the order of A8 to A11 is ours.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from bimt_tf.bimt import BIMT
 from bimt_tf.errors import InputError, require_whole
@@ -42,7 +42,7 @@ class Space(NamedTuple):
     ends: Float[np.ndarray, "wires 2 3"]
     positive: Bool[np.ndarray, " wires"]
     strength: Float[np.ndarray, " wires"]
-    layer: Float[np.ndarray, " wires"]
+    layer: Int[np.ndarray, " wires"]
     active: int
     width: float
 
@@ -83,7 +83,10 @@ def space_of(bimt: BIMT, threshold: float = 0.0, *, strongest: int = STRONGEST) 
         ends.append(np.stack([source, target], axis=1))
         positive.append(wires.weights[chosen] > 0)
         strength.append(wires.strength[chosen])
-        layer.append(np.full(int(chosen.sum()), float(wires.source)))
-    joined = [np.concatenate(parts) for parts in (ends, positive, strength, layer)]
-    kept = np.sort(np.argsort(-joined[2], kind="stable")[:strongest])
-    return Space(planes, *(part[kept] for part in joined), scene.active, float(bimt.geometry.width))
+        layer.append(np.full(int(chosen.sum()), wires.source))
+    sizes = np.concatenate(strength)
+    kept = np.sort(np.argsort(-sizes, kind="stable")[:strongest])
+    return Space(
+        planes, np.concatenate(ends)[kept], np.concatenate(positive)[kept], sizes[kept], np.concatenate(layer)[kept],
+        scene.active, float(bimt.geometry.width),
+    )  # fmt: skip
