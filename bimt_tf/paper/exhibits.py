@@ -6,6 +6,8 @@ from bimt_tf.paper.figure_2 import FIGURE_2
 from bimt_tf.paper.figure_7 import FIGURE_7
 from bimt_tf.paper.figure_8 import FIGURE_8
 from bimt_tf.paper.figure_a1 import FIGURE_A1
+from bimt_tf.paper.figure_a2 import FIGURE_A2
+from bimt_tf.paper.figure_a3 import FIGURE_A3
 from bimt_tf.paper.figure_a5 import FIGURE_A5
 from bimt_tf.paper.figure_a8 import FIGURE_A8
 from bimt_tf.paper.figure_a9 import FIGURE_A9
@@ -27,6 +29,8 @@ EXHIBITS = (
     FIGURE_A5,
     FIGURE_7,
     FIGURE_8,
+    FIGURE_A2,
+    FIGURE_A3,
     FIGURE_A8,
     FIGURE_A9,
     FIGURE_A10,

@@ -6,6 +6,7 @@ import copy
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from bimt_tf.bimt import BIMT
