@@ -15,7 +15,7 @@ from bimt_tf.figures.style import INK, MUTED, POSITIVE, STYLE
 
 __all__ = ["NeuronPanel", "NeuronRow", "neuron_quantities_figure"]
 
-WIDE, TALL = 1.75, 1.6  # inches of a panel
+WIDE, TALL = 1.75, 1.5  # inches of a panel
 MOST_POINTS = 400  # examples drawn
 
 
@@ -51,18 +51,18 @@ def neuron_quantities_figure(rows: Sequence[NeuronRow], *, title: str | None = N
         wide, tall = figure.get_size_inches()
         for i, row in enumerate(rows):
             low = tall - head - TALL * (i + 1)
-            figure.text(0.1 / wide, (low + TALL - 0.3) / tall, row.name, fontsize=8, weight="bold", va="top")
+            figure.text(0.1 / wide, (low + TALL - 0.1) / tall, row.name, fontsize=8, weight="bold", va="top")
             for j, panel in enumerate(row.panels):
                 left = side + WIDE * j
-                box = ((left + 0.3) / wide, (low + 0.42) / tall, (WIDE - 0.45) / wide, (TALL - 0.86) / tall)
+                box = ((left + 0.3) / wide, (low + 0.42) / tall, (WIDE - 0.45) / wide, (TALL - 0.74) / tall)
                 axes = figure.add_axes(box)
                 axes.scatter(panel.quantity[:MOST_POINTS], panel.activation[:MOST_POINTS], s=4, lw=0, alpha=0.6,
                              color=POSITIVE)  # fmt: skip
                 axes.tick_params(labelsize=5.5, pad=1.5)
                 axes.margins(0.05)
                 axes.set_xlabel(panel.quantity_name, fontsize=7, labelpad=1.5)
-                axes.text(0, 1.2, panel.name, transform=axes.transAxes, fontsize=7, color=INK, va="bottom")
-                axes.text(0, 1.04, panel.note, transform=axes.transAxes, fontsize=6, color=MUTED, va="bottom")
+                axes.text(0, 1.16, panel.name, transform=axes.transAxes, fontsize=7, color=INK, va="bottom")
+                axes.text(0, 1.02, panel.note, transform=axes.transAxes, fontsize=6, color=MUTED, va="bottom")
         if title:
             figure.text(0.1 / wide, 1 - 0.08 / tall, title, fontsize=9, weight="bold", va="top")
     return figure

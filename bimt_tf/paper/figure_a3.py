@@ -54,7 +54,7 @@ def _make(runs: EndedRuns, docs: Path) -> Made:
             rows.append(NeuronRow(f"seed {seed}", panels))
         if any(one.panels for one in rows):
             name = "figA3" if len(runs.plan.rows) == 1 else f"figA3-{each.name}"
-            title = f"{each.label}: the last two hidden layers, I = (x1−x2)² + (x3−x4)²"
+            title = f"{each.label}: activations against I"
             files += write_figure(docs / name, neuron_quantities_figure(rows, title=title))
     head = f"{heading(runs, 'each neuron, held-out examples')}.\n\n{LEGEND}"
     files += write_page(docs / "figA3-table", head, TextTable(COLUMNS, lines))
