@@ -1,4 +1,4 @@
-"""Where in-context regression errs (paper, Appendix F.2): over the solved example x1 and the query x; and the w used."""
+"""Where in-context regression errs (paper, Appendix F.2), over the solved example x1 and the query x."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def error_map_figure(found: ErrorMap, *, title: str | None = None) -> Figure:
         along.plot(found.x1, np.maximum(found.along, LEAST), color=POSITIVE, label="network")
         along.plot(found.x1, found.guess, color=MUTED, ls="--", label="always the mean w")
         along.set(yscale="log", xlabel="x₁", title="error against x₁")
-        along.legend(loc="best")
+        along.set_ylim(top=4 * max(float(found.along.max()), float(found.guess.max())))
+        along.legend(loc="upper right", ncols=2)
         for number, (w, line) in enumerate(zip(found.w, found.used, strict=True)):
             used.axhline(w, color=MUTED, lw=0.6, ls=":", zorder=0, label="true w" if number == 0 else None)
             used.plot(found.x1, line, color=NEGATIVE, lw=1.1, label="w used" if number == 0 else None)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from bimt_tf.errors import InputError
 from bimt_tf.paper.exhibit import SEEDS, EndedRuns, Exhibit, Made
 from bimt_tf.paper.tables_of_the_paper import row
+from bimt_tf.paper.trial_runs import circuit_jobs
 from bimt_tf.paper.writing import TextTable, heading, write_page
 from bimt_tf.sweeps.result_files import write_figure
 
@@ -65,4 +66,4 @@ def _spelled(report: GroupReport) -> list[str]:
     ]  # fmt: skip
 
 
-APPENDIX_E = Exhibit("appE", (S4,), (S4,), ("bimt",), SEEDS[:1], _make)
+APPENDIX_E = Exhibit("appE", (S4,), (S4,), ("bimt",), SEEDS[:1], _make, circuit_jobs)

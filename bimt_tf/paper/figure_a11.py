@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bimt_tf.paper.exhibit import SEEDS, EndedRuns, Exhibit, Made, Plan, RunKey
-from bimt_tf.paper.images import DIGITS, IMAGE_ROWS, file_name, image_config, require_files
+from bimt_tf.paper.images import DIGITS, IMAGE_ROWS, file_name, require_files
+from bimt_tf.paper.trial_runs import config_of
 from bimt_tf.pool.job import Job
 from bimt_tf.sweeps.result_files import write_figure
 
@@ -25,7 +26,7 @@ def _jobs(plan: Plan, out: Path, docs: Path) -> dict[RunKey, Job]:
         for seed in plan.seeds:
             for hidden in HIDDEN:
                 setting = "-".join(map(str, hidden))
-                config = image_config(each, plan.methods[0], seed, plan.quick, {"model": {"hidden": hidden}})
+                config = config_of(each, plan.methods[0], seed, plan.quick, {"model": {"hidden": hidden}})
                 path = out / "figA11" / each.name / f"{plan.methods[0]}-seed{seed}-{setting}"
                 jobs[RunKey(each.name, plan.methods[0], seed, setting)] = Job(path, config)
     return jobs

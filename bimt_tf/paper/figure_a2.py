@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from bimt_tf.paper.exhibit import SEEDS, EndedRuns, Exhibit, Made
 from bimt_tf.paper.held import Held, held_by, hidden_stages
 from bimt_tf.paper.tables_of_the_paper import row
+from bimt_tf.paper.trial_runs import circuit_jobs
 from bimt_tf.paper.writing import TextTable, heading, write_page
 from bimt_tf.sweeps.result_files import write_figure
 
@@ -88,4 +89,4 @@ def fit_by_squares(run: FinishedRun, one: Held) -> tuple[str, float]:
     return words.strip(), 1 - float(error.square().sum()) / spread if spread else 0.0
 
 
-FIGURE_A2 = Exhibit("figA2", ROWS, (row("symbolic-b-circuit"),), ("bimt",), SEEDS, _make)
+FIGURE_A2 = Exhibit("figA2", ROWS, (row("symbolic-b-circuit"),), ("bimt",), SEEDS, _make, circuit_jobs)

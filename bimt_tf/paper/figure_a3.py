@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from bimt_tf.paper.exhibit import SEEDS, EndedRuns, Exhibit, Made
 from bimt_tf.paper.held import Held, held_by, hidden_stages
 from bimt_tf.paper.tables_of_the_paper import row
+from bimt_tf.paper.trial_runs import circuit_jobs
 from bimt_tf.paper.writing import TextTable, heading, write_page
 from bimt_tf.sweeps.result_files import write_figure
 
@@ -92,4 +93,4 @@ def _spelled(one: Held) -> list[str]:
     return [one.stage, str(one.neuron), *numbers, f"{one.untrained[INNER]:.3f}"]
 
 
-FIGURE_A3 = Exhibit("figA3", ROWS, (row("symbolic-c-neurons"),), ("bimt",), SEEDS, _make)
+FIGURE_A3 = Exhibit("figA3", ROWS, (row("symbolic-c-neurons"),), ("bimt",), SEEDS, _make, circuit_jobs)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from bimt_tf.paper.exhibit import SEEDS, EndedRuns, Exhibit, Made
 from bimt_tf.paper.tables_of_the_paper import row
+from bimt_tf.paper.trial_runs import circuit_jobs
 from bimt_tf.paper.writing import TextTable, heading, write_page
 from bimt_tf.sweeps.result_files import write_figure
 
@@ -72,4 +73,4 @@ def _spelled(one: Edited) -> list[str]:
             f"{one.others:.1e}"]  # fmt: skip
 
 
-FIGURE_A4 = Exhibit("figA4", ROWS, ROWS, ("bimt",), SEEDS, _make)
+FIGURE_A4 = Exhibit("figA4", ROWS, ROWS, ("bimt",), SEEDS, _make, circuit_jobs)

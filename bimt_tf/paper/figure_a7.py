@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bimt_tf.paper.exhibit import SEEDS, EndedRuns, Exhibit, Made
 from bimt_tf.paper.tables_of_the_paper import Row, row
+from bimt_tf.paper.trial_runs import circuit_jobs
 from bimt_tf.paper.writing import TextTable, heading, write_page
 from bimt_tf.sweeps.result_files import write_figure
 
@@ -109,4 +110,4 @@ def _near(run: FinishedRun) -> list[str]:
     ]  # fmt: skip
 
 
-FIGURE_A7 = Exhibit("figA7", ROWS, ROWS, ("bimt",), SEEDS[:1], _make)
+FIGURE_A7 = Exhibit("figA7", ROWS, ROWS, ("bimt",), SEEDS[:1], _make, circuit_jobs)
