@@ -27,6 +27,8 @@ COLUMNS = ["task", "seed", "step", "lambda", "held-out loss", "accuracy", "activ
 
 
 def _make(runs: EndedRuns, docs: Path) -> Made:
+    import torch
+
     from bimt_tf.analysis.wiring_length import wiring_length
     from bimt_tf.figures.network_3d import Panel3D, networks_3d_figure
     from bimt_tf.scene.space import space_of
@@ -43,7 +45,8 @@ def _make(runs: EndedRuns, docs: Path) -> Made:
             for one in run.snapshots:
                 bimt = one.bimt()
                 space = space_of(bimt, one.threshold)
-                measured = run.task.measure(run.config.data, bimt.model, run.held_out)
+                with torch.no_grad():
+                    measured = run.task.measure(run.config.data, bimt.model, run.held_out)
                 lam = lam_at(run.config, max(one.step - 1, 0))
                 length = wiring_length(bimt).mean
                 lines.append([each.task, str(seed), str(one.step), f"{lam:g}", f"{one.loss:.2e}",
