@@ -104,7 +104,7 @@ def targets(statement: ast.stmt) -> list[str]:
 
 
 DISTRIBUTIONS = {
-    "docstring_parser": "docstring-parser", "mpl_toolkits": "matplotlib", "ruamel": "ruamel.yaml",
+    "PIL": "pillow", "docstring_parser": "docstring-parser", "mpl_toolkits": "matplotlib", "ruamel": "ruamel.yaml",
     "sklearn": "scikit-learn", "transformer_lens": "transformer-lens",
 }  # fmt: skip
 """Package that is imported -> the distribution that has it, where the two have different names."""
