@@ -29,7 +29,7 @@ export function drawNeurons(group, view) {
     one.neuron = { id, row, n };
     one.what = stateOf(view.model, view.network, row, n);
     one.setAttribute("aria-label", `${nameOf(view.model, id)}, ${STATES[one.what]}`);
-    one.replaceChildren(...parts(view, one));
+    one.replaceChildren(...parts(view, one).filter((part) => part instanceof Node));
     return one;
   });
   if (wanted.length !== group.childElementCount || wanted.some((one, i) => group.children[i] !== one)) group.replaceChildren(...wanted);

@@ -12,8 +12,8 @@ import { runPanel } from "./run_panel.js";
 
 export const PANELS = [
   networkPanel,
-  livePanel,
   neuronPanel,
+  livePanel,
   planePanel,
   attentionPanel,
   modulesPanel,
