@@ -100,7 +100,7 @@ def test_the_address_brings_back_what_was_chosen(made, open_page):
         "#%E0%A4%A",
         "#colour=%22red%22&x=1",
         "#wire=%5B1%5D",
-        "#step=7",
+        "#frame=7",
     ],
 )
 def test_an_address_that_means_nothing_is_left_out_and_said(made, open_page, fragment):
@@ -176,9 +176,10 @@ def test_time_replaces_what_is_drawn(open_page, tmp_path):
     scene = page_scene(bimt)
     empty = [[[], [], []] for _ in scene["wires"]]
     frames = [
-        {"step": 0, "phase": "pressed", "loss": 1.5, "x": {"hidden0": [(n + 0.5) / 6 for n in range(6)]},
+        {"step": 0, "phase": "start", "loss": 1.5, "active": 5, "x": {"hidden0": [(n + 0.5) / 6 for n in range(6)]},
          "wires": [[[1], [2], [-0.25]], [[2], [0], [0.5]]]},
         {"step": 100, "phase": "pressed", "loss": 0.5, "x": {}, "wires": empty},
+        {"step": 100, "phase": "eliminate", "loss": 0.5, "x": {}, "wires": [[[1], [2], [-0.125]], *empty[1:]]},
     ]  # fmt: skip
     path = write_page(tmp_path / "page.html", bimt, evolution={"frames": frames})
     page = open_page(path).page
@@ -187,20 +188,29 @@ def test_time_replaces_what_is_drawn(open_page, tmp_path):
     slider.fill("0")
     settled(page)
     assert sorted(page.evaluate(WEIGHTS)) == [-0.25, 0.5]
-    assert page.locator("#network .count[role=status]").inner_text() == "2 of 2 wires drawn, at step 0"
+    assert page.locator("#network .count[role=status]").inner_text() == "2 of 5 wires drawn, at step 0"
     assert set(page.evaluate(LIT)) == {"input:1", "hidden0:2", "output:0"}
     slider.fill("1")
     assert page.evaluate(WEIGHTS) == []
+    slider.fill("2")  # of the same step
+    settled(page)
+    assert page.evaluate(WEIGHTS) == [-0.125]
+    again = open_page(path, fragment="#" + page.url.split("#")[1]).page
+    assert again.evaluate(WEIGHTS) == [-0.125] and slider.input_value() == "2"
+    slider.fill("0")
     page.get_by_role("button", name="Play").click()
-    page.wait_for_function("() => document.querySelectorAll('#network .wire[data-weight]').length === 18", timeout=3000)
+    page.wait_for_function("() => document.querySelectorAll('#network .wire[data-weight]').length === 18", timeout=5000)
+    page.get_by_role("button", name="Play").wait_for(timeout=3000)  # it has ended
 
 
 def test_modules_and_effects_colour_what_they_name(open_page, tmp_path):
     bimt = sparse(MLP([2, 6, 1], seed=0), 1.0)
     modules = {"modules": [{"name": "A"}, {"name": HOSTILE}], "members": {"input:0": 0, "hidden0:1": 0, "hidden0:4": 1}}
     weight = float(bimt.parameters["layers.0.weight"].detach()[1, 0])
-    wire = {"parameter": "layers.0.weight", "source": "input:0", "target": "hidden0:1", "effect": 0.125}
-    causes = {"neurons": {"hidden0": {"neurons": [1], "effects": [0.5]}}, "wires": [wire]}
+    place = {"parameter": "layers.0.weight", "place": [1, 0], "source": "input:0", "target": "hidden0:1"}
+    wire = {**place, "weight": weight, "effect": 0.125}
+    made = {"before": 0.25, "neuron_examples": 9, "wire_examples": 9, "why": [], "answers": []}
+    causes = {"neurons": {"hidden0": {"neurons": [1], "effects": [0.5]}}, "wires": [wire], **made}
     page = open_page(write_page(tmp_path / "page.html", bimt, modules=modules, causes=causes)).page
     page.locator("#choose-colour").select_option("module")
     strokes = "() => [...document.querySelectorAll('#network .wire[data-weight]')].map((one) => [Number(one.dataset.weight), one.style.stroke])"  # noqa: E501
@@ -260,3 +270,12 @@ def test_a_dense_network_says_what_is_drawn_of_how_many(open_page, tmp_path):
         in page.locator("#network .count[role=status]").inner_text()
     )
     page.wait_for_function("() => document.querySelectorAll('#network image').length === 2", timeout=3000)
+
+
+def test_the_whole_network_is_in_a_usual_window_and_follows_its_height(open_page, tmp_path):
+    page = open_page(write_page(tmp_path / "page.html", transformer(n_heads=2))).page
+    bottom = "() => document.querySelector('svg.plot').getBoundingClientRect().bottom"
+    assert page.evaluate(bottom) <= 900
+    page.set_viewport_size({"width": 1280, "height": 1200})
+    page.wait_for_function(f"() => ({bottom})() > 950")
+    assert page.evaluate(bottom) <= 1200

@@ -29,13 +29,13 @@ export function thresholdSlider(model, store) {
     words.textContent = threshold <= 0 ? "all" : `|w| ≥ ${told(threshold)}`;
     slider.setAttribute("aria-valuetext", words.textContent);
   });
-  return h("label", { class: "threshold" }, "draw from", slider, words);
+  return h("label", { class: "threshold" }, "wires shown", slider, words);
 }
 
-/** A choice of one among [value, words]; nothing where there is no choice. */
-export function choice(name, key, options, store) {
+/** A choice of one among [value, words]; nothing where there is no choice. ``besides``: what else it changes. */
+export function choice(name, key, options, store, besides = {}) {
   if (options.length < 2) return null;
-  const select = h("select", { id: `choose-${key}`, onchange: () => store.set({ [key]: select.value === "" ? null : select.value }) },
+  const select = h("select", { id: `choose-${key}`, onchange: () => store.set({ ...besides, [key]: select.value === "" ? null : select.value }) },
     ...options.map(([value, words]) => h("option", { value: value ?? "" }, words)));
   store.subscribe((state, changed) => {
     if (changed.has(key)) select.value = state[key] ?? "";

@@ -2,6 +2,7 @@
 import { h } from "./dom.js";
 import { createStore } from "./store.js";
 import { PANELS } from "./panels.js";
+import { panelButtons } from "./contents.js";
 import { keepInAddress, restoreFromAddress } from "./permalink.js";
 import { themeButton } from "./theme.js";
 
@@ -24,6 +25,7 @@ for (const panel of PANELS) {
   panel.build(section, content, store);
 }
 if (others.childElementCount > 0) {
+  if (others.childElementCount > 2) others.prepend(panelButtons([...others.children]));
   main.append(others);
   main.classList.add("wide"); // the network beside the other panels, where the window is wide
 }

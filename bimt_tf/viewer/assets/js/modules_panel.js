@@ -16,7 +16,7 @@ function buildModules(section, content, store) {
   const { found, effects } = modules;
   const buttons = found.modules.map((one, place) => {
     const { name } = modules.modules[place];
-    const choose = () => store.set(store.get().module === name ? { module: null, colour: "sign" } : { module: name, colour: "module" });
+    const choose = () => store.set(store.get().module === name ? { module: null, colour: "sign" } : { module: name, colour: "module", selected: [], wire: null });
     return h("button", { type: "button", onclick: choose }, name);
   });
   const target = effects ? Object.keys(effects.whole)[0] : null;

@@ -67,7 +67,7 @@ function show(drawing, state) {
   const { view } = drawing;
   const before = view.network;
   view.state = state;
-  view.network = networkAt(view.model, state.step, state.order);
+  view.network = networkAt(view.model, state.frame, state.order);
   view.drawn = drawnWires(view.network.wires, state);
   const target = { x: view.network.x, lift: view.network.lift };
   const still = view.x === null || window.matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -123,7 +123,7 @@ function draw(drawing) {
 /** Images of densities take their time: they are drawn again only where they are others. */
 function drawDensitiesOnce(drawing) {
   const { view, layers } = drawing;
-  const key = `${view.layout.width} ${view.layout.height} ${view.network.frame?.step ?? ""}`;
+  const key = `${view.layout.width} ${view.layout.height} ${view.network.number ?? ""}`;
   if (drawing.densitiesOf === key) return;
   drawing.densitiesOf = key;
   drawing.stopDensities?.();

@@ -66,7 +66,7 @@ function sentences(view, leftOut) {
   if (view.model.rows.some((row) => row.half)) found.push("Second coordinates are drawn upwards and aslant.");
   if (view.state.order === "start") found.push("Initial order: each neuron in the slot of its own number, where training starts unless it goes on from another run.");
   if (view.network.frame && view.model.framesNote) found.push(view.model.framesNote);
-  found.push("Small figures: neurons by index; right: active neurons of all.");
+  found.push("Small figures: neurons by index; right: neurons that are active or carried on, of all.");
   if (leftOut > 0) found.push(`${leftOut} names of neurons found no room: zoom in, or point at them.`);
   return found;
 }

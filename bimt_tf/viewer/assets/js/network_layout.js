@@ -1,6 +1,6 @@
 // Where things are in pixels: one scale for x in all rows, so that every wire's drawn |dx| is its true one, scaled.
 
-const PITCH = [46, 96]; // pixels between two depths, at least and at most
+const PITCH = [36, 96]; // pixels between two depths, at least and at most
 const NARROW = 560;
 const measuring = document.createElement("canvas").getContext("2d");
 

@@ -105,18 +105,17 @@ function biasesOf(scene, rows) {
   return found;
 }
 
-/** {wires, touched, x, lift} of the network at a step of training, or as it is shown (null). */
-export function networkAt(model, step, order) {
-  const frame = step === null ? undefined : model.frames.find((one) => one.step === step);
-  const key = frame ? frame.step : null;
-  if (!model.earlier.has(key)) {
+/** {wires, touched, x, lift} of the network in the snapshot of this number, or as it is shown (null). */
+export function networkAt(model, number, order) {
+  const frame = number === null ? undefined : model.frames[number];
+  if (!model.earlier.has(number)) {
     const wires = frame ? wiresOf(model, frame.wires, null) : model.wires;
-    model.earlier.set(key, { wires, touched: new Set(wires.flatMap((wire) => [wire.source, wire.target])) });
+    model.earlier.set(number, { wires, touched: new Set(wires.flatMap((wire) => [wire.source, wire.target])) });
   }
   const start = !frame && order === "start";
   const x = model.rows.map((row) => frame?.x?.[row.name] ?? (start ? row.start : null) ?? row.x);
   const lift = model.rows.map((row) => frame?.lift?.[row.name] ?? (start ? row.start_lift : null) ?? row.lift);
-  return { ...model.earlier.get(key), frame, x, lift };
+  return { ...model.earlier.get(number), number, frame, x, lift };
 }
 
 /** The wires that are drawn: at least as large as the threshold, of a kind and a head that are not hidden. */

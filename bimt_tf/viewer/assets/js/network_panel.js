@@ -16,7 +16,8 @@ import { timeSlider } from "./time.js";
 
 export const networkPanel = { id: "network", title: "Network", needs: "scene", build };
 
-const DRAWN = ["threshold", "step", "order", "hiddenKinds", "hiddenHeads"];
+const DRAWN = ["threshold", "frame", "order", "hiddenKinds", "hiddenHeads"];
+const UNCHOSEN = { selected: [], wire: null }; // behind what is selected a module would not be seen
 const STYLED = ["selected", "wire", "hovered", "module", "colour", "values", "knocked"];
 
 function build(section, content, store) {
@@ -30,7 +31,7 @@ function build(section, content, store) {
   const remarks = h("p", { class: "remarks" });
   const tables = networkTables();
   const help = h("p", { class: "remarks keys-hint", id: "network-help" },
-    "Point for facts, click to follow a neuron up- and downstream, click a second one to compare. Keys: arrows walk, Enter selects, Escape clears, + − 0 zoom. Ctrl and wheel zooms, dragging pans.");
+    "Keys in the network: arrows walk, Enter selects, Escape clears, + − 0 zoom. Ctrl and wheel zooms, dragging then pans.");
   section.append(...[toolbar(model, facts, store, drawing, actions), timeSlider(model, store), h("div", { class: "told" }, filters(model, store) ?? "", count, chosen.element), drawing.svg, key, remarks, help, tables.details].filter(Boolean));
   const tip = tooltip(section);
   zoomable(drawing, actions);
@@ -38,7 +39,8 @@ function build(section, content, store) {
   keyboard(drawing.layers.neurons, () => drawing.view, actions);
   const fit = () => {
     const [own, whole] = [drawing.svg.getBoundingClientRect(), section.getBoundingClientRect()];
-    drawing.resize(Math.max(300, Math.floor(own.width) || 900), window.innerHeight - (own.top - whole.top) - 30);
+    const above = own.top - whole.top + section.scrollTop + section.parentElement.offsetTop; // wherever things are scrolled to
+    drawing.resize(Math.max(300, Math.floor(own.width) || 900), window.innerHeight - above - 32);
     actions.bound(drawing.view.layout);
   };
   const told = () => {
@@ -54,7 +56,7 @@ function build(section, content, store) {
     else if (STYLED.some((name) => changed.has(name))) drawing.style();
     if (changed.size > 1 || !changed.has("hovered")) told();
   });
-  watchWidth(drawing.svg, () => {
+  watchSize(drawing.svg, () => {
     fit();
     told();
   });
@@ -62,13 +64,15 @@ function build(section, content, store) {
   window.addEventListener("beforeprint", () => tip.hide());
 }
 
-/** Lay out anew whenever the width is another one; the first time when the page has been laid out. */
-function watchWidth(element, fit) {
-  let width = 0;
+/** Lay out anew whenever the width is another one, or the height where the network stands beside the panels; first when the page has been laid out. */
+function watchSize(element, fit) {
+  let before = "";
+  const beside = window.matchMedia("(min-width: 1180px)"); // below it, phones change the height whenever their bars come and go
   const look = () => {
-    const now = Math.floor(element.getBoundingClientRect().width);
-    if (now === width || now === 0) return;
-    width = now;
+    const width = Math.floor(element.getBoundingClientRect().width);
+    const now = `${width} ${beside.matches ? window.innerHeight : ""}`;
+    if (now === before || width === 0) return;
+    before = now;
     fit();
   };
   new ResizeObserver(look).observe(element);
@@ -96,7 +100,7 @@ function toolbar(model, facts, store, drawing, actions) {
     thresholdSlider(model, store),
     choice("colour", "colour", colours, store),
     choice("order", "order", [["now", "trained"], ["start", "initial"]], store),
-    choice("module", "module", [[null, "all"], ...facts.modules.names.map((name) => [name, name])].slice(0, facts.modules.names.length ? undefined : 1), store),
+    choice("module", "module", [[null, "all"], ...facts.modules.names.map((name) => [name, name])].slice(0, facts.modules.names.length ? undefined : 1), store, UNCHOSEN),
     searchBox(model, actions.choose),
     zoomButtons({ zoomBy: (factor) => actions.zoomBy(factor), reset: () => actions.reset() }));
 }
@@ -161,8 +165,9 @@ function toggle(store, id) {
 /** How many wires are drawn, of how many there are. */
 function counted(view) {
   const { scene, dense } = view.model;
-  const all = view.network.wires.length;
+  const all = Math.max(view.network.wires.length, view.network.frame?.active ?? 0); // a snapshot holds the strongest alone
   const words = `${view.drawn.length.toLocaleString("en")} of ${all.toLocaleString("en")} wires drawn`;
   if (dense && !view.network.frame) return `${words}: the strongest of ${(scene.active + scene.off_path).toLocaleString("en")} weights above the threshold; shading stands for all`;
-  return view.network.frame ? `${words}, at step ${view.network.frame.step.toLocaleString("en")}` : words;
+  if (!view.network.frame) return words;
+  return `${words}, ${view.network.frame.phase === "eliminate" ? "during the elimination" : `at step ${view.network.frame.step.toLocaleString("en")}`}`;
 }

@@ -23,7 +23,7 @@ export function selectionBar(model, store, actions) {
         copy.textContent = "Copy hook address";
       }
       clear.hidden = selected.length === 0 && wire === null && module === null;
-      words.classList.toggle("visually-hidden", clear.hidden); // that nothing is selected is seen
+      words.classList.toggle("hint", clear.hidden);
       const text = sentence(drawing, selected, wire, module);
       if (words.textContent !== text) words.textContent = text;
     },
@@ -42,8 +42,8 @@ function sentence({ view, marks, facts }, selected, wire, module) {
     if (!found) return "The wire that was chosen is not there at this step.";
     return `Wire ${wireTitle(view, found)}: ${wireFacts(view, facts, found).map(([name, text]) => `${name} ${text}`).join("; ")}.`;
   }
-  if (module !== null) return `Module: ${module}.`;
-  return "Nothing is selected.";
+  if (module !== null) return `The neurons of ${module} stand out.`;
+  return "Point at neurons and wires for facts; click a neuron to follow it, a second one to compare.";
 }
 
 function plural(count) {

@@ -4,7 +4,7 @@ import { partsOf } from "./network_model.js";
 
 const LEFT_OUT = ["hovered", "values"]; // what is under the pointer, and what can be computed again
 const KINDS = {
-  step: "number", module: "string", position: "number", quantity: "string", inputs: "object", wire: "object",
+  frame: "number", module: "string", position: "number", quantity: "string", inputs: "object", wire: "object",
 };
 const CHOICES = { order: ["now", "start"], colour: ["sign", "module", "effect", "activity"], theme: ["auto", "light", "dark"] };
 const WAIT = 200; // ms before the address follows the state
@@ -41,7 +41,7 @@ function fits(key, value, content) {
   if (key in CHOICES) return CHOICES[key].includes(value);
   if (key === "selected" || key === "knocked") return Array.isArray(value) && value.every((id) => isThere(content, id)) && (key !== "selected" || value.length <= 2);
   if (key === "wire") return Array.isArray(value) && value.length === 3 && typeof value[0] === "string" && isThere(content, value[1]) && isThere(content, value[2]);
-  if (key === "step") return (content.evolution?.frames ?? []).some((frame) => frame.step === value);
+  if (key === "frame") return Number.isInteger(value) && value >= 0 && value < (content.evolution?.frames ?? []).length;
   if (Array.isArray(usual)) return Array.isArray(value) && value.every((one) => typeof one === "string");
   const kind = usual === null ? KINDS[key] : typeof usual;
   return kind === undefined || (typeof value === kind && (kind !== "number" || (Number.isFinite(value) && value >= 0)));

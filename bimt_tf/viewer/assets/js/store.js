@@ -3,7 +3,7 @@
 /** A neuron is named "row:index", e.g. "Res2:9", everywhere in the page. */
 export const initialState = Object.freeze({
   threshold: 0, // |w| of a wire that is drawn, at least
-  step: null, // of training; null: the network as it is shown
+  frame: null, // number of the snapshot that is drawn, since steps of the elimination share theirs; null: the network as it is shown
   order: "now", // where neurons stand: "now" or "start"
   selected: [], // neurons that were clicked, the last one last; at most two
   wire: null, // the wire that was clicked: [parameter, source, target]

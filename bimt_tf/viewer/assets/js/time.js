@@ -16,7 +16,7 @@ export function timeSlider(model, store) {
     timer = null;
     play.textContent = "▶ Play";
   };
-  const go = (at) => store.set({ step: at < frames.length ? frames[at].step : null });
+  const go = (at) => store.set({ frame: at < frames.length ? at : null });
   slider.addEventListener("input", () => {
     stop();
     go(Number(slider.value));
@@ -31,17 +31,18 @@ export function timeSlider(model, store) {
     }, PAUSE);
     return undefined;
   });
-  store.subscribe(({ step }, changed) => {
-    if (!changed.has("step")) return;
-    const at = step === null ? frames.length : frames.findIndex((frame) => frame.step === step);
-    slider.value = String(at);
-    words.textContent = at === frames.length ? "as shown now" : sentence(frames[at]);
+  store.subscribe(({ frame }, changed) => {
+    if (!changed.has("frame")) return;
+    slider.value = String(frame ?? frames.length);
+    words.textContent = frame === null ? "this page's network" : sentence(frames[frame]);
     slider.setAttribute("aria-valuetext", words.textContent);
   });
-  return h("div", { class: "time toolbar", role: "group", "aria-label": "Training" }, play, h("label", { class: "threshold" }, "step", slider), words);
+  return h("div", { class: "time toolbar", role: "group", "aria-label": "Training" }, play, h("label", { class: "threshold" }, "training", slider), words);
 }
 
-function sentence({ step, phase, loss }) {
-  const after = typeof loss === "number" ? `, loss ${Number(loss.toPrecision(3))}` : "";
-  return `${step.toLocaleString("en")}${phase ? `, ${phase}` : ""}${after}`;
+function sentence({ step, phase, active, loss }) {
+  const words = [phase === "eliminate" ? "elimination" : `step ${step.toLocaleString("en")}`];
+  if (typeof active === "number") words.push(`${active.toLocaleString("en")} weights`);
+  if (typeof loss === "number") words.push(`loss ${Number(loss.toPrecision(2))}`);
+  return words.join(", ");
 }
