@@ -162,6 +162,11 @@ def inputs(model: nn.Module) -> Tensor:
     if sizes or isinstance(model, RegressionTransformer):
         shape = (4, sizes[0]) if sizes else (4, 3, model.cfg.d_in)
         return torch.randn(shape, dtype=torch.float64, generator=generator)
+    wrapped = getattr(model, "original_model", model)
+    if (kind := getattr(wrapped, "main_input_name", "input_ids")) != "input_ids":  # of images or sound
+        config: Any = wrapped.config
+        shape = (2, 3, config.image_size, config.image_size) if kind == "pixel_values" else (2, config.max_length, 16)
+        return torch.randn(shape, generator=generator, dtype=next(model.parameters()).dtype)
     return torch.randint(0, VOCABULARY, (2, TOKENS), generator=generator)
 
 
@@ -169,7 +174,11 @@ def outputs(model: nn.Module, x: Tensor) -> Tensor:
     """The logits, whatever holds them."""
     with torch.no_grad():
         found = model(x)
-    return found if isinstance(found, Tensor) else found.logits
+    if isinstance(found, Tensor):
+        return found
+    logits = getattr(found, "logits", None)
+    last: Tensor = found.last_hidden_state if logits is None else logits
+    return last
 
 
 class Bakes(NamedTuple):
