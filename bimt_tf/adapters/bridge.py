@@ -124,7 +124,8 @@ def wiring(model: Any, given: Given = NOTHING) -> Wiring:
             "it before, or use enable_compatibility_mode(no_processing=True)"
         )
     everything = list(tensors(model))
-    at = {one.name: (one.module, one.own) for one in everything if one.kind == "parameter"}
+    named = {one.name: (one.module, one.own) for one in everything}
+    at = {one.name: named[one.name] for one in everything if one.kind == "parameter"}
     parameters = {name: _tensor(home) for name, home in at.items()}
     leftover = {id(p) for *_, module, _ in fused(model) for p in module.parameters()}
     left_out = ["unembed.bias", *(name for name, p in parameters.items() if id(p) in leftover)]
@@ -143,20 +144,20 @@ def wiring(model: Any, given: Given = NOTHING) -> Wiring:
     layers = {"embed.weight": "embed", "unembed.weight": "unembed"}
     outside = parts_outside(model, at, first, last)
     table, left_out = table | outside.axes, left_out + outside.free
-    positions, routers = {}, []
+    positions, free = {}, list(free_of_order(everything))
     for block in anatomy.blocks:
         table |= _block(block, at, parallel)
         layers |= {f"{block.name}.attn.{x}.{own}": f"{block.name}.attn.qkv" for x in "qkv" for own in _OWN}
         linear = [f"{block.name}.{x}" for x in ("attn.o", "mlp.in", "mlp.gate", "mlp.out")]
         layers |= {f"{x}.{own}": x for x in linear for own in _OWN}
         shared = [f"{block.name}.attn.{x}_norm.{own}" for x in "qk" for own in _OWN]
-        parts = parts_of_block(block, block.before if parallel else block.middle, model, at)
+        parts = parts_of_block(block, block.before if parallel else block.middle, model, named)
         table |= parts.axes
         layers |= {name: _LAYER.sub("", name) for name in parts.axes}
         shared = [name for name in shared if name in at and name not in table] + parts.inside_heads
         found = _rotary(model, heads[block.name].size, bool(shared))
         positions[block.name] = found._replace(anchored=found.anchored or bool(parts.by_head + parts.inside_heads))
-        routers += parts.routers
+        free += parts.routers + parts.free
         left_out += [*shared, *parts.free, *parts.by_head]
     made = wired(
         table,
@@ -167,7 +168,7 @@ def wiring(model: Any, given: Given = NOTHING) -> Wiring:
         heads={name: n_kv for name, (_, n_kv) in counts.items() if n_kv},
         norms=[name for name in table if _NORM.search(name)],
         left_out=left_out,
-        order_free=[*free_of_order(everything), *routers],
+        order_free=free,
         given=given,
     )
     return _held(made, outside.held, "unembed.weight" in at)

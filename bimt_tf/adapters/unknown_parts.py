@@ -16,8 +16,8 @@ _KINDS = (
     (r"^(encoder|decoder)|cross_attn|SelfAttention", "an encoder and a decoder, with two residual streams"),
     (r"^[LH]_blocks", "two stacks of blocks that take turns"),
     (r"attn\.(.*\.)?(kv|experts)\.", "an attention made of experts"),
-    (r"experts?[._]", "experts of a class that was not tried"),
     (r"attn\.(gate|g_proj)\.", "a gate beside attention"),
+    (r"experts?[._]", "experts of a class that was not tried"),
 )
 
 

@@ -1,4 +1,4 @@
-"""Families with parts beside a plain transformer's: experts, latents, prediction layers, narrow words, gains by head."""
+"""Families with parts beside a plain transformer's: experts, latents, prediction layers, narrow words, gains."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_these_families_are_wired_swapped_and_baked(name):
     bimt = right(named(name))
     assert {one.rpartition(".")[2] for one in bimt.wiring.unbaked} == HELD.get(name, {"qk", "experts"})
     spelled = [one.parameter for one in bimt.wiring.wired] + list(bimt.wiring.left_out)
-    assert sorted(spelled) == sorted(parameters(bimt.model))
+    assert set(parameters(bimt.model)) <= set(spelled) and len(spelled) == len(set(spelled))
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -136,9 +136,10 @@ def test_what_is_said_to_hold_does_hold(name):
             free = {n: replace(p, anchored=False) if n.endswith(("qk", "ov")) else p for n, p in free.items()}
         careless = BIMT(model)
         careless._guard.wiring = replace(wiring, populations=free)
-        careless.layout = Layout.random(wiring, torch.Generator().manual_seed(0))
         with pytest.raises(InputError, match="bake_ moved 'output'"):
-            careless.bake_(check=inputs(model))
+            for seed in range(8):  # two heads keep their order every second time
+                careless.layout = Layout.random(wiring, torch.Generator().manual_seed(seed))
+                careless.bake_(check=inputs(model))
 
 
 def test_experts_neurons_move_inside_their_expert_and_take_the_router_along():
