@@ -132,7 +132,11 @@ ARCHITECTURES = (
     Architecture("StarCoder2", _hugging_face("Starcoder2", **_LLAMA, **_GROUPED)),
     Architecture("GPT-BigCode", _hugging_face("GPTBigCode", **_GPT)),
     Architecture("CodeGen", _hugging_face("CodeGen", **_GPT, rotary_dim=4), SINGLE),
-    Architecture("Mixtral", _hugging_face("Mixtral", **_LLAMA, **_GROUPED, num_local_experts=3), SINGLE),
+    Architecture(
+        "Mixtral",
+        _hugging_face("Mixtral", **_LLAMA, **_GROUPED, num_local_experts=3, experts_implementation="eager"),
+        SINGLE,
+    ),
     Architecture("Mamba", _hugging_face("Mamba", vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2)),
 )  # fmt: skip
 

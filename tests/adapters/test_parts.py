@@ -28,6 +28,8 @@ from benchmarks.architectures import (
 from benchmarks.families import cost_gradient
 from bimt_tf import BIMT, Layout, wire
 from bimt_tf.adapters.families import parameters
+from bimt_tf.adapters.norms import norms
+from bimt_tf.adapters.stage_hooks import stage_hooks
 from bimt_tf.errors import InputError
 
 SPARSE = dict(num_experts_per_tok=2, experts_implementation="eager")
@@ -120,13 +122,11 @@ def test_roberta_with_its_prediction_layer(tied):
     assert set(right(roberta(tied)).wiring.unbaked) == ({"residual"} if tied else set())
 
 
-@each
+@pytest.mark.parametrize("name", ["Mixtral", "GPT-OSS", "StableLM, QK norms", "BERT, tied"])
 def test_what_is_said_to_hold_does_hold(name):
     """A layout that moves what the wiring holds moves the outputs, and the check sees it."""
     model = named(name)
     wiring = wire(model)
-    if not wiring.unbaked or name == "DeepSeek 3":
-        pytest.skip("nothing is held, or not all of it need be")
     for held in sorted({one.rpartition(".")[2] for one in wiring.unbaked}):
         free = {
             n: replace(p, pinned=0, anchored=False, bakeable=True) if n.endswith(held) else p
@@ -205,3 +205,17 @@ def test_a_refusal_says_what_is_missing(family, says):
     with pytest.raises(InputError, match=rf"wire does not know .*\({says}.*: not wired\); say what") as error:
         wire(model)
     assert len(str(error.value)) <= 600 and re.search(r"left_out=\['\?'\]", str(error.value))
+
+
+@pytest.mark.parametrize("name", ["Mixtral", "DeepSeek 3", "BitNet", "BERT", "OPT, narrow words, tied"])
+def test_effective_weights_are_refused_where_a_norm_stands_elsewhere(name):
+    model = named(name)
+    with pytest.raises(InputError, match="effective weights are not defined for a model w"):
+        norms(model, wire(model))
+
+
+def test_stages_behind_attention_are_shown_between_attention_and_experts():
+    model = named("GLM 4 MoE")
+    hooks = stage_hooks(model, wire(model))
+    assert hooks["Res3"] == "blocks.1.hook_resid_mid" and hooks["Res4"] == "blocks.1.hook_resid_post"
+    assert "blocks.1.experts" not in hooks
