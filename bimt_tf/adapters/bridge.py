@@ -139,10 +139,9 @@ def wiring(model: Any, given: Given = NOTHING) -> Wiring:
         [(name, any(other.startswith(f"{name}.mlp.") for other in at), parallel) for name in names],
         [heads_of(name, *counts[name]) for name in names],
     )
-    first, last = anatomy.first, anatomy.last
-    table = _ends(at, first, last)
+    table = _ends(at, anatomy.first, anatomy.last)
     layers = {"embed.weight": "embed", "unembed.weight": "unembed"}
-    outside = parts_outside(model, at, first, last)
+    outside = parts_outside(model, at, anatomy.first, anatomy.last)
     table, left_out = table | outside.axes, left_out + outside.free
     positions, free = {}, list(free_of_order(everything))
     for block in anatomy.blocks:
