@@ -132,7 +132,11 @@ ARCHITECTURES = (
     Architecture("StarCoder2", _hugging_face("Starcoder2", **_LLAMA, **_GROUPED)),
     Architecture("GPT-BigCode", _hugging_face("GPTBigCode", **_GPT)),
     Architecture("CodeGen", _hugging_face("CodeGen", **_GPT, rotary_dim=4), SINGLE),
-    Architecture("Mixtral", _hugging_face("Mixtral", **_LLAMA, **_GROUPED, num_local_experts=3), SINGLE),
+    Architecture(
+        "Mixtral",
+        _hugging_face("Mixtral", **_LLAMA, **_GROUPED, num_local_experts=3, experts_implementation="eager"),
+        SINGLE,
+    ),
     Architecture("Mamba", _hugging_face("Mamba", vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2)),
 )  # fmt: skip
 
@@ -162,6 +166,11 @@ def inputs(model: nn.Module) -> Tensor:
     if sizes or isinstance(model, RegressionTransformer):
         shape = (4, sizes[0]) if sizes else (4, 3, model.cfg.d_in)
         return torch.randn(shape, dtype=torch.float64, generator=generator)
+    wrapped = getattr(model, "original_model", model)
+    if (kind := getattr(wrapped, "main_input_name", "input_ids")) != "input_ids":  # of images or sound
+        config: Any = wrapped.config
+        shape = (2, 3, config.image_size, config.image_size) if kind == "pixel_values" else (2, config.max_length, 16)
+        return torch.randn(shape, generator=generator, dtype=next(model.parameters()).dtype)
     return torch.randint(0, VOCABULARY, (2, TOKENS), generator=generator)
 
 
@@ -169,7 +178,11 @@ def outputs(model: nn.Module, x: Tensor) -> Tensor:
     """The logits, whatever holds them."""
     with torch.no_grad():
         found = model(x)
-    return found if isinstance(found, Tensor) else found.logits
+    if isinstance(found, Tensor):
+        return found
+    logits = getattr(found, "logits", None)
+    last: Tensor = found.last_hidden_state if logits is None else logits
+    return last
 
 
 class Bakes(NamedTuple):
@@ -204,7 +217,9 @@ def reloaded(model: nn.Module) -> float:
     with quiet(), tempfile.TemporaryDirectory() as directory:
         plain: Any = plain_model(model)
         plain.save_pretrained(directory)
-        again = type(plain).from_pretrained(directory, dtype=torch.float64).eval()
+        how = getattr(plain.config, "_experts_implementation", None)  # the fast way of experts takes no float64
+        more = {"experts_implementation": how} if how else {}
+        again = type(plain).from_pretrained(directory, dtype=torch.float64, **more).eval()
     return (outputs(again, x) - outputs(model, x)).abs().max().item()
 
 

@@ -1,53 +1,41 @@
-"""Every family of causal language models that transformers can make from a config: wired, swapped, baked, or refused.
+"""Every family that transformers and TransformerLens offer: wired, swapped, baked, or refused.
 
     python -m benchmarks.families                 all of them, 5 random layouts each (some minutes), as a Markdown table
     python -m benchmarks.families --only gemma    those whose name holds this; --layouts N
+    python -m benchmarks.families --write         all of them, written into docs/architectures.md between its markers
 
-A config of each family is made small by the names that configs use (hidden_size, n_embd, ...). What cannot be small,
-has no TransformerLens adapter, or does not run by itself is counted and not listed. "Swaps": every logit keeps all its
-bits. "Baked": the largest change of a logit over random layouts, relative to the largest logit, while the check that
-bake_ makes by itself is switched off. "Cost": its gradient against autograd's, relative. Where wire refuses a family,
-its own advice is followed, and the row says what came of it. Nothing is downloaded.
+The families are all types of causal language models of transformers, and all classes that TransformerLens has an
+adapter for. A config of each is made small by the names that configs use (hidden_size, n_embd, ...); nothing is
+downloaded, and each family is tried in a process of its own. "Swaps": every output keeps all its bits. "Baked": the
+largest change of an output over random layouts, relative to the largest, while the check that bake_ makes by itself is
+switched off. "Cost": its gradient against autograd's, relative. Where wire refuses a family, its own advice is
+followed, and the row says what came of it. Without an adapter wire is asked about transformers' own model.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
-import signal
-from collections import Counter
+import queue
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
-from benchmarks.architectures import SINGLE, SPREAD, VOCABULARY, bakes, inputs, outputs, seeded, swaps
+from benchmarks.architectures import SINGLE, SPREAD, bakes, inputs, outputs, seeded, swaps
+from benchmarks.small_configs import Unmade, families, small_config
 from bimt_tf import BIMT, Layout, wire
 from bimt_tf.errors import InputError
 
-SMALL: dict[str, Any] = dict(
-    vocab_size=VOCABULARY, hidden_size=32, n_embd=32, d_model=32, num_hidden_layers=2, n_layer=2, n_layers=2,
-    num_layers=2, num_attention_heads=4, n_head=4, n_heads=4, num_heads=4, attention_heads=4, encoder_layers=2,
-    decoder_layers=2, encoder_attention_heads=4, decoder_attention_heads=4, num_key_value_heads=2, head_dim=8,
-    intermediate_size=20, ffn_dim=20, encoder_ffn_dim=20, decoder_ffn_dim=20, n_inner=20, max_position_embeddings=32,
-    n_positions=32, max_seq_len=32, num_local_experts=3, num_experts=3, n_routed_experts=4, num_experts_per_tok=2,
-    moe_intermediate_size=12, shared_expert_intermediate_size=12, n_shared_experts=1, first_k_dense_replace=1,
-    q_lora_rank=8, kv_lora_rank=8, qk_rope_head_dim=4, qk_nope_head_dim=4, v_head_dim=8, n_group=1, topk_group=1,
-    embedding_size=32, word_embed_proj_dim=32, embed_dim=32, rotary_dim=4, mamba_n_heads=4, mamba_d_head=16,
-    attention_types=[[["global", "local"], 1]], vocab_size_per_layer_input=VOCABULARY, hidden_size_per_layer_input=0,
-    global_head_dim=16, pad_token_id=0, bos_token_id=1, eos_token_id=2, tie_word_embeddings=False,
-)  # fmt: skip
-"""The names under which configs keep their sizes, and small values; a config takes those that it has."""
-
-LIMIT, SECONDS = 3_000_000, 60
+LIMIT, SECONDS = 3_000_000, 90
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "architectures.md"
+MARKERS = ("<!-- families: written by python -m benchmarks.families --write -->", "<!-- families: end -->")
 ADVICE: tuple[tuple[str, ...], ...] = ((), ("?",), ("blocks.*.attn",), ("blocks.*.attn", "?"), ("blocks.*.mlp", "?"))
 """What the refusals say to leave out, in the order in which they say it."""
-
-
-class Unmade(Exception):
-    """A family that cannot be tried here; the message says at which step that shows."""
 
 
 class Row(NamedTuple):
@@ -63,89 +51,49 @@ class Row(NamedTuple):
     tolerance: float
 
     @property
+    def wired(self) -> str:
+        """How: "as it is", "by the advice of the refusal" or "refused"."""
+        return ("by the advice of the refusal" if self.left_out else "refused") if self.refused else "as it is"
+
+    @property
     def moved(self) -> bool:
         """Whether an output moved further than rounding does."""
         return not self.swaps or self.change > self.tolerance
 
     def markdown(self) -> str:
         """One line of the table."""
+        if self.wired == "refused":
+            return f"| {self.family} | no: {self.refused} | | | | |"
         wired = "yes" if not self.refused else f"{self.refused}; leaving out {self.left_out}:"
         exact = "yes" if self.swaps else "NO"
         much = " TOO MUCH" if self.moved else ""
         return f"| {self.family} | {wired} | {exact} | {self.change:.0e}{much} | {self.cost:.0e} | {self.held} |"
 
 
-@contextmanager
-def limited(seconds: int) -> Iterator[None]:
-    """Give up after so many seconds."""
-
-    def stop(number: int, frame: object) -> None:
-        raise Unmade("takes too long")
-
-    signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-
-
-def families() -> list[str]:
-    """The types of causal language models that transformers knows."""
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-
-    return sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
-
-
-def small_config(family: str) -> Any:
-    """A config of the family with small sizes, as far as it has fields for them."""
-    from transformers import AutoConfig
-
-    try:
-        default = AutoConfig.for_model(family)
-        own = {name: value for name, value in SMALL.items() if takes(default, name)}
-        if takes(default, "layer_types") and default.layer_types:
-            own["layer_types"] = (list(dict.fromkeys(default.layer_types)) * 2)[:2]
-        config = AutoConfig.for_model(family, **own)
-    except Exception as error:
-        raise Unmade("no small config") from error
-    config._attn_implementation = "eager"
-    return config
-
-
-def takes(config: Any, name: str) -> bool:
-    """Whether a config has a field of this name that can be given."""
-    kind = getattr(type(config), name, None)
-    if isinstance(kind, property) and kind.fset is None:
-        return False
-    try:
-        return hasattr(config, name)
-    except Exception:  # a field that differs by layer
-        return True
-
-
 def build(family: str) -> nn.Module:
-    """A small bridge of the family in float64, or float32 where it does not run in float64; all parameters drawn."""
-    from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
-    from transformers import AutoModelForCausalLM
+    """A small bridge of the family in float64, or float32 where it does not run in float64; all parameters drawn.
 
-    config = small_config(family)
+    transformers' own model where there is no adapter.
+    """
+    from transformer_lens.factories.architecture_adapter_factory import SUPPORTED_ARCHITECTURES
+    from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
+
+    kind, config = small_config(family)
     try:
         with torch.device("meta"):
-            size = sum(p.numel() for p in AutoModelForCausalLM.from_config(config).parameters())
+            size = sum(p.numel() for p in kind(config).parameters())
     except Exception as error:
         raise Unmade("no small config") from error
     if size > LIMIT:
         raise Unmade("no small config")
     for dtype in (torch.float64, torch.float32):
+        plain = kind(config).to(dtype).eval()
+        if kind.__name__ not in SUPPORTED_ARCHITECTURES:
+            return plain
         try:
-            plain = AutoModelForCausalLM.from_config(config).to(dtype).eval()
+            model = build_bridge_from_module(plain, kind.__name__, hf_config=config)
         except Exception as error:
-            raise Unmade("no small config") from error
-        try:
-            model = build_bridge_from_module(plain, type(plain).__name__, hf_config=config)
-        except Exception as error:
-            raise Unmade("no TransformerLens adapter") from error
+            raise Unmade("TransformerLens's adapter does not take it") from error
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(torch.randn_like(parameter), alpha=SPREAD)
@@ -197,49 +145,98 @@ def tried(family: str, layouts: int) -> Row:
 
 def short(line: str) -> str:
     """The beginning of a refusal, for a cell of the table."""
-    return line.split("; say what")[0].split(": with heads")[0].split(": keys or")[0][:150].replace("|", "/")
+    line = line.split("; say what")[0].split(": with heads")[0].split(": keys or")[0].split("; put Trans")[0]
+    line = re.sub(r" of the model: .*?\(", " (", line) if "not wired)" in line else line
+    return line[:150].replace("|", "/")
 
 
 def held(bimt: BIMT) -> str:
     """What stays in the layout, by the last word of the population's name, and what holds it."""
-    reasons: dict[str, str] = {}
+    reasons: dict[str, list[str]] = {}
+    said: set[str] = set()
     for name, why in bimt.wiring.unbaked.items():
-        short_why = why.replace("the places of each head's neurons inside it", "inside heads")
-        reasons.setdefault(name.rsplit(".", 1)[-1], short_why.replace("left-out parameter ", "")[:90])
-    return "; ".join(f"{name}: {why}" for name, why in reasons.items())
+        population = name.rsplit(".", 1)[-1]
+        if population not in said:
+            why = why.replace("the places of each head's neurons inside it", "inside heads")
+            reasons.setdefault(why.replace("left-out parameter ", "")[:90], []).append(population)
+            said.add(population)
+    return "; ".join(f"{', '.join(names)}: {why}" for why, names in reasons.items())
 
 
-def rows(names: Sequence[str], layouts: int, counts: Counter[str]) -> Iterator[Row]:
-    """A row for every family that can be tried; ``counts`` takes what came of the others."""
-    for family in names:
+class Untried(NamedTuple):
+    """A family that was not tried, and at which step that showed."""
+
+    family: str
+    why: str
+
+
+def apart(family: str, layouts: int) -> Row | Untried:
+    """What comes of a family in a process of its own."""
+    context = multiprocessing.get_context("fork")
+    results: Any = context.Queue()
+
+    def work() -> None:
         try:
-            with seeded(), limited(SECONDS):
-                yield tried(family, layouts)
-            counts["tried"] += 1
+            with seeded():
+                results.put(tried(family, layouts))
         except Unmade as error:
-            counts[str(error)] += 1
+            results.put(Untried(family, str(error)))
+        except Exception as error:
+            results.put(Untried(family, f"fails with {type(error).__name__}"))
+
+    process = context.Process(target=work)
+    process.start()
+    try:
+        found: Row | Untried = results.get(timeout=SECONDS)
+    except queue.Empty:
+        found = Untried(family, "takes too long" if process.is_alive() else "ends its process")
+    process.kill()
+    process.join()
+    return found
+
+
+def page(results: Sequence[Row | Untried]) -> Iterator[str]:
+    """The counts, the table, and the names of what stands in no row, as lines of Markdown."""
+    found = [one for one in results if isinstance(one, Row)]
+    bare = [row for row in found if row.wired == "refused"]
+    whole, advised = (sum(row.wired == how for row in found) for how in ("as it is", "by the advice of the refusal"))
+    yield (
+        f"{len(results)} families: {whole} wired as they are; {len(found) - whole} refused, of which {advised} are "
+        f"wired by the advice of the refusal; {len(results) - len(found)} not tried. "
+        f"{sum(row.moved for row in found)} with outputs that moved."
+    )
+    yield "\n| family | wired | swaps | baked | cost | stays in the layout |\n|---|---|---|---|---|---|"
+    yield from (row.markdown() for row in found if row not in bare)
+    if bare:
+        yield f"\nRefused altogether, as wire said of a small model of each ({len(bare)}):\n"
+        yield from _by_reason({row.family: row.refused.split(" knows a ")[0] for row in bare})
+    missing = [one for one in results if isinstance(one, Untried)]
+    if missing:
+        yield f"\nNot tried ({len(missing)}):\n"
+        yield from _by_reason({one.family: one.why for one in missing})
+
+
+def _by_reason(reasons: dict[str, str]) -> Iterator[str]:
+    """A line for each reason, with the families that it holds for."""
+    for why in sorted(set(reasons.values())):
+        yield f"- {why}: " + ", ".join(family for family, own in reasons.items() if own == why)
 
 
 def main() -> None:
-    """Print the table, and the counts."""
+    """Print the table and the counts, or write them into the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", metavar="NAME", help="families whose name holds this")
     parser.add_argument("--layouts", type=int, default=5, help="random layouts to bake, one after the other")
+    parser.add_argument("--write", action="store_true", help="write into docs/architectures.md")
     options = parser.parse_args()
     os.environ.update(TRANSFORMERS_OFFLINE="1", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
     torch.set_num_threads(1)
-    print("| family | wired | swaps | baked | cost | stays in the layout |\n|---|---|---|---|---|---|")
-    counts: Counter[str] = Counter()
-    found = []
-    for row in rows([name for name in families() if options.only in name], options.layouts, counts):
-        found.append(row)
-        print(row.markdown(), flush=True)
-    whole = sum(not row.refused for row in found)
-    others = ", ".join(f"{n} ({why})" for why, n in counts.items() if why != "tried")
-    print(
-        f"\n{len(found)} families tried: {whole} wired as they are, {len(found) - whole} by the advice of the refusal, "
-        f"{sum(row.moved for row in found)} with outputs that moved. Not tried: {others or 'none'}."
-    )
+    text = "\n".join(page([apart(name, options.layouts) for name in families() if options.only in name]))
+    if options.write:
+        before, _, rest = PAGE.read_text(encoding="utf-8").partition(MARKERS[0])
+        after = rest.partition(MARKERS[1])[2]
+        PAGE.write_text(f"{before}{MARKERS[0]}\n\n{text}\n\n{MARKERS[1]}{after}", encoding="utf-8")
+    print(text)
 
 
 if __name__ == "__main__":

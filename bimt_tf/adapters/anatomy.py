@@ -15,12 +15,15 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from bimt_tf.adapters.unknown_parts import what_is_missing
 from bimt_tf.core.axes import ANY
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError, unknown
 
 __all__ = [
+    "LATENT",
     "NOTHING",
+    "NO_HEAD",
     "UNKNOWN",
     "Block",
     "Given",
@@ -71,8 +74,16 @@ class Given(NamedTuple):
 
 NOTHING = Given()
 
+NO_HEAD = "the model has no head, its outputs are the residual stream"
+"""Why the residual stream of a model without unembedding is held."""
+
 UNKNOWN = "?"
 """In ``left_out``: all parameters that the family does not know."""
+
+
+LATENT = (("q_latent", "kv_and_rotary", "kv_latent"), ("queries", "keys_and_values", "z"))
+"""Populations of an attention that goes through latents (DeepSeek's), in two rows. Keys and values, latents and rotary
+keys lie in one dimension of a matrix, so the orders of all of these stay as they are."""
 
 
 class Rotary(NamedTuple):
@@ -87,19 +98,20 @@ def stack(blocks: Sequence[tuple[str, bool, bool]], repeats: Sequence[int]) -> S
 
     ``repeats``: query heads that share a key head, by block.
     """
-    rows = [["input"], ["Res0"]]
+    rows = [["input", "words.in"], ["Res0"]]
     made = []
     depth = 0
     for (name, has_mlp, parallel), repeat in zip(blocks, repeats, strict=True):
-        row = [f"{name}.{x}" for x in "qkv"]
+        row = [f"{name}.{x}" for x in ("q", "k", "v", "qkv", *LATENT[0])]
+        feed_forward = [f"{name}.{x}" for x in ("mlp", "experts", "shared")]
         if has_mlp and parallel:
-            row.append(f"{name}.mlp")
-        rows += [row, [f"Res{depth + 1}"]]
+            row += feed_forward
+        rows += [row, [f"{name}.{x}" for x in LATENT[1]], [f"Res{depth + 1}"]]
         before, middle = depth, depth + 1
         depth += 1
         if has_mlp and not parallel:
             depth += 1
-            rows += [[f"{name}.mlp"], [f"Res{depth}"]]
+            rows += [feed_forward, [f"Res{depth}"]]
         head = f"{name}.head"
         made.append(
             Block(
@@ -115,7 +127,7 @@ def stack(blocks: Sequence[tuple[str, bool, bool]], repeats: Sequence[int]) -> S
                 queries=head if repeat == 1 else f"{head} {ANY}",
             )
         )
-    rows.append(["output"])
+    rows.append(["output", "words.out", "prediction"])
     return Stack(made, "residual@Res0", f"residual@Res{depth}", rows)
 
 
@@ -181,27 +193,29 @@ def wired(
     words = [word for axes in table.values() for word in axes.replace("(", " ").replace(")", " ").split()]
     populations, stages = {word.split("@")[0] for word in words}, {word.split("@")[-1] for word in words}
     blocks = [b for b in anatomy.blocks if b.head in populations]
+    experts = {f"{b.name}.experts": f"{b.name}.expert" for b in anatomy.blocks if f"{b.name}.experts" in populations}
     at = {b.name: positions[b.name] for b in blocks}
     options: dict[str, Any] = {
         "rows": [kept for row in anatomy.rows if (kept := [stage for stage in row if stage in stages])],
-        "heads": {name: b.head for b in blocks for name in (f"{b.name}.qk", f"{b.name}.ov") if name in populations},
+        "heads": {f"{b.name}.{x}": b.head for b in blocks for x in ("qk", "ov") if f"{b.name}.{x}" in populations}
+        | experts,
         "layers": {parameter: layer for parameter, layer in layers.items() if parameter in table},
         "sizes": {b.head: heads[b.name] for b in blocks if b.name in heads},
         "unbakeable": sorted(populations & set(unbakeable)),
         "pinned": {f"{b.name}.qk": at[b.name].pinned for b in blocks if f"{b.name}.qk" in populations},
-        "anchored": [b.head for b in blocks if at[b.name].anchored],
+        "anchored": [*(b.head for b in blocks if at[b.name].anchored), *experts.values()],  # a router counts experts
         "uncharged": [name for name in norms if name in table],
         "left_out": left_out,
         "carried": second_names(parameters),
         "order_free": [*free, *given.order_free],
     }
-    if missing := [name for name in parameters if name not in table and name not in left_out]:
-        raise InputError(_says(missing, parameters))
     return _made(table, parameters, options)
 
 
 def _made(table: Mapping[str, str], parameters: Mapping[str, Tensor], options: Mapping[str, Any]) -> Wiring:
     """The wiring; a refusal says which part of the model to leave out."""
+    if missing := [name for name in parameters if name not in table and name not in options["left_out"]]:
+        raise InputError(_says(missing, parameters))
     try:
         return Wiring.from_table(table, dict(parameters), **options)
     except InputError as error:  # a part that is built otherwise than its names say, as a gate folded into mlp.in
@@ -222,9 +236,9 @@ def _says(missing: Sequence[str], parameters: Mapping[str, Tensor]) -> str:
     """What wire does not know, and the two calls that tell it."""
     shown = ", ".join(f"{name!r} {list(parameters[name].shape)}" for name in missing[:3])
     more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-    name = missing[0]
+    name, what = missing[0], what_is_missing(missing)
     return (
-        f"wire does not know {len(missing)} parameter(s) of the model: {shown}{more}; say what their axes are, "
+        f"wire does not know {len(missing)} parameter(s) of the model: {shown}{more}{what}; say what their axes are, "
         f"wire(model, axes={{{name!r}: '{' '.join('?' * parameters[name].ndim)}'}}) with words for '?', or leave out "
         f"all that it does not know, wire(model, left_out=['?']) (names, paths of modules and patterns such as "
         "'blocks.*.mlp.*' do as well): bake_ then holds in place what they may stand on"

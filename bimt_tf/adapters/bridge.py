@@ -15,9 +15,10 @@ from typing import Any
 
 from torch import nn
 
-from bimt_tf.adapters.anatomy import NOTHING, Block, Given, Rotary, gain, heads_of, stack, wired
+from bimt_tf.adapters.anatomy import LATENT, NO_HEAD, NOTHING, Block, Given, Rotary, gain, heads_of, stack, wired
 from bimt_tf.adapters.head_geometry import geometry, width
 from bimt_tf.adapters.known_buffers import free_of_order
+from bimt_tf.adapters.parts import is_latent, parts_of_block, parts_outside
 from bimt_tf.adapters.transformer_lens import rotary
 from bimt_tf.core.axes import ANY
 from bimt_tf.core.model_tree import Held, held
@@ -26,7 +27,7 @@ from bimt_tf.errors import InputError
 
 __all__ = ["components", "fused", "homes", "matches", "places", "tensors", "wiring"]
 
-_NORM = re.compile(r"(^|\.)(ln\w*|embed_ln|[qk]_norm)\.(weight|bias)$")
+_NORM = re.compile(r"(^|\.)(ln\w*|embed_ln|[qk]_norm|\w+_layernorm|\w+_sub_norm|lm_head\.norm)\.(weight|bias)$")
 
 
 def matches(model: object) -> bool:
@@ -123,7 +124,8 @@ def wiring(model: Any, given: Given = NOTHING) -> Wiring:
             "it before, or use enable_compatibility_mode(no_processing=True)"
         )
     everything = list(tensors(model))
-    at = {one.name: (one.module, one.own) for one in everything if one.kind == "parameter"}
+    named = {one.name: (one.module, one.own) for one in everything}
+    at = {one.name: named[one.name] for one in everything if one.kind == "parameter"}
     parameters = {name: _tensor(home) for name, home in at.items()}
     leftover = {id(p) for *_, module, _ in fused(model) for p in module.parameters()}
     left_out = ["unembed.bias", *(name for name, p in parameters.items() if id(p) in leftover)]
@@ -131,33 +133,32 @@ def wiring(model: Any, given: Given = NOTHING) -> Wiring:
     names = [f"blocks.{i}" for i in range(len(getattr(model, "blocks", ())))]
     parallel = bool(getattr(cfg, "parallel_attn_mlp", False))
     wanted = {name: home for name, home in at.items() if name not in given.left_out}
-    heads = {name: geometry(name, model, wanted) for name in names}
+    heads = {name: geometry(name, model, {} if is_latent(model) else wanted) for name in names}
     counts = {name: (one.queries, one.keys) for name, one in heads.items()}
     anatomy = stack(
-        [(name, f"{name}.mlp.in.weight" in at, parallel) for name in names],
+        [(name, any(other.startswith(f"{name}.mlp.") for other in at), parallel) for name in names],
         [heads_of(name, *counts[name]) for name in names],
     )
-    first, last = anatomy.first, anatomy.last
-    table = {
-        "embed.weight": f"{ANY} {first}",
-        "pos_embed.weight": f"{ANY} {first}",
-        "token_type_embed.weight": f"{ANY} {first}",
-        **{f"embed_ln.{x}": first for x in ("weight", "bias")},
-        **{f"ln_final.{x}": last for x in ("weight", "bias")},
-        **_linear("unembed", at, ANY, last),
-    }
+    table = _ends(at, anatomy.first, anatomy.last)
     layers = {"embed.weight": "embed", "unembed.weight": "unembed"}
-    positions = {}
+    outside = parts_outside(model, at, anatomy.first, anatomy.last)
+    table, left_out = table | outside.axes, left_out + outside.free
+    positions, free = {}, list(free_of_order(everything))
     for block in anatomy.blocks:
         table |= _block(block, at, parallel)
         layers |= {f"{block.name}.attn.{x}.{own}": f"{block.name}.attn.qkv" for x in "qkv" for own in _OWN}
         linear = [f"{block.name}.{x}" for x in ("attn.o", "mlp.in", "mlp.gate", "mlp.out")]
         layers |= {f"{x}.{own}": x for x in linear for own in _OWN}
         shared = [f"{block.name}.attn.{x}_norm.{own}" for x in "qk" for own in _OWN]
-        shared = [name for name in shared if name in at and name not in table]
-        positions[block.name] = _rotary(model, heads[block.name].size, bool(shared))
-        left_out += shared
-    return wired(
+        parts = parts_of_block(block, block.before if parallel else block.middle, model, named)
+        table |= parts.axes
+        layers |= {name: _LAYER.sub("", name) for name in parts.axes}
+        shared = [name for name in shared if name in at and name not in table] + parts.inside_heads
+        found = _rotary(model, heads[block.name].size, bool(shared))
+        positions[block.name] = found._replace(anchored=found.anchored or bool(parts.by_head + parts.inside_heads))
+        free += parts.routers + parts.free
+        left_out += [*shared, *parts.free, *parts.by_head]
+    made = wired(
         table,
         parameters,
         anatomy,
@@ -166,12 +167,36 @@ def wiring(model: Any, given: Given = NOTHING) -> Wiring:
         heads={name: n_kv for name, (_, n_kv) in counts.items() if n_kv},
         norms=[name for name in table if _NORM.search(name)],
         left_out=left_out,
-        order_free=free_of_order(everything),
+        order_free=free,
         given=given,
     )
+    return _held(made, outside.held, "unembed.weight" in at)
+
+
+def _ends(at: dict[str, tuple[nn.Module, str]], first: str, last: str) -> dict[str, str]:
+    """The axes of what lies before and behind the blocks of a plain transformer."""
+    return {
+        "embed.weight": f"{ANY} {first}",
+        "pos_embed.weight": f"{ANY} {first}",
+        "token_type_embed.weight": f"{ANY} {first}",
+        **{f"embed_ln.{x}": first for x in _OWN},
+        **{f"ln_final.{x}": last for x in _OWN},
+        **_linear("unembed", at, ANY, last),
+    }
+
+
+def _held(made: Wiring, joins_itself: bool, has_head: bool) -> Wiring:
+    """The wiring with the populations held that have no symmetry, and why: latents, a stream that is read by all."""
+    inside = [name for name in made.populations if name.rpartition(".")[2] in {x for row in LATENT for x in row}]
+    made = made.holding(inside, "latents, keys and values lie in one dimension of a matrix")
+    if "residual" not in made.populations or (has_head and not joins_itself):
+        return made
+    why = "the tied table ties the prediction layer's inputs to its outputs" if joins_itself else NO_HEAD
+    return made.holding(["residual"], why)
 
 
 _OWN = ("weight", "bias")
+_LAYER = re.compile(r"([._])(weight|bias)$")
 
 
 def _linear(name: str, at: dict[str, tuple[nn.Module, str]], out: str, into: str) -> dict[str, str]:

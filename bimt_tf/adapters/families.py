@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 import torch
 from torch import Tensor, nn
 
-from bimt_tf.adapters import bridge, mlp, token_mlp, transformer_lens
+from bimt_tf.adapters import bridge, mlp, token_mlp, transformer_lens, unsplit
 from bimt_tf.adapters.anatomy import UNKNOWN, Given
 from bimt_tf.adapters.wrappers import known_parts, unwrapped
 from bimt_tf.core.from_table import question_marks
@@ -22,7 +22,7 @@ from bimt_tf.errors import InputError, names_of, require_text, unknown
 
 __all__ = ["FAMILIES", "homes", "parameters", "places", "tensors", "wire"]
 
-FAMILIES = (bridge, transformer_lens, mlp, token_mlp)
+FAMILIES = (bridge, transformer_lens, mlp, token_mlp, unsplit)
 PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 

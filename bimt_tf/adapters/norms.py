@@ -20,7 +20,9 @@ __all__ = ["RESIDUAL", "Norms", "norms"]
 RESIDUAL = "residual"
 _WEIGHT = re.compile(r"\.(w|weight)$")
 _READS = re.compile(r"^(blocks\.\d+\.)(attn|mlp)\.")
-_STRANGE = re.compile(r"(^|\.)(ln\d_post|embed_ln|embed\.ln|[qk]_norm|mlp\.ln)\.")
+_STRANGE = re.compile(
+    r"(^|\.)(ln\d_post|embed_ln|embed\.ln|[qk]_norm|mlp\.ln|\w+_(layer|sub_)norm|project_in)\b|\bexperts\b"
+)
 
 
 class Norms(NamedTuple):
@@ -51,6 +53,10 @@ def norms(model: nn.Module, wiring: Wiring) -> Norms:
         what = f"{strange[0]!r}" if strange else "norms whose gain is 1 + w"
         raise InputError(f"effective weights are not defined for a model with {what}: take norms as-is")
     gain_of = {_WEIGHT.sub("", name): name for name in named if _WEIGHT.search(name) and _is_norm(name)}
+    if gain_of and "ln_final" not in gain_of:
+        raise InputError(
+            "effective weights are not defined for a model whose last norm is not ln_final: take norms as-is"
+        )
     gains, writers = {}, []
     for name, w in wired.items():
         ends = [stage.population for stage in w.stages]

@@ -57,5 +57,6 @@ def _residual(stage: str, wiring: Wiring) -> str:
         return "blocks.0.hook_resid_pre"
     last = max(earlier, key=lambda one: one.depth).name
     block, _, kind = last.rpartition(".")
-    has_mlp = any(one.name == f"{block}.mlp" for one in wiring.stages)
-    return f"{block}.hook_resid_{'mid' if kind in 'qkv' and has_mlp else 'post'}"
+    feeds = ("mlp", "experts", "shared")
+    has_mlp = any(one.name in {f"{block}.{x}" for x in feeds} for one in wiring.stages)
+    return f"{block}.hook_resid_{'mid' if kind not in feeds and has_mlp else 'post'}"

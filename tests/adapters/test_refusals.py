@@ -20,7 +20,7 @@ from benchmarks.architectures import (
     inputs,
     outputs,
 )
-from benchmarks.families import Row, Unmade, families, held, tried
+from benchmarks.families import Row, Unmade, Untried, families, held, page, tried
 from bimt_tf import BIMT, Layout, wire
 from bimt_tf.errors import InputError
 
@@ -46,8 +46,13 @@ MODELS = {
 
 
 def named(name: str) -> nn.Module:
-    """In float64, or float32 where experts do not run in float64."""
+    """In float64, or float32 where experts do not run in float64.
+
+    What the families' tables know (adapters/parts.py) comes in a class of another name, which they do not know.
+    """
     model = build(Architecture(name, MODELS[name]))
+    if name in ("StableLM, QK norms", "GPT-OSS", "BitNet", "Mixtral"):
+        model.original_model.__class__ = type("OtherForCausalLM", (type(model.original_model),), {})
     return model.float() if name in ("GPT-OSS", "Mixtral") else model
 
 
@@ -183,16 +188,21 @@ def test_names_that_the_model_does_not_have_are_refused_with_the_near_ones():
         assert len(str(error.value)) <= 600
 
 
-@pytest.mark.parametrize("family", ["gpt2", "llama", "granitemoe", "xglm"])
+@pytest.mark.parametrize("family", ["gpt2", "llama", "granitemoe", "xglm", "mamba"])
 def test_the_matrix_of_families_has_no_line_where_outputs_move(family):
     row = tried(family, 2)
     assert not row.moved and row.cost < 1e-6 and row.markdown().startswith(f"| {family} | ")
-    assert bool(row.refused) == (family == "granitemoe")
+    assert row.wired == ("by the advice of the refusal" if family == "mamba" else "as it is")
 
 
 def test_the_matrix_counts_what_it_cannot_try():
     assert len(families()) > 100
-    with pytest.raises(Unmade, match="no small config|no TransformerLens adapter"):
-        tried("reformer", 1)
+    with pytest.raises(Unmade, match="transformers has no such class"):
+        tried("BaichuanForCausalLM", 1)
+    bare = tried("blenderbot", 1)  # no adapter
+    assert bare.wired == "refused" and bare.markdown().startswith("| blenderbot | no: no adapter knows a Blenderbot")
+    lines = "\n".join(page([bare, tried("gpt2", 1), Untried("x", "takes too long")]))
+    assert lines.startswith("3 families: 1 wired as they are; 1 refused, of which 0") and "takes too long: x" in lines
+    assert "- no adapter: blenderbot" in lines
     assert " TOO MUCH " in Row("x", "", "", True, 1.0, 0.0, "", 1e-6).markdown()
     assert held(BIMT(named("Gemma 4"))) == "qk: inside heads"
