@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bimt_tf.figures.edits import EditPanel
     from bimt_tf.paper.hand_edits import Edited
 
-__all__ = ["FIGURE_A4"]
+__all__ = ["FIGURE_A4", "edit_panel"]
 
 ROWS = (row("symbolic-b-circuit"), row("symbolic-a-circuit"))
 COLUMNS = [
@@ -43,7 +43,7 @@ def _make(runs: EndedRuns, docs: Path) -> Made:
         for seed in runs.seeds(each.name, method):
             for number, one in enumerate(edits_of(runs.open(each.name, method, seed))):
                 lines.append([each.name, str(seed), *_spelled(one)])
-                panels.setdefault((each.name, number), _panel(one, f"{each.task}, seed {seed}"))
+                panels.setdefault((each.name, number), edit_panel(one, f"{each.task}, seed {seed}"))
                 worst = min(worst, one.r2)
     if panels:
         files += write_figure(docs / "figA4", edits_figure(list(panels.values()), title="Weights set by hand"))
@@ -59,7 +59,8 @@ LEGEND = (
 )
 
 
-def _panel(one: Edited, where: str) -> EditPanel:
+def edit_panel(one: Edited, where: str) -> EditPanel:
+    """What the figure shows of one edit of the network that ``where`` names."""
     from bimt_tf.figures.edits import EditPanel
 
     others = f"moved {one.others:.0e} at most" if one.others else "as before"
