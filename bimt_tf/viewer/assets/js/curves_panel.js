@@ -1,6 +1,5 @@
 // How training and elimination went: curves that can be read at every step.
 import { h } from "./dom.js";
-import { shown } from "./numbers.js";
 import { dataTable, folded } from "./tables.js";
 import { curveChart } from "./curve_chart.js";
 
