@@ -58,8 +58,14 @@ def _make(runs: EndedRuns, docs: Path) -> Made:
             labels = run.task.labels(run.config.data)
             figure = networks_3d_figure(panels, title=title, labels=labels, above=False)
             files += write_figure(docs / file_name(runs.plan, each, seed), figure)
-    files += write_page(docs / "figA8-table", f"{heading(runs, 'each snapshot')}.", TextTable(COLUMNS, lines))
+    head = f"{heading(runs, 'each snapshot')}.\n\n{LEGEND}"
+    files += write_page(docs / "figA8-table", head, TextTable(COLUMNS, lines))
     return Made(files, f"Figure A8: {len(lines)} snapshots of {len(runs.ended)} networks")
+
+
+LEGEND = (
+    "Mean wiring length: in-plane length of all weights, weighted by |w|; Figure 8 has it of the active ones alone."
+)
 
 
 def _moments(run: FinishedRun) -> list[Snapshot]:
