@@ -202,10 +202,16 @@ def test_time_replaces_what_is_drawn(open_page, tmp_path):
 
 def test_modules_and_effects_colour_what_they_name(open_page, tmp_path):
     bimt = sparse(MLP([2, 6, 1], seed=0), 1.0)
-    modules = {"modules": [{"name": "A"}, {"name": HOSTILE}], "members": {"input:0": 0, "hidden0:1": 0, "hidden0:4": 1}}
+    modules = {
+        "found": None, "effects": None, "against": None, "made": "", "command": "bimt modules",
+        "modules": [{"name": "A"}, {"name": HOSTILE}], "members": {"input:0": 0, "hidden0:1": 0, "hidden0:4": 1},
+    }  # fmt: skip
     weight = float(bimt.parameters["layers.0.weight"].detach()[1, 0])
-    wire = {"parameter": "layers.0.weight", "source": "input:0", "target": "hidden0:1", "effect": 0.125}
-    causes = {"neurons": {"hidden0": {"neurons": [1], "effects": [0.5]}}, "wires": [wire]}
+    wire = {"parameter": "layers.0.weight", "place": [1, 0], "source": "input:0", "target": "hidden0:1"}
+    causes = {
+        "neurons": {"hidden0": {"neurons": [1], "effects": [0.5]}}, "neuron_examples": 9, "why": [], "answers": [],
+        "wires": [{**wire, "weight": weight, "effect": 0.125}], "wire_examples": 9, "before": 1.0,
+    }  # fmt: skip
     page = open_page(write_page(tmp_path / "page.html", bimt, modules=modules, causes=causes)).page
     page.locator("#choose-colour").select_option("module")
     strokes = "() => [...document.querySelectorAll('#network .wire[data-weight]')].map((one) => [Number(one.dataset.weight), one.style.stroke])"  # noqa: E501
