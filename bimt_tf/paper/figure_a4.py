@@ -38,13 +38,11 @@ def _make(runs: EndedRuns, docs: Path) -> Made:
     lines: list[list[str]] = []
     panels: dict[tuple[str, int], EditPanel] = {}
     worst = 1.0
-    method = runs.plan.methods[0]
-    for each in runs.plan.rows:
-        for seed in runs.seeds(each.name, method):
-            for number, one in enumerate(edits_of(runs.open(each.name, method, seed))):
-                lines.append([each.name, str(seed), *_spelled(one)])
-                panels.setdefault((each.name, number), edit_panel(one, f"{each.task}, seed {seed}"))
-                worst = min(worst, one.r2)
+    for each, seed, run in runs.opened():
+        for number, one in enumerate(edits_of(run)):
+            lines.append([each.name, str(seed), *_spelled(one)])
+            panels.setdefault((each.name, number), edit_panel(one, f"{each.task}, seed {seed}"))
+            worst = min(worst, one.r2)
     if panels:
         files += write_figure(docs / "figA4", edits_figure(list(panels.values()), title="Weights set by hand"))
     head = f"{heading(runs, 'each edit, held-out examples')}.\n\n{LEGEND}"
