@@ -85,8 +85,8 @@ class NetworkAnimation:
             for text, (x, _) in zip(texts, places[row], strict=True):
                 text.set_x(x)
         for row, count in zip(self._column.rows, self._counts, strict=True):
-            states = nearer.scene.states[row]
-            count.set_text(f"{int(np.isin(states, (ACTIVE, CARRIED)).sum()):,}/{len(states):,}")
+            on_path = nearer.scene.on_paths[row]
+            count.set_text(f"{int(on_path.sum()):,}/{len(on_path):,}")
         self._told.set_text(_told(nearer))
         self._marker.set_data([picture], [np.exp(np.interp(picture, self._at, np.log(self._losses)))])
 

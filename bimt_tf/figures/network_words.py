@@ -225,10 +225,10 @@ def draw_row_names(axes: Axes, column: Column) -> None:
     scene, inch = column.scene, 1 / column.width
     names = max(measure(row_label(column, row), ROW)[0] for row in column.rows) / 72
     for row in column.rows:
-        own, states = scene.rows[row], scene.states[row]
+        own = scene.rows[row]
         axes.text(-0.12 * inch, own.y, row_label(column, row), ha="right", va="center", fontsize=ROW, parse_math=False,
                   gid="row name")  # fmt: skip
-        count = int(np.isin(states, (ACTIVE, CARRIED)).sum())
+        count = int(scene.on_paths[row].sum())
         axes.text(1 + 0.12 * inch, own.y, f"{count:,}/{own.size:,}", ha="left", va="center", fontsize=COUNT,
                   color=MUTED, gid="count")  # fmt: skip
     for block, found in groupby(column.rows, key=lambda row: _block(column, row)):

@@ -5,7 +5,7 @@ An exhibit names the rows, methods and seeds whose runs it needs, and makes its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -79,6 +79,13 @@ class EndedRuns(NamedTuple):
         from bimt_tf.runs.load import load_run
 
         return load_run(self.ended[RunKey(row, method, seed)].job.path)
+
+    def opened(self) -> Iterator[tuple[Row, int, FinishedRun]]:
+        """Of an exhibit of one method: the row, the seed and the network of each run, opened one after another."""
+        method = self.plan.methods[0]
+        for each in self.plan.rows:
+            for seed in self.seeds(each.name, method):
+                yield each, seed, self.open(each.name, method, seed)
 
 
 class Made(NamedTuple):

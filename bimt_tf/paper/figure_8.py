@@ -29,23 +29,19 @@ def _make(runs: EndedRuns, docs: Path) -> Made:
 
     files: list[Path] = []
     lines = []
-    method = runs.plan.methods[0]
-    for each in runs.plan.rows:
-        for seed in runs.seeds(each.name, method):
-            run = runs.open(each.name, method, seed)
-            space = space_of(run.bimt, run.threshold)
-            told = run.summary
-            accuracy, q = float(told["test_accuracy"]), float(told["modularity_shared"])
-            title = (
-                f"{each.task} · {method} · seed {seed}: accuracy {accuracy:.1%}, {space.active:,} weights, Q {q:.2f}"
-            )
-            shades = {"input": run.examples("train").inputs.mean(0).numpy()}
-            labels = run.task.labels(run.config.data)
-            figure = network_3d_figure(space, title=title, labels=labels, shades=shades)
-            files += write_figure(docs / file_name(runs.plan, each, seed), figure)
-            own, dealt = wiring_lengths(run)
-            lines.append([each.task, str(seed), f"{accuracy:.1%}", str(space.active), f"{q:.3f}", f"{own:.3f}",
-                          f"{dealt:.3f}"])  # fmt: skip
+    for each, seed, run in runs.opened():
+        space = space_of(run.bimt, run.threshold)
+        told = run.summary
+        accuracy, q = float(told["test_accuracy"]), float(told["modularity_shared"])
+        numbers = f"accuracy {accuracy:.1%}, {space.active:,} weights, Q {q:.2f}"
+        title = f"{each.task} · {run.config.method} · seed {seed}: {numbers}"
+        shades = {"input": run.examples("train").inputs.mean(0).numpy()}
+        labels = run.task.labels(run.config.data)
+        figure = network_3d_figure(space, title=title, labels=labels, shades=shades)
+        files += write_figure(docs / file_name(runs.plan, each, seed), figure)
+        own, dealt = wiring_lengths(run)
+        lines.append([each.task, str(seed), f"{accuracy:.1%}", str(space.active), f"{q:.3f}", f"{own:.3f}",
+                      f"{dealt:.3f}"])  # fmt: skip
     said = f"{heading(runs, 'each seed')}.\n\n{LEGEND}"
     files += write_page(docs / f"{runs.plan.exhibit.name}-table", said, TextTable(COLUMNS, lines))
     first = lines[0] if lines else []

@@ -43,14 +43,14 @@ def _make(runs: EndedRuns, docs: Path) -> Made:
 
     files: list[Path] = []
     lines = []
-    method = runs.plan.methods[0]
-    for each in runs.plan.rows:
-        for seed in runs.seeds(each.name, method):
-            found = features_of(runs.open(each.name, method, seed))
-            count = int(found.active.sum())
-            title = f"{each.task} · {method} · seed {seed}: what the {count} active neurons of the first layer read"
-            files += write_figure(docs / file_name(runs.plan, each, seed), image_features_figure(*found, title=title))
-            lines.append([each.task, str(seed), *_locality(found)])
+    for each, seed, run in runs.opened():
+        found = features_of(run)
+        count = int(found.active.sum())
+        title = (
+            f"{each.task} · {run.config.method} · seed {seed}: what the {count} active neurons of the first layer read"
+        )
+        files += write_figure(docs / file_name(runs.plan, each, seed), image_features_figure(*found, title=title))
+        lines.append([each.task, str(seed), *_locality(found)])
     files += write_page(docs / "figA10-table", f"{heading(runs, 'each seed')}.\n\n{LEGEND}", TextTable(COLUMNS, lines))
     return Made(files, f"Figure A10: features of {len(lines)} networks")
 

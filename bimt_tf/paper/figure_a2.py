@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bimt_tf.paper.exhibit import SEEDS, EndedRuns, Exhibit, Made
-from bimt_tf.paper.held import Held, held_by, hidden_stages
+from bimt_tf.paper.held import Held, held_by, hidden_stages, write_neurons
 from bimt_tf.paper.tables_of_the_paper import row
 from bimt_tf.paper.trial_runs import circuit_jobs
 from bimt_tf.paper.writing import TextTable, heading, write_page
-from bimt_tf.sweeps.result_files import write_figure
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -33,7 +32,7 @@ COLUMNS = ["task", "seed", "neuron", "holds", "|r|", "best untrained |r|", "fit 
 
 
 def _make(runs: EndedRuns, docs: Path) -> Made:
-    from bimt_tf.figures.neuron_quantities import NeuronPanel, NeuronRow, neuron_quantities_figure
+    from bimt_tf.figures.neuron_quantities import NeuronPanel, NeuronRow
 
     files: list[Path] = []
     lines = []
@@ -53,10 +52,7 @@ def _make(runs: EndedRuns, docs: Path) -> Made:
                 lines.append([each.name, str(seed), str(one.neuron), one.best, f"{one.r[one.best]:.4f}", chance, fit,
                               f"{r2:.4f}"])  # fmt: skip
             rows.append(NeuronRow(f"seed {seed}", panels))
-        if any(one.panels for one in rows):
-            name = "figA2" if len(runs.plan.rows) == 1 else f"figA2-{each.name}"
-            title = f"{each.label}: neurons of the second hidden layer"
-            files += write_figure(docs / name, neuron_quantities_figure(rows, title=title))
+        files += write_neurons(runs.plan, each, rows, "neurons of the second hidden layer", docs)
     head = f"{heading(runs, 'each neuron, held-out examples')}.\n\n{LEGEND}"
     files += write_page(docs / "figA2-table", head, TextTable(COLUMNS, lines))
     return Made(files, f"Figure A2: three neurons in the second hidden layer in {three} of {len(runs.ended)} networks")

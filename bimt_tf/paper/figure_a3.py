@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bimt_tf.paper.exhibit import SEEDS, EndedRuns, Exhibit, Made
-from bimt_tf.paper.held import Held, held_by, hidden_stages
+from bimt_tf.paper.held import Held, correlation, held_by, hidden_stages, write_neurons
 from bimt_tf.paper.tables_of_the_paper import row
 from bimt_tf.paper.trial_runs import circuit_jobs
 from bimt_tf.paper.writing import TextTable, heading, write_page
-from bimt_tf.sweeps.result_files import write_figure
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -33,7 +32,7 @@ COLUMNS = ["task", "seed", "layer", "neuron", "|r| with I", "|r| with √I", "ra
 
 
 def _make(runs: EndedRuns, docs: Path) -> Made:
-    from bimt_tf.figures.neuron_quantities import NeuronPanel, NeuronRow, neuron_quantities_figure
+    from bimt_tf.figures.neuron_quantities import NeuronPanel, NeuronRow
 
     files: list[Path] = []
     lines = []
@@ -53,10 +52,7 @@ def _make(runs: EndedRuns, docs: Path) -> Made:
             ]
             lines += [[each.name, str(seed), *_spelled(one)] for one in found]
             rows.append(NeuronRow(f"seed {seed}", panels))
-        if any(one.panels for one in rows):
-            name = "figA3" if len(runs.plan.rows) == 1 else f"figA3-{each.name}"
-            title = f"{each.label}: activations against I"
-            files += write_figure(docs / name, neuron_quantities_figure(rows, title=title))
+        files += write_neurons(runs.plan, each, rows, "activations against I", docs)
     head = f"{heading(runs, 'each neuron, held-out examples')}.\n\n{LEGEND}"
     files += write_page(docs / "figA3-table", head, TextTable(COLUMNS, lines))
     said = f"one neuron in the last hidden layer, |r| with I above {HELD:g}, in {single} of {len(runs.ended)} networks"
@@ -79,8 +75,6 @@ def last_layers(run: FinishedRun) -> tuple[list[Held], Float[Tensor, " n"]]:
 
 
 def _rank_correlation(first: Float[Tensor, " n"], second: Float[Tensor, " n"]) -> float:
-    from bimt_tf.paper.held import correlation
-
     return correlation(first.argsort().argsort(), second.argsort().argsort())
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bimt_tf.figures.edits import EditPanel
     from bimt_tf.paper.hand_edits import Edited
 
-__all__ = ["FIGURE_A4"]
+__all__ = ["FIGURE_A4", "edit_panel"]
 
 ROWS = (row("symbolic-b-circuit"), row("symbolic-a-circuit"))
 COLUMNS = [
@@ -38,13 +38,11 @@ def _make(runs: EndedRuns, docs: Path) -> Made:
     lines: list[list[str]] = []
     panels: dict[tuple[str, int], EditPanel] = {}
     worst = 1.0
-    method = runs.plan.methods[0]
-    for each in runs.plan.rows:
-        for seed in runs.seeds(each.name, method):
-            for number, one in enumerate(edits_of(runs.open(each.name, method, seed))):
-                lines.append([each.name, str(seed), *_spelled(one)])
-                panels.setdefault((each.name, number), _panel(one, f"{each.task}, seed {seed}"))
-                worst = min(worst, one.r2)
+    for each, seed, run in runs.opened():
+        for number, one in enumerate(edits_of(run)):
+            lines.append([each.name, str(seed), *_spelled(one)])
+            panels.setdefault((each.name, number), edit_panel(one, f"{each.task}, seed {seed}"))
+            worst = min(worst, one.r2)
     if panels:
         files += write_figure(docs / "figA4", edits_figure(list(panels.values()), title="Weights set by hand"))
     head = f"{heading(runs, 'each edit, held-out examples')}.\n\n{LEGEND}"
@@ -59,7 +57,8 @@ LEGEND = (
 )
 
 
-def _panel(one: Edited, where: str) -> EditPanel:
+def edit_panel(one: Edited, where: str) -> EditPanel:
+    """What the figure shows of one edit of the network that ``where`` names."""
     from bimt_tf.figures.edits import EditPanel
 
     others = f"moved {one.others:.0e} at most" if one.others else "as before"

@@ -42,16 +42,13 @@ def _make(runs: EndedRuns, docs: Path) -> Made:
 
     files: list[Path] = []
     lines = []
-    method = runs.plan.methods[0]
-    for each in runs.plan.rows:
-        for seed in runs.seeds(each.name, method):
-            run = runs.open(each.name, method, seed)
-            told = f"test loss {run.evaluate('test')['loss']:.1e}, {run.active_weights} weights"
-            title = f"{each.task} · {method} · seed {seed}: {told}"
-            parts = ["figA7", *([] if each is SINGULAR else [each.name])]
-            parts += [f"seed{seed}"] if len(runs.plan.seeds) > 1 else []
-            files += write_figure(docs / "-".join(parts), error_map_figure(error_map(run), title=title))
-            lines.append([each.task, str(seed), str(run.active_weights), *_near(run)])
+    for each, seed, run in runs.opened():
+        told = f"test loss {run.evaluate('test')['loss']:.1e}, {run.active_weights} weights"
+        title = f"{each.task} · {run.config.method} · seed {seed}: {told}"
+        parts = ["figA7", *([] if each is SINGULAR else [each.name])]
+        parts += [f"seed{seed}"] if len(runs.plan.seeds) > 1 else []
+        files += write_figure(docs / "-".join(parts), error_map_figure(error_map(run), title=title))
+        lines.append([each.task, str(seed), str(run.active_weights), *_near(run)])
     head = f"{heading(runs, 'held-out examples')}; near 0: |x1| below {NEAR:g}."
     files += write_page(docs / "figA7-table", head, TextTable(COLUMNS, lines))
     return Made(files, f"Figure A7: {len(lines)} networks; the first: loss {lines[0][3] if lines else 'none'}")

@@ -36,30 +36,33 @@ def _make(runs: EndedRuns, docs: Path) -> Made:
 
     files: list[Path] = []
     lines = []
-    method = runs.plan.methods[0]
-    for each in runs.plan.rows:
-        for seed in runs.seeds(each.name, method):
-            run = runs.open(each.name, method, seed)
-            chosen = _moments(run)
-            panels = []
-            for one in run.snapshots:
-                bimt = one.bimt()
-                space = space_of(bimt, one.threshold)
-                with torch.no_grad():
-                    measured = run.task.measure(run.config.data, bimt.model, run.held_out)
-                lam = lam_at(run.config, max(one.step - 1, 0))
-                length = wiring_length(bimt).mean
-                lines.append([each.task, str(seed), str(one.step), f"{lam:g}", f"{one.loss:.2e}",
-                              f"{measured['accuracy']:.1%}", str(space.active), f"{length:.3f}"])  # fmt: skip
-                if one in chosen:
-                    note = f"accuracy {measured['accuracy']:.1%} · {space.active:,} weights · λ {lam:g}"
-                    panels.append(Panel3D(f"step {one.step:,}", note, space))
-            title = f"{each.task} · {method} · seed {seed}: evolution"
-            labels = run.task.labels(run.config.data)
-            figure = networks_3d_figure(panels, title=title, labels=labels, above=False)
-            files += write_figure(docs / file_name(runs.plan, each, seed), figure)
-    files += write_page(docs / "figA8-table", f"{heading(runs, 'each snapshot')}.", TextTable(COLUMNS, lines))
+    for each, seed, run in runs.opened():
+        chosen = _moments(run)
+        panels = []
+        for one in run.snapshots:
+            bimt = one.bimt()
+            space = space_of(bimt, one.threshold)
+            with torch.no_grad():
+                measured = run.task.measure(run.config.data, bimt.model, run.held_out)
+            lam = lam_at(run.config, max(one.step - 1, 0))
+            length = wiring_length(bimt).mean
+            lines.append([each.task, str(seed), str(one.step), f"{lam:g}", f"{one.loss:.2e}",
+                          f"{measured['accuracy']:.1%}", str(space.active), f"{length:.3f}"])  # fmt: skip
+            if one in chosen:
+                note = f"accuracy {measured['accuracy']:.1%} · {space.active:,} weights · λ {lam:g}"
+                panels.append(Panel3D(f"step {one.step:,}", note, space))
+        title = f"{each.task} · {run.config.method} · seed {seed}: evolution"
+        labels = run.task.labels(run.config.data)
+        figure = networks_3d_figure(panels, title=title, labels=labels, above=False)
+        files += write_figure(docs / file_name(runs.plan, each, seed), figure)
+    head = f"{heading(runs, 'each snapshot')}.\n\n{LEGEND}"
+    files += write_page(docs / "figA8-table", head, TextTable(COLUMNS, lines))
     return Made(files, f"Figure A8: {len(lines)} snapshots of {len(runs.ended)} networks")
+
+
+LEGEND = (
+    "Mean wiring length: in-plane length of all weights, weighted by |w|; Figure 8 has it of the active ones alone."
+)
 
 
 def _moments(run: FinishedRun) -> list[Snapshot]:

@@ -1,21 +1,27 @@
 """What the active neurons of a layer of an MLP hold, beside what neurons of an untrained network happen to.
 
-Shared by Figures A2 and A3. A correlation by itself says little where there are many neurons: so the best |r| that any
-neuron of the same layer of the untrained network has stands beside it.
+Shared by Figures A2 and A3, as is the figure of such neurons. A correlation by itself says little where there are many
+neurons: so the best |r| that any neuron of the same layer of the untrained network has stands beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from bimt_tf.paper.exhibit import Plan
+from bimt_tf.paper.tables_of_the_paper import Row
+from bimt_tf.sweeps.result_files import write_figure
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
+    from bimt_tf.figures.neuron_quantities import NeuronRow
     from bimt_tf.runs.trained import Trained
 
-__all__ = ["Held", "correlation", "held_by", "hidden_stages"]
+__all__ = ["Held", "correlation", "held_by", "hidden_stages", "write_neurons"]
 
 
 class Held(NamedTuple):
@@ -71,3 +77,13 @@ def correlation(first: Float[Tensor, " n"], second: Float[Tensor, " n"]) -> floa
     a, b = first.double() - first.double().mean(), second.double() - second.double().mean()
     size = float(a.norm() * b.norm())
     return abs(float(a @ b)) / size if size > 0 else 0.0
+
+
+def write_neurons(plan: Plan, each: Row, networks: Sequence[NeuronRow], what: str, docs: Path) -> list[Path]:
+    """The figure of one row's networks, in a file of its own where the plan has several rows; none without a neuron."""
+    from bimt_tf.figures.neuron_quantities import neuron_quantities_figure
+
+    if not any(one.panels for one in networks):
+        return []
+    name = plan.exhibit.name if len(plan.rows) == 1 else f"{plan.exhibit.name}-{each.name}"
+    return write_figure(docs / name, neuron_quantities_figure(networks, title=f"{each.label}: {what}"))

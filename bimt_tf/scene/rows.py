@@ -21,13 +21,16 @@ from bimt_tf.bimt import BIMT
 from bimt_tf.core.population import Connection, Stage
 from bimt_tf.core.wiring import Wiring
 
-__all__ = ["SHEAR", "HeadBox", "Places", "Row", "places_of", "rows_of", "tokens_of"]
+__all__ = ["SHEAR", "WRITTEN", "HeadBox", "Places", "Row", "places_of", "rows_of", "tokens_of"]
 
 STRIP = 0.44  # between rows of one depth, in units of the distance between two depths
 LIFT = 1.5  # extent of a second coordinate, upwards
 SHEAR = 0.055  # how far to the right a second coordinate puts a neuron, in plot widths a unit of its lift
 MARGIN = 0.008  # of a head's box beyond its outermost neurons, at least; plot widths
 BLOCK = re.compile(r"^blocks\.(\d+)\.")
+TOKEN = re.compile(r"\[(\d+)\]")
+WRITTEN = ":z"
+"""Ends the name of the row of what heads write."""
 
 
 class HeadBox(NamedTuple):
@@ -65,6 +68,17 @@ class Row(NamedTuple):
     def size(self) -> int:
         """How many neurons."""
         return len(self.x)
+
+    @property
+    def token(self) -> int | None:
+        """The token whose neurons these are, where several are folded onto the population; None of all other rows."""
+        found = TOKEN.fullmatch(self.name.removeprefix(self.stage))
+        return int(found[1]) if found else None
+
+    @property
+    def written(self) -> bool:
+        """Whether these are values as their heads write them."""
+        return self.name.endswith(WRITTEN)
 
     @property
     def half(self) -> float:
@@ -145,7 +159,7 @@ def _strips(stages: list[Stage], values: set[str], tokens: Mapping[str, int]) ->
         else:
             strips += [(f"{stage.name}[{i}]", f"{_word(stage.name)}, token {i + 1}", stage) for i in range(n)]
     written = [stage for stage in stages if stage.name in values]
-    return strips + [(f"{stage.name}:z", "O (z)", stage) for stage in written]
+    return strips + [(f"{stage.name}{WRITTEN}", "O (z)", stage) for stage in written]
 
 
 def _word(stage: str) -> str:

@@ -109,6 +109,11 @@ class Scene(NamedTuple):
         return sum(wires.off_path for wires in self.wires)
 
     @property
+    def on_paths(self) -> tuple[Bool[np.ndarray, " n"], ...]:
+        """By row, which neurons are on a path from an input to an output: active and carried ones."""
+        return tuple(np.isin(states, (ACTIVE, CARRIED)) for states in self.states)
+
+    @property
     def dense(self) -> bool:
         """Whether there are too many wires to draw each: then densities stand for them."""
         return any(wires.density is not None for wires in self.wires)
@@ -216,7 +221,7 @@ def _links(rows: tuple[Row, ...], states: tuple[Int[np.ndarray, " n"], ...]) -> 
     for i, row in enumerate(rows):
         later = [j for j in range(i + 1, len(rows)) if rows[j].population == row.population]
         after = [j for j in later if rows[j].depth > row.depth or rows[j].stage == row.stage]
-        if not after or rows[after[0]].name.endswith("]"):  # tokens side by side are not one after another
+        if not after or rows[after[0]].token is not None:  # tokens side by side are not one after another
             continue
         earlier = [j for j in range(i + 1) if rows[j].population == row.population]
         before, behind = (np.any([np.isin(states[j], _WIRED) for j in js], axis=0) for js in (earlier, after))

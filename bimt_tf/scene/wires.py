@@ -20,7 +20,7 @@ from bimt_tf.analysis.active import Paths
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.population import Connection
 from bimt_tf.errors import InputError
-from bimt_tf.scene.rows import Row, tokens_of
+from bimt_tf.scene.rows import WRITTEN, Row, tokens_of
 
 __all__ = ["MOST_WIRES", "STRONGEST", "Density", "Wires", "wires_of"]
 
@@ -130,7 +130,7 @@ def _parts(bimt: BIMT, rows: tuple[Row, ...], paths: Paths, effects: Mapping[str
         tokens = tokens_of(connection, bimt.wiring)
         for copy in range(len(weights)):
             row = f"{source.name}[{copy}]" if tokens > 1 else source.name
-            row = f"{source.name}:z" if f"{source.name}:z" in at else row
+            row = f"{source.name}{WRITTEN}" if f"{source.name}{WRITTEN}" in at else row
             effect = None if given is None else given[copy]
             yield _Part(connection, at[row], at[target.name], weights[copy], above[copy], above[copy] & on_path, effect)
 

@@ -10,7 +10,7 @@ from bimt_tf.training.polish import Polish
 from bimt_tf.training.pressed import Pressed
 from bimt_tf.training.topk import TopK
 
-__all__ = ["PHASES", "milestones", "phase_after", "phase_at"]
+__all__ = ["PHASES", "milestones", "phase_after", "phase_at", "spans"]
 
 PHASES: tuple[Phase, ...] = (Pressed(), Magnitude(), TopK(), Finish(), Polish())
 
@@ -21,14 +21,17 @@ def milestones(config: Config) -> frozenset[int]:
     return frozenset({config.training.steps, *(span.start for span in begins if span)})
 
 
+def spans(config: Config) -> dict[str, range]:
+    """The phases that such a run has, by name in their order, and the steps (0-based) of each."""
+    return {type(phase).__name__.lower(): span for phase in PHASES if (span := phase.span(config))}
+
+
 def phase_at(config: Config, step: int) -> str:
     """The name of the phase that takes a step (0-based) of such a run; behind its end, of the last phase."""
-    own = [phase for phase in PHASES if phase.span(config)]
-    found = next((phase for phase in own if step in phase.span(config)), own[-1])
-    return type(found).__name__.lower()
+    own = spans(config)
+    return next((name for name, span in own.items() if step in span), list(own)[-1])
 
 
 def phase_after(config: Config, steps: int) -> str:
     """The name of the phase whose work stands in the network after so many ``steps``; "start" before the first."""
-    found = (type(phase).__name__.lower() for phase in PHASES if steps - 1 in phase.span(config))
-    return next(found, "start")
+    return next((name for name, span in spans(config).items() if steps - 1 in span), "start")

@@ -19,8 +19,8 @@ from bimt_tf.models.mlp import MLP
 from bimt_tf.models.token_mlp import TokenMLP
 from bimt_tf.models.transformer import RegressionTransformer
 from bimt_tf.models.transformer_parts import Block
-from bimt_tf.viewer.live_arrays import matrix, nonzero, numbers
 from bimt_tf.viewer.live_sequential import LiveLayer, sequential_layers
+from bimt_tf.viewer.packing import matrix, numbers
 
 __all__ = ["MOST_WEIGHTS", "LiveNetwork", "LiveRow", "live_network"]
 
@@ -78,7 +78,7 @@ def live_network(model: nn.Module, positions: int = 1) -> LiveNetwork:
             "a page evaluates MLP, TokenMLP, RegressionTransformer and nn.Sequential, "
             f"and this model is a {type(model).__name__}"
         )
-    weights = sum(nonzero(one) for one in model.parameters() if one.ndim > 1)
+    weights = sum(int(one.count_nonzero()) for one in model.parameters() if one.ndim > 1)
     if weights > MOST_WEIGHTS:
         raise InputError(f"a page evaluates networks of at most {MOST_WEIGHTS:,} nonzero weights, this has {weights:,}")
     with torch.no_grad():

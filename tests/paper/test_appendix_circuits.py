@@ -17,6 +17,7 @@ from bimt_tf.figures.error_map import error_map_figure
 from bimt_tf.figures.neuron_quantities import NeuronRow, neuron_quantities_figure
 from bimt_tf.paper.figure_a2 import fit_by_squares, second_layer
 from bimt_tf.paper.figure_a3 import last_layers
+from bimt_tf.paper.figure_a4 import edit_panel
 from bimt_tf.paper.figure_a7 import error_map
 from bimt_tf.paper.hand_edits import edits_of, neurons_of_the_sine
 from bimt_tf.paper.plan import jobs_of, plan
@@ -74,13 +75,7 @@ def test_edits_do_what_is_predicted():
     for one in (first, second):
         assert one.r2 > 0.999 and one.r2_old < 0.9 and one.others == 0
     assert first.numbers == 4 and second.numbers == 2
-    assert len(edits_figure([first_panel(one) for one in (first, second)]).axes) == 2
-
-
-def first_panel(one):
-    from bimt_tf.paper.figure_a4 import _panel
-
-    return _panel(one, "planted")
+    assert len(edits_figure([edit_panel(one, "planted") for one in (first, second)]).axes) == 2
 
 
 def test_edits_miss_where_neurons_hold_something_else():

@@ -9,6 +9,8 @@ import pytest
 from bimt_tf.cli.main import main
 from bimt_tf.paper import trial_runs
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 
 @pytest.mark.parametrize(
     ("name", "seeds", "files"),

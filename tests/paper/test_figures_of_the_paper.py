@@ -23,7 +23,7 @@ FIGURES = ("fig2", "fig3", "fig4", "fig5", "fig6", "figA1", "figA6")
 
 
 @pytest.fixture(scope="module")
-def trial(tmp_path_factory):
+def trial(in_this_process, tmp_path_factory):
     """A quick trial of all these figures, of runs of 40 steps that have learned nothing."""
     own = planning._config
 
@@ -38,7 +38,7 @@ def trial(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(planning, "_config", tiny)
         plans = [plan(name, quick=True) for name in FIGURES]
-        ends = reproduce_all(plans, folder / "runs", folder / "docs", workers=2)
+        ends = reproduce_all(plans, folder / "runs", folder / "docs")
     return folder, {one.name: one for one in ends}
 
 

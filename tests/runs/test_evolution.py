@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,6 +25,18 @@ def evolved(tmp_path_factory, tiny_config):
     path = tmp_path_factory.mktemp("evolved") / "run"
     train_run(tiny_config("symbolic-b", eliminate=True, swap_every=4), path, draw=False)
     return path
+
+
+def test_frames_say_where_neurons_with_two_coordinates_stand(tiny_config, tmp_path):
+    config = tiny_config("symbolic-b", steps=20, swap_every=4)
+    config = replace(config, geometry=replace(config.geometry, shapes={"hidden0": "grid"}))
+    train_run(config, tmp_path / "run", draw=False)
+    run = load_run(tmp_path / "run")
+    frames = evolution_part(run)["frames"]
+    for frame, snapshot in zip(frames, run.snapshots, strict=True):
+        lifts = {row.name: row.lift.tolist() for row in snapshot.scene().rows if row.half}
+        assert list(lifts) == ["hidden0"] and frame["lift"] == {"hidden0": pytest.approx(lifts["hidden0"], rel=1e-3)}
+    assert frames[0]["lift"] != frames[-1]["lift"]  # they have moved
 
 
 def test_the_last_frame_is_the_scene_of_the_run(evolved):

@@ -19,7 +19,7 @@ from bimt_tf.runs.load import load_run
 from bimt_tf.runs.page import activity, causes
 from bimt_tf.runs.page.activity import activity_part
 from bimt_tf.runs.page.attention import attention_part
-from bimt_tf.runs.page.causes import causes_part, wire_effects
+from bimt_tf.runs.page.causes import causes_part
 from bimt_tf.runs.page.content import page_of
 from bimt_tf.runs.page.kept import command, of_this_network
 from bimt_tf.runs.page.modules import modules_part
@@ -127,8 +127,7 @@ def test_knocked_out_neurons_are_those_of_ablate(opened, classifier):
 
 
 def test_wire_effects_are_those_of_a_weight_set_to_zero(opened):
-    effects = wire_effects(opened)
-    scene = scene_of(opened.bimt, opened.threshold, effects=effects)  # which takes them
+    part, scene = causes_part(opened), scene_of(opened.bimt, opened.threshold)
     parameter, place = "blocks.0.mlp.W_in", (3, 5)
     weights = dict(opened.model.named_parameters())[parameter].detach()
     kept, before = float(weights[place]), opened.evaluate()["loss"]
@@ -136,9 +135,8 @@ def test_wire_effects_are_those_of_a_weight_set_to_zero(opened):
         weights[place] = 0.0
         after = opened.evaluate()["loss"]
         weights[place] = kept
-    assert float(effects[parameter][place]) == pytest.approx(after - before, rel=1e-4)
-    part = causes_part(opened)
     wire = next(one for one in part["wires"] if (one["parameter"], one["place"]) == (parameter, list(place)))
+    assert wire["effect"] == pytest.approx(after - before, rel=1e-4)
     assert (wire["source"], wire["target"]) == ("Res1:3", "blocks.0.mlp:5")
     assert {one["source"].rpartition(":")[0] for one in part["wires"]} <= {row.name for row in scene.rows}
     sizes = [abs(one["effect"]) for one in part["wires"]]
@@ -149,8 +147,9 @@ def test_too_many_wires_are_not_knocked_out_and_the_command_is_told(run, monkeyp
     monkeypatch.setattr(causes, "MOST_WIRES", 3)
     monkeypatch.setattr(causes, "SECONDS", 0.0)
     opened = load_run(run)
-    assert wire_effects(opened) is None
-    why = " ".join(causes_part(opened)["why"])
+    part = causes_part(opened)
+    assert (part["neurons"], part["wires"]) == ({}, [])
+    why = " ".join(part["why"])
     assert f"bimt ablate {run}" in why and f"bimt edges {run}" in why
 
 

@@ -41,13 +41,13 @@ def files(directory):
     return {path.relative_to(directory).as_posix(): path.stat().st_mtime_ns for path in directory.rglob("*")}
 
 
-def test_training_writes_the_page_that_the_finished_run_has(run, tmp_path):
-    made = load_run(run).report(tmp_path / "again.html")
+def test_training_writes_the_page_that_the_finished_run_has(whole_run, tmp_path):
+    made = load_run(whole_run).report(tmp_path / "again.html")
     assert made == tmp_path / "again.html"
-    assert content(made.read_text()) == content((run / PAGE).read_text())
+    assert content(made.read_text()) == content((whole_run / PAGE).read_text())
     shown = content(made.read_text())
     assert shown["title"] == "in-context · bimt · seed 0" and ["state", "finished"] in shown["facts"]
-    assert is_current(run)
+    assert is_current(whole_run)
 
 
 def test_where_no_figures_are_drawn_no_page_is_written(tiny_config, tmp_path):

@@ -21,7 +21,7 @@ from bimt_tf.runs.trained import Trained
 from bimt_tf.tasks.base import Data
 from bimt_tf.tasks.own_model import OwnModel
 
-MODULES = ("live_arrays", "live_activations", "live", "live_sample")
+MODULES = ("bytes", "live_arrays", "live_activations", "live", "live_sample")
 EVALUATE = """({part, knocks}) => {
   const network = liveNetwork(part), sample = liveSample(network, part);
   const values = [];

@@ -21,8 +21,8 @@ from bimt_tf.runs.trained import Trained
 from bimt_tf.tasks.base import Data
 from bimt_tf.tasks.registry import TASKS
 from bimt_tf.viewer import live_network as described
-from bimt_tf.viewer.live_arrays import matrix, numbers
 from bimt_tf.viewer.live_network import live_network
+from bimt_tf.viewer.packing import matrix, numbers
 
 
 def array(written):

@@ -27,9 +27,14 @@ def made(tmp_path_factory):
 
 
 def settled(page) -> None:
-    """Wait until no neuron is on its way and the address has followed the state."""
+    """Wait until no neuron is on its way and what was changed is drawn."""
     page.wait_for_function("() => !document.querySelector('svg.plot.moving')")
-    page.wait_for_timeout(260)
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def address_says(page, words) -> None:
+    """Wait until the address has followed the state."""
+    page.wait_for_function("(words) => decodeURIComponent(location.hash).includes(words)", arg=words)
 
 
 def test_kinds_of_wires_and_heads_can_be_hidden(made, open_page):
@@ -83,6 +88,7 @@ def test_the_address_brings_back_what_was_chosen(made, open_page):
     first.get_by_label("order").select_option("start")
     first.locator("summary", has_text="Kinds of wires").click()
     first.get_by_label("Q", exact=True).uncheck()
+    address_says(first, 'hiddenKinds=["Q"]')
     settled(first)
     second = open_page(path, fragment="#" + first.url.split("#")[1]).page
     settled(second)
@@ -155,8 +161,7 @@ def test_search_finds_by_row_hook_and_name(made, open_page):
     for words, wanted in sought.items():
         box.fill(words)
         box.press("Enter")
-        settled(page)
-        assert json.dumps([wanted], separators=(",", ":")) in page.evaluate("() => decodeURIComponent(location.hash)")
+        address_says(page, json.dumps([wanted], separators=(",", ":")))
     box.fill("no such neuron")
     assert page.locator("#search-list").inner_text() == "nothing found"
 
@@ -205,12 +210,16 @@ def test_time_replaces_what_is_drawn(open_page, tmp_path):
 
 def test_modules_and_effects_colour_what_they_name(open_page, tmp_path):
     bimt = sparse(MLP([2, 6, 1], seed=0), 1.0)
-    modules = {"modules": [{"name": "A"}, {"name": HOSTILE}], "members": {"input:0": 0, "hidden0:1": 0, "hidden0:4": 1}}
+    modules = {
+        "found": None, "effects": None, "against": None, "made": "", "command": "bimt modules",
+        "modules": [{"name": "A"}, {"name": HOSTILE}], "members": {"input:0": 0, "hidden0:1": 0, "hidden0:4": 1},
+    }  # fmt: skip
     weight = float(bimt.parameters["layers.0.weight"].detach()[1, 0])
-    place = {"parameter": "layers.0.weight", "place": [1, 0], "source": "input:0", "target": "hidden0:1"}
-    wire = {**place, "weight": weight, "effect": 0.125}
-    made = {"before": 0.25, "neuron_examples": 9, "wire_examples": 9, "why": [], "answers": []}
-    causes = {"neurons": {"hidden0": {"neurons": [1], "effects": [0.5]}}, "wires": [wire], **made}
+    wire = {"parameter": "layers.0.weight", "place": [1, 0], "source": "input:0", "target": "hidden0:1"}
+    causes = {
+        "neurons": {"hidden0": {"neurons": [1], "effects": [0.5]}}, "neuron_examples": 9, "why": [], "answers": [],
+        "wires": [{**wire, "weight": weight, "effect": 0.125}], "wire_examples": 9, "before": 1.0,
+    }  # fmt: skip
     page = open_page(write_page(tmp_path / "page.html", bimt, modules=modules, causes=causes)).page
     page.locator("#choose-colour").select_option("module")
     strokes = "() => [...document.querySelectorAll('#network .wire[data-weight]')].map((one) => [Number(one.dataset.weight), one.style.stroke])"  # noqa: E501

@@ -95,9 +95,9 @@ def test_pointing_at_a_wire_tells_its_weight_and_its_place_in_the_parameter(netw
     for share in (0.5, 0.42, 0.58, 0.35, 0.65):  # where no other wire crosses
         page.mouse.move(x + wide * (share if turned else 1 - share), y + tall * (1 - share))
         told = page.locator(".tip").inner_text() if page.locator(".tip").is_visible() else ""
-        if str(float(wires.weights[at])).replace("-", "−") in told:
+        if str(float(wires.weights[at])) in told:
             break
-    assert str(float(wires.weights[at])).replace("-", "−") in told
+    assert str(float(wires.weights[at])) in told
     place = told.split(f"{wires.parameter}[")[1].split("]")[0]
     indices = tuple(int(i) for i in place.split(","))
     assert float(bimt.parameters[wires.parameter].detach()[indices]) == float(wires.weights[at])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from bimt_tf import load_run
@@ -12,8 +10,6 @@ from bimt_tf.viewer.page import page
 
 CONTROLS = 'button, a[href], input, select, textarea, summary, [tabindex="0"]'
 """What the Tab key has to reach, but for parts that arrow keys reach from one that it does."""
-
-OPENS = 10.0  # seconds, on a machine that does other things too; docs/report.md says what was measured
 
 
 def test_it_opens_from_a_file(open_page, symbolic_run, tmp_path):
@@ -27,9 +23,7 @@ def test_it_opens_from_a_file(open_page, symbolic_run, tmp_path):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_real_page_fits_the_window(open_page, real_page, width, theme):
-    began = time.monotonic()
     opened = open_page(real_page, width=width, theme=theme)
-    assert time.monotonic() - began < OPENS
     assert opened.page.locator("#network svg").first.bounding_box()["width"] > 100
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +10,6 @@ from torch import Tensor
 from bimt_tf.errors import InputError
 from bimt_tf.runs.opened_run import OpenedRun
 from bimt_tf.runs.page.neuron_values import RowValues, values_of_rows
-from bimt_tf.runs.page.packing import BYTES, packed
 from bimt_tf.runs.page.sample import (
     MOST_EXAMPLES,
     Quantity,
@@ -21,8 +19,9 @@ from bimt_tf.runs.page.sample import (
     quantities_of,
 )
 from bimt_tf.scene.rows import Row
-from bimt_tf.scene.scene import ACTIVE, CARRIED, scene_of
+from bimt_tf.scene.scene import scene_of
 from bimt_tf.tasks.base import Data
+from bimt_tf.viewer.packing import CHARACTERS, base64_of, packed
 
 __all__ = ["activity_part"]
 
@@ -58,8 +57,8 @@ def activity_part(run: OpenedRun) -> dict[str, Any] | None:
         return None
     scene = scene_of(run.bimt, run.threshold)
     active = {
-        row.name: torch.from_numpy(((states == ACTIVE) | (states == CARRIED)).nonzero()[0])
-        for row, states in zip(scene.rows, scene.states, strict=True)
+        row.name: torch.from_numpy(on_path.nonzero()[0])
+        for row, on_path in zip(scene.rows, scene.on_paths, strict=True)
     }
     try:
         seen = _seen_text(run, data, scene.rows) if is_language(data) else _seen(run, data, scene.rows, active)
@@ -82,7 +81,7 @@ def _seen(run: OpenedRun, data: Data, rows: tuple[Row, ...], active: dict[str, T
     """The first examples, as many as there is room for."""
     few = values_of_rows(run.bimt, rows, data.inputs[:1]).rows
     numbers = sum(len(active[name]) * (v.shape[1] if v.ndim == 3 else 1) for name, v in few.items())
-    room = int(BUDGET / BYTES / max(numbers, 1))
+    room = int(BUDGET / CHARACTERS / max(numbers, 1))
     n = min(len(data.inputs), max(LEAST_EXAMPLES, min(room, MOST_EXAMPLES)))
     first = Data(data.inputs[:n], data.targets[:n], {k: v[:n] for k, v in data.quantities.items()})
     values = values_of_rows(run.bimt, rows, first.inputs)
@@ -128,7 +127,7 @@ def _thinned(seen: _Seen, active: dict[str, Tensor]) -> tuple[dict[str, dict[str
     said = [] if seen.examples == seen.of else [f"{seen.examples:,} of {seen.of:,} {what}"]
     tokens = {name: v.shape[1] if v.ndim == 3 else 1 for name, v in seen.values.rows.items()}
     most = max((len(neurons) for neurons in active.values()), default=0)
-    room = BUDGET / BYTES / max(seen.examples, 1)
+    room = BUDGET / CHARACTERS / max(seen.examples, 1)
     while most > 1 and sum(min(len(active[name]), most) * tokens[name] for name in active) > room:
         most -= max(1, most // 20)
     if any(len(neurons) > most for neurons in active.values()):
@@ -159,5 +158,5 @@ def _images(images: Tensor | None) -> dict[str, Any] | None:
     if images is None:
         return None
     low, high = float(images.min()), float(images.max())
-    bytes_ = ((images.double() - low) / ((high - low) or 1.0) * 255).round().to(torch.uint8).cpu()
-    return {"side": images.shape[1], "pixels": base64.b64encode(bytes_.numpy().tobytes()).decode()}
+    shades = ((images.double() - low) / ((high - low) or 1.0) * 255).round()
+    return {"side": images.shape[1], "pixels": base64_of(shades, "u1")}

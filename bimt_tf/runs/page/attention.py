@@ -12,9 +12,9 @@ from torch import Tensor
 from bimt_tf.analysis.activations import run_hooked
 from bimt_tf.errors import InputError
 from bimt_tf.runs.opened_run import OpenedRun
-from bimt_tf.runs.page.packing import packed
 from bimt_tf.runs.page.sample import class_names, held_out_of, is_language, named_inputs
 from bimt_tf.tasks.base import Data
+from bimt_tf.viewer.packing import packed
 
 __all__ = ["attention_part"]
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
-
-import torch
-from torch import Tensor
 
 from bimt_tf.analysis.edge_effects import EdgeEffects, edge_effects
 from bimt_tf.errors import InputError
@@ -15,20 +11,19 @@ from bimt_tf.runs.kept_effects import kept_effects
 from bimt_tf.runs.opened_run import OpenedRun
 from bimt_tf.runs.page.kept import command, kept_answers
 from bimt_tf.runs.page.knock_outs import KnockOuts, seconds_of
-from bimt_tf.runs.page.neuron_values import WRITTEN, hooks_of_rows
+from bimt_tf.runs.page.neuron_values import hooks_of_rows
 from bimt_tf.runs.page.sample import held_out_of
-from bimt_tf.scene.scene import ACTIVE, CARRIED, Scene, scene_of
+from bimt_tf.scene.rows import WRITTEN
+from bimt_tf.scene.scene import Scene, scene_of
 from bimt_tf.tasks.base import Data
 
-__all__ = ["causes_part", "wire_effects"]
+__all__ = ["causes_part"]
 
 SECONDS = 2.0
 """Of this thread's time that knock-outs of neurons, and of wires, may take each; told from one run of the model."""
 MOST_WIRES = 1_000
 WIRE_EXAMPLES = 500
 """Held-out examples on which wires are knocked out, at most."""
-
-_FOUND: WeakKeyDictionary[OpenedRun, EdgeEffects | None] = WeakKeyDictionary()
 
 
 def causes_part(run: OpenedRun) -> dict[str, Any]:
@@ -51,34 +46,11 @@ def causes_part(run: OpenedRun) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def wire_effects(run: OpenedRun) -> Mapping[str, Tensor] | None:
-    """Parameter -> how the held-out loss changes if each of its weights alone is 0, in the parameter's shape.
-
-    Exact, on the first WIRE_EXAMPLES held-out examples; 0 for weights that are not active. None where there are more
-    than MOST_WIRES active weights, no examples, or it would take longer than SECONDS. Asked again, it is not computed
-    again.
-
-    Args:
-        run: the run.
-    """
-    found = _edges(run)
-    if found is None:
-        return None
-    parameters = run.bimt.parameters
-    effects: dict[str, Tensor] = {}
-    for edge in found.edges:
-        shape = parameters[edge.parameter].shape
-        effects.setdefault(edge.parameter, torch.zeros(shape, dtype=torch.float64))[edge.place] = edge.knock_out
-    return effects
-
-
 def _edges(run: OpenedRun) -> EdgeEffects | None:
-    if run not in _FOUND:
-        _FOUND[run] = _edges_found(run)
-    return _FOUND[run]
+    """Wires knocked out, exactly, on the first WIRE_EXAMPLES held-out examples.
 
-
-def _edges_found(run: OpenedRun) -> EdgeEffects | None:
+    None where there are more than MOST_WIRES active weights, no examples, or it would take longer than SECONDS.
+    """
     data = held_out_of(run)
     count = run.active_weights
     if data is None or not 0 < count <= MOST_WIRES:
@@ -102,8 +74,8 @@ def _neurons(run: OpenedRun, why: list[str]) -> tuple[dict[str, dict[str, Any]],
     scene, data = scene_of(run.bimt, run.threshold), held_out_of(run)
     hooks = hooks_of_rows(run.model, run.bimt, scene.rows)
     active = {
-        row.name: [int(i) for i in ((states == ACTIVE) | (states == CARRIED)).nonzero()[0]]
-        for row, states in zip(scene.rows, scene.states, strict=True)
+        row.name: on_path.nonzero()[0].tolist()
+        for row, on_path in zip(scene.rows, scene.on_paths, strict=True)
         if row.name in hooks
     }
     count = sum(map(len, active.values()))
@@ -134,10 +106,10 @@ def _kept(
     if kept is None:
         why.append(f"neurons were not knocked out, which would take long: {command('ablate', {}, run)}")
         return {}, 0
-    twice = {row.stage for row in scene.rows if row.name.endswith(WRITTEN)}
+    twice = {row.stage for row in scene.rows if row.written}
     found: dict[str, dict[str, Any]] = {}
     for row in scene.rows:
-        as_read = row.stage in twice and not row.name.endswith(WRITTEN)
+        as_read = row.stage in twice and not row.written
         if row.stage in kept and not as_read and active.get(row.name):
             neurons = active[row.name]
             found[row.name] = {"neurons": neurons, "effects": [kept[row.stage][i] for i in neurons]}

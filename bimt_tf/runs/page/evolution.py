@@ -14,7 +14,7 @@ from bimt_tf.scene.wires import Wires
 
 __all__ = ["evolution_part"]
 
-MOST_PLACES = 90_000  # neurons' places in all frames together: about 600 kB
+MOST_PLACES = 90_000  # coordinates of neurons in all frames together: about 600 kB
 MOST_WIRES = 48_000  # wires in all frames together: about 800 kB
 DIGITS = 4
 EVERY = 10**9  # wires one by one, however many
@@ -23,15 +23,15 @@ EVERY = 10**9  # wires one by one, however many
 def evolution_part(run: OpenedRun) -> dict[str, Any] | None:
     """The run's snapshots as frames, or None where there are fewer than two.
 
-    ``frames``: step, phase, loss (held out), active (how many weights), ``x``: row -> x of each of its neurons, and
-    ``wires``: for each of the scene's matrices in their order [sources, targets, weights]. ``note``: a sentence where
-    wires or frames are left out, else "".
+    ``frames``: step, phase, loss (held out), active (how many weights), ``x`` and (of rows with a second coordinate)
+    ``lift``: row -> those of each of its neurons, and ``wires``: for each of the scene's matrices in their order
+    [sources, targets, weights]. ``note``: a sentence where wires or frames are left out, else "".
     """
     found = run.snapshots
     if len(found) < 2:
         return None
-    neurons = sum(row.size for row in found[-1].scene(most_wires=0).rows)
-    chosen = thinned(found, max(2, MOST_PLACES // neurons))
+    places = sum(row.size * (2 if row.half else 1) for row in found[-1].scene(most_wires=0).rows)
+    chosen = thinned(found, max(2, MOST_PLACES // places))
     most = MOST_WIRES // len(chosen)
     frames, left_out = [], 0
     for one in chosen:
@@ -45,6 +45,7 @@ def evolution_part(run: OpenedRun) -> dict[str, Any] | None:
                 "loss": one.loss,
                 "active": scene.active,
                 "x": {row.name: _rounded(row.x) for row in scene.rows},
+                "lift": {row.name: _rounded(row.lift) for row in scene.rows if row.half},
                 "wires": [_kept(wires, least) for wires in scene.wires],
             }
         )

@@ -49,18 +49,16 @@ class KnockOuts:
             InputError: as ``ablate_each``.
         """
         hook = self._hooks[row.name]
-        token = row.name.removeprefix(row.stage)
-        position = int(token[1:-1]) if token.startswith("[") else None
         kept = self._kept.get(row.population)
         if kept is None or len(kept) != self._widths[hook]:
-            each = ablate_each(self._whole, hook, self._inputs, self._loss, neurons=neurons, position=position)
+            each = ablate_each(self._whole, hook, self._inputs, self._loss, neurons=neurons, position=row.token)
             return [one.change for one in each]
         number = {neuron: i for i, neuron in enumerate(kept)}
         effects = dict.fromkeys(neurons, 0.0)
         there = [neuron for neuron in neurons if neuron in number]
         if there:
             places = [number[neuron] for neuron in there]
-            each = ablate_each(self._small, hook, self._inputs, self._loss, neurons=places, position=position)
+            each = ablate_each(self._small, hook, self._inputs, self._loss, neurons=places, position=row.token)
             effects |= {neuron: one.change for neuron, one in zip(there, each, strict=True)}
         return list(effects.values())
 

@@ -13,15 +13,15 @@ from bimt_tf.models.token_mlp import TokenMLP
 from bimt_tf.runs.page.live_inputs import LiveInput, live_inputs, with_positions
 from bimt_tf.runs.page.live_loss import LiveLoss, live_loss
 from bimt_tf.runs.page.live_truth import DERIVED, TRUTHS, agree, expression, names_in, value_of
+from bimt_tf.runs.page.sample import MOST_EXAMPLES
 from bimt_tf.runs.trained import Trained
 from bimt_tf.scene.scene import scene_of
 from bimt_tf.tasks.groups import GroupTask
-from bimt_tf.viewer.live_arrays import numbers
 from bimt_tf.viewer.live_network import LiveNetwork, live_network
+from bimt_tf.viewer.packing import numbers
 
 __all__ = ["live_part"]
 
-MOST_EXAMPLES = 300
 MOST_NUMBERS = 60_000
 """Of the stored examples' inputs: wide ones are fewer."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from bimt_tf.models.token_mlp import TokenMLP
+from bimt_tf.runs.page.sample import named_inputs
 from bimt_tf.runs.trained import Trained
 from bimt_tf.tasks.groups import GroupTask
 
@@ -42,15 +43,14 @@ def live_inputs(trained: Trained) -> list[LiveInput]:
         tokens = held_out.inputs.shape[1]
         return [LiveInput(f"token {i + 1}", i, 0, 0, vocab - 1, choices) for i in range(tokens)]
     inputs = with_positions(held_out.inputs).double().cpu()
-    labels = trained.task.labels(trained.config.data).get("input", [])
+    names = named_inputs(trained, inputs.shape[2])
     found = []
     for position in range(inputs.shape[1]):
         for feature in range(inputs.shape[2]):
             values = inputs[:, position, feature]
             if len(values) > 1 and bool((values == values[0]).all()):
                 continue
-            usual = labels[feature] if feature < len(labels) else f"input {feature}"
-            usual = usual if inputs.shape[1] == 1 else f"{usual}, token {position}"
+            usual = names[feature] if inputs.shape[1] == 1 else f"{names[feature]}, token {position}"
             name = _quantity(values, held_out.quantities) or usual
             found.append(LiveInput(name, position, feature, float(values.min()), float(values.max())))
     return found
@@ -63,6 +63,6 @@ def with_positions(inputs: Tensor) -> Tensor:
     return inputs[:, None] if inputs.is_floating_point() else inputs[:, :, None]
 
 
-def _quantity(values: Tensor, quantities: Mapping[str, Any]) -> str | None:
+def _quantity(values: Tensor, quantities: Mapping[str, Tensor]) -> str | None:
     """The first quantity that is this input."""
     return next((name for name, own in quantities.items() if torch.equal(own.double().cpu(), values)), None)

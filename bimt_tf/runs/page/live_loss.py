@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from bimt_tf.runs.trained import Trained
-from bimt_tf.viewer.live_arrays import numbers
+from bimt_tf.viewer.packing import numbers
 
 __all__ = ["LiveLoss", "live_loss"]
 

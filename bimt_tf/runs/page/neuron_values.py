@@ -21,10 +21,7 @@ from bimt_tf.bimt import BIMT
 from bimt_tf.models.modes import evaluating
 from bimt_tf.scene.rows import Row
 
-__all__ = ["WRITTEN", "RowValues", "hooks_of_rows", "values_of_rows"]
-
-WRITTEN = ":z"
-"""Ends the name of the row of what heads write."""
+__all__ = ["RowValues", "hooks_of_rows", "values_of_rows"]
 
 
 class RowValues(NamedTuple):
@@ -41,11 +38,11 @@ class RowValues(NamedTuple):
 def hooks_of_rows(model: nn.Module, bimt: BIMT, rows: Sequence[Row]) -> dict[str, str]:
     """Row name -> the hook whose activations are its neurons; of a row for one of several tokens, of all tokens."""
     hooks = stage_hooks(model, bimt.wiring)
-    twice = {row.stage for row in rows if row.name.endswith(WRITTEN)}
+    twice = {row.stage for row in rows if row.written}
     found = {}
     for row in rows:
         hook = hooks.get(row.stage, "")
-        if row.stage in twice and not row.name.endswith(WRITTEN):
+        if row.stage in twice and not row.written:
             hook = hook.replace("hook_z", "hook_v")
         if hook in getattr(model, "hook_dict", {}):
             found[row.name] = hook
@@ -89,8 +86,7 @@ def _save(seen: dict[str, Tensor], hook: str, activation: Tensor) -> None:
 
 def _of_token(row: Row, values: Tensor) -> Tensor:
     """Of a row for one token of several, that token's values."""
-    token = row.name.removeprefix(row.stage)
-    return values[:, int(token[1:-1])] if token.startswith("[") and values.ndim == 3 else values
+    return values if row.token is None or values.ndim != 3 else values[:, row.token]
 
 
 def _before_linears(bimt: BIMT, inputs: Tensor) -> tuple[dict[str, Tensor], Any]:

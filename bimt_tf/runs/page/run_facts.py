@@ -12,7 +12,7 @@ from bimt_tf.errors import InputError
 from bimt_tf.runs.opened_run import OpenedRun
 from bimt_tf.runs.page.kept import is_shown, of_this_network
 from bimt_tf.tasks.own_model import OWN
-from bimt_tf.training.phases import PHASES
+from bimt_tf.training.phases import spans
 
 __all__ = ["run_facts_part"]
 
@@ -60,8 +60,7 @@ def _number(value: Any) -> float | None:
 
 def _phases(run: OpenedRun) -> list[list[Any]]:
     """The phases of training that the run has: name, first step, last step."""
-    spans = [(type(phase).__name__.lower(), phase.span(run.config)) for phase in PHASES]
-    return [[name, span.start, span.stop] for name, span in spans if span]
+    return [[name, span.start, span.stop] for name, span in spans(run.config).items()]
 
 
 def _summary(run: OpenedRun) -> list[list[str]]:

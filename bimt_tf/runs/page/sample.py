@@ -13,12 +13,13 @@ from torch import Tensor
 
 from bimt_tf.errors import InputError
 from bimt_tf.runs.opened_run import OpenedRun
+from bimt_tf.runs.trained import Trained
 from bimt_tf.tasks.base import Data
 
 __all__ = ["MOST_EXAMPLES", "Quantity", "class_names", "held_out_of", "is_language", "named_inputs", "quantities_of"]
 
 MOST_EXAMPLES = 300
-"""Held-out examples of a page, at most."""
+"""Held-out examples of a page, at most; its panels name an example by the same number."""
 MOST_INPUTS = 16
 """Inputs that are quantities of their own, at most: not the pixels of an image."""
 
@@ -58,7 +59,7 @@ def class_names(run: OpenedRun, count: int) -> list[str]:
     return [str(name) for name in names] if len(names) >= count else [str(i) for i in range(count)]
 
 
-def named_inputs(run: OpenedRun, count: int) -> list[str]:
+def named_inputs(run: Trained, count: int) -> list[str]:
     """A name for each input neuron."""
     names = run.task.labels(run.config.data).get("input", [])
     return list(names) if len(names) == count else [f"input {i}" for i in range(count)]

@@ -1,9 +1,10 @@
 // What neurons do on the stored examples, and what is named of these.
+import { bytesOf } from "./bytes.js";
+import { CARRIED, neuronWords, partsOf } from "./neurons.js";
 
 /** Base64 of little-endian 32-bit floats -> Float32Array. */
 export function unpacked(text) {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  return new Float32Array(bytes.buffer);
+  return new Float32Array(bytesOf(text).buffer);
 }
 
 /** The activity of a page's content, decoded when it is asked for; null where there is none. */
@@ -19,7 +20,7 @@ export function activityOf(content) {
 
 /** A neuron's value on each example at a position (null: the one that answers); null where it is not stored. */
 export function valuesOf(activity, name, position) {
-  const [row, neuron] = splitName(name);
+  const [row, neuron] = partsOf(name);
   const found = activity?.rows[row];
   const place = found ? found.neurons.indexOf(neuron) : -1;
   if (place < 0) return null;
@@ -27,12 +28,6 @@ export function valuesOf(activity, name, position) {
   const token = found.tokens === null ? 0 : Math.min(Math.trunc(position ?? activity.answers), found.tokens - 1);
   const start = (place * (found.tokens ?? 1) + token) * activity.n;
   return activity.cache.get(row).subarray(start, start + activity.n);
-}
-
-/** "Res2:9" -> ["Res2", 9]; rows may have colons in their names. */
-export function splitName(name) {
-  const at = name.lastIndexOf(":");
-  return [name.slice(0, at), Number(name.slice(at + 1))];
 }
 
 /** A quantity's value of an example as text: the class's name, or the number. */
@@ -54,10 +49,10 @@ export function quantityOptions(activity) {
 export function neuronOptions(content) {
   const rows = content.activity
     ? Object.entries(content.activity.rows).map(([row, { neurons }]) => [row, neurons])
-    : content.scene.rows.map((row) => [row.name, row.states.flatMap((state, i) => (state >= 3 ? [i] : []))]);
+    : content.scene.rows.map((row) => [row.name, row.states.flatMap((state, i) => (state >= CARRIED ? [i] : []))]);
   return rows
     .filter(([, neurons]) => neurons.length > 0)
-    .map(([row, neurons]) => ({ group: row, options: neurons.map((i) => [`${row}:${i}`, `${row} ${i}`]) }));
+    .map(([row, neurons]) => ({ group: row, options: neurons.map((i) => [`${row}:${i}`, neuronWords(`${row}:${i}`)]) }));
 }
 
 /** Options of a select of positions; [] where there are none. */

@@ -1,8 +1,9 @@
 // What knock-outs cost, and the answers that were kept.
 import { h } from "./dom.js";
 import { shown, signed } from "./numbers.js";
-import { dataTable, folded, neuronButton, neuronWords } from "./tables.js";
-import { splitName } from "./activity_data.js";
+import { neuronEffectsOf, wireEffectsOf, wireKey } from "./network_facts.js";
+import { neuronWords, partsOf } from "./neurons.js";
+import { dataTable, folded, neuronButton } from "./tables.js";
 
 export const causesPanel = { id: "causes", title: "Causes: knock-outs", needs: "causes", build: buildCauses };
 
@@ -22,18 +23,18 @@ function buildCauses(section, content, store) {
 /** The wire that is chosen in the network: its weight, and what the loss is without it. */
 function wireWords([parameter, source, target], { scene, causes }) {
   const [from, to] = [source, target].map(neuronWords);
-  const [i, j] = [source, target].map((name) => splitName(name)[1]);
+  const [i, j] = [source, target].map((name) => partsOf(name)[1]);
   const isMeant = (wires) => wires.parameter === parameter && `${scene.rows[wires.source].name}:${i}` === source && `${scene.rows[wires.target].name}:${j}` === target;
   const wires = scene.wires.find(isMeant);
   const at = wires ? wires.weights.findIndex((_, place) => wires.sources[place] === i && wires.targets[place] === j) : -1;
   const weight = at < 0 ? "" : `, weight ${shown(wires.weights[at])}`;
-  const found = causes.wires.find((one) => one.parameter === parameter && one.source === source && one.target === target);
-  const effect = found ? `; if it is 0, the loss changes by ${signed(found.effect)}` : "; it was not knocked out for this page";
+  const found = wireEffectsOf(causes).get(wireKey({ parameter, source, target }));
+  const effect = found !== undefined ? `; if it is 0, the loss changes by ${signed(found)}` : "; it was not knocked out for this page";
   return `Chosen wire: ${from} to ${to} (${parameter})${weight}${effect}`;
 }
 
 function knockedNeurons(causes, store) {
-  const rows = Object.entries(causes.neurons).flatMap(([row, { neurons, effects }]) => neurons.map((i, at) => [`${row}:${i}`, effects[at]]));
+  const rows = [...neuronEffectsOf(causes)];
   if (!rows.length) return null;
   rows.sort((a, b) => b[1] - a[1]);
   const caption = `Rise of the held-out loss without one neuron (its mean over the examples instead), ${shown(causes.neuron_examples)} examples`;

@@ -36,7 +36,7 @@ function ticked(axis, { classes, log }, count) {
 /** Of a logarithmic axis, the powers of ten alone have a number. */
 function powerWords(value) {
   const power = Math.log10(value);
-  return Math.abs(power - Math.round(power)) < 1e-9 ? shown(value).replace(".00e", "e") : "";
+  return Math.abs(power - Math.round(power)) < 1e-9 ? shown(value) : "";
 }
 
 /** A linear scale over values with a little room, as an axis takes it. */

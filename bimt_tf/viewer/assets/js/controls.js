@@ -1,6 +1,6 @@
 // The network's controls: threshold, colours, order, what is hidden, zoom.
 import { h } from "./dom.js";
-import { told } from "./network_tooltip.js";
+import { shown } from "./numbers.js";
 
 const STEPS = 400; // of the threshold's slider
 
@@ -26,7 +26,7 @@ export function thresholdSlider(model, store) {
   store.subscribe(({ threshold }, changed) => {
     if (!changed.has("threshold")) return;
     slider.value = threshold <= 0 ? 0 : String(Math.round(scale(Math.max(low, Math.min(high, threshold)))));
-    words.textContent = threshold <= 0 ? "all" : `|w| ≥ ${told(threshold)}`;
+    words.textContent = threshold <= 0 ? "all" : `|w| ≥ ${shown(threshold)}`;
     slider.setAttribute("aria-valuetext", words.textContent);
   });
   return h("label", { class: "threshold" }, "wires shown", slider, words);

@@ -1,8 +1,7 @@
 // How much each token attends to those before it, for the present inputs: a small table a head.
 import { h } from "./dom.js";
 import { liveTokenName } from "./live_session.js";
-
-const LIVE_CARRIED = 3; // of a scene's states: from here on a neuron is on a path to an output
+import { CARRIED } from "./neurons.js";
 
 /** The card of the attention patterns; null for a network without. */
 export function liveAttention(session, content) {
@@ -34,7 +33,7 @@ export function liveAttention(session, content) {
 /** The heads whose values are on a path to an output. */
 function liveHeads({ to }, { rows }) {
   const row = rows.find(({ name }) => name === to);
-  return [...new Set(row.heads.filter((_, i) => row.states[i] >= LIVE_CARRIED))].sort((a, b) => a - b);
+  return [...new Set(row.heads.filter((_, i) => row.states[i] >= CARRIED))].sort((a, b) => a - b);
 }
 
 function liveGrid({ block }, head, session) {

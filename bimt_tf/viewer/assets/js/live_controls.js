@@ -1,6 +1,6 @@
 // Inputs as sliders, number fields and choices, and the stored examples to load.
 import { h } from "./dom.js";
-import { liveShown } from "./live_arrays.js";
+import { shown, typed } from "./numbers.js";
 import { LIVE_MOST, liveAllowed, liveExampleNumber, liveInputsOf, liveNested } from "./live_session.js";
 import { liveValueOf } from "./live_truth.js";
 
@@ -39,9 +39,9 @@ export function liveQuantities({ part, sample }, input) {
 
 function liveDerived({ expression, low, high }, quantities) {
   const value = liveValueOf(expression, quantities);
-  const range = `${liveShown(low)} to ${liveShown(high)}`;
-  if (value >= low && value <= high) return liveShown(value);
-  return `${liveShown(value)}, outside of the held-out examples (${range})`;
+  const range = `${shown(low)} to ${shown(high)}`;
+  if (value >= low && value <= high) return shown(value);
+  return `${shown(value)}, outside of the held-out examples (${range})`;
 }
 
 function liveChange(one, value, session, store) {
@@ -67,8 +67,8 @@ function liveSlider(one, i, session, store, message) {
   });
   const show = (value) => {
     slider.value = String(value);
-    slider.setAttribute("aria-valuetext", liveShown(value));
-    field.value = liveShown(value);
+    slider.setAttribute("aria-valuetext", shown(value));
+    field.value = typed(value);
     field.dataset.value = String(value);
     field.setAttribute("aria-invalid", "false");
   };
@@ -77,12 +77,12 @@ function liveSlider(one, i, session, store, message) {
 
 function liveOutside({ name, low, high }, value) {
   if (value >= low && value <= high) return "";
-  return `${name} is outside of the held-out examples, ${liveShown(low)} to ${liveShown(high)}.`;
+  return `${name} is outside of the held-out examples, ${shown(low)} to ${shown(high)}.`;
 }
 
 function liveRefusal(one, text) {
   const most = LIVE_MOST.toLocaleString("en");
-  return `${one.name} must be a number from -${most} to ${most}, such as ${liveShown((one.low + one.high) / 2)}; found "${text.slice(0, 40)}"`;
+  return `${one.name} must be a number from -${most} to ${most}, such as ${shown((one.low + one.high) / 2)}; found "${text.slice(0, 40)}"`;
 }
 
 function liveChoice(one, i, session, store, message) {

@@ -1,6 +1,7 @@
 // Neurons knocked out, as `bimt ablate` does it, and the loss on the stored examples without them.
 import { h } from "./dom.js";
-import { liveShown } from "./live_arrays.js";
+import { partsOf } from "./neurons.js";
+import { shown, signed } from "./numbers.js";
 import { liveWithout } from "./live_session.js";
 
 const LIVE_TYPED = "select, textarea, input:not([type=range]):not([type=checkbox]):not([type=radio])";
@@ -46,7 +47,7 @@ function liveToggle({ network }, store) {
 
 function liveCandidate({ rows }, selected) {
   const name = selected[selected.length - 1];
-  return name !== undefined && Object.hasOwn(rows, name.slice(0, name.lastIndexOf(":"))) ? name : null;
+  return name !== undefined && Object.hasOwn(rows, partsOf(name)[0]) ? name : null;
 }
 
 function liveShowButton(button, { network }, { selected, knocked }) {
@@ -71,7 +72,7 @@ function liveRestore(store, knocked, button, select) {
 function liveItem(session, store, one, value, button, select) {
   const alone = liveWithout(session, [one], value);
   const others = () => store.get().knocked.filter((name) => name !== one.name);
-  const cost = alone === null ? "" : ` alone: loss ${liveShown(alone.loss)} (${liveSigned(alone.loss - session.before.loss)}) `;
+  const cost = alone === null ? "" : ` alone: loss ${shown(alone.loss)} (${signed(alone.loss - session.before.loss)}) `;
   const restore = h("button", { type: "button", "aria-label": `Restore ${one.name}`, onclick: () => liveRestore(store, others(), button, select) }, "Restore");
   return h("li", { "data-loss": alone === null ? null : String(alone.loss) }, h("strong", {}, one.name), cost, restore);
 }
@@ -80,16 +81,12 @@ function liveLossTold(session, known, value) {
   const { part, sample, before } = session;
   if (before === null) return "The page does not know this task's loss.";
   const on = `Loss on ${sample.n === part.of ? "the" : `the first ${sample.n} of`} ${part.of} held-out examples`;
-  const correct = ({ accuracy }) => (accuracy === null ? "" : `, ${liveShown(100 * accuracy)}% correct`);
-  const whole = `${liveShown(before.loss)} with all neurons${correct(before)}`;
+  const correct = ({ accuracy }) => (accuracy === null ? "" : `, ${shown(100 * accuracy)}% correct`);
+  const whole = `${shown(before.loss)} with all neurons${correct(before)}`;
   if (known.length === 0) return `${on}: ${whole}.`;
   const now = liveWithout(session, known, value);
   const those = known.length === 1 ? "this one" : `these ${known.length}`;
-  return `${on}: ${whole}; ${liveShown(now.loss)} without ${those}${correct(now)} (${liveSigned(now.loss - before.loss)}).`;
-}
-
-function liveSigned(value) {
-  return `${value < 0 ? "" : "+"}${liveShown(value)}`;
+  return `${on}: ${whole}; ${shown(now.loss)} without ${those}${correct(now)} (${signed(now.loss - before.loss)}).`;
 }
 
 function liveUnknown(unknown) {

@@ -1,9 +1,8 @@
 // Every neuron's value, one row of the network at a time.
 import { h } from "./dom.js";
-import { liveNeuron, liveShown } from "./live_arrays.js";
+import { IDLE, partsOf } from "./neurons.js";
+import { shown } from "./numbers.js";
 import { livePosition, liveTokenName } from "./live_session.js";
-
-const LIVE_IDLE = 0; // of a scene's states: a neuron without weights
 
 /** The card of the neurons' values. */
 export function liveNeurons(session, content, store) {
@@ -45,7 +44,7 @@ function liveRowName({ name, label, block }) {
 
 /** Show the row of the neuron that was selected; whether that is another one. */
 function liveFollow(select, chosen) {
-  const { row } = liveNeuron(chosen);
+  const [row] = partsOf(chosen);
   const there = Array.from(select.options).some(({ value }) => value === row);
   if (!there || select.value === row) return false;
   select.value = row;
@@ -66,7 +65,7 @@ function liveLayOut(view) {
   const { select, table, note, rows, session, store } = view;
   const row = rows.find(({ name }) => name === select.value);
   const { positions, size } = session.network.rows[row.name];
-  const neurons = [...Array(size).keys()].filter((index) => row.states[index] !== LIVE_IDLE);
+  const neurons = [...Array(size).keys()].filter((index) => row.states[index] !== IDLE);
   const tokens = positions === 1 ? ["value"] : Array.from({ length: positions }, (_, p) => liveTokenName(session, p));
   view.cells = neurons.map((index) => ({ index, name: `${row.name}:${index}`, cells: tokens.map(() => h("td")) }));
   const lines = view.cells.map((one) => {
@@ -75,7 +74,7 @@ function liveLayOut(view) {
   });
   const heads = ["neuron", ...tokens].map((name) => h("th", { scope: "col" }, name));
   table.replaceChildren(h("thead", {}, h("tr", {}, ...heads)), h("tbody", {}, ...lines));
-  const least = view.threshold > 0 ? ` above ${liveShown(view.threshold)}` : "";
+  const least = view.threshold > 0 ? ` above ${shown(view.threshold)}` : "";
   note.textContent = `${neurons.length} of ${size} neurons have weights${least} here.`;
 }
 
@@ -89,7 +88,7 @@ function liveFill({ select, cells, session }, state, { now }) {
     one.button.textContent = out ? `${one.name}, knocked out` : one.name;
     one.cells.forEach((cell, p) => {
       const value = values[p * size + one.index];
-      cell.textContent = liveShown(value);
+      cell.textContent = shown(value);
       cell.dataset.value = String(value);
     });
   }

@@ -1,6 +1,6 @@
 // What the network answers, beside what it should be and what it answers with all its neurons.
 import { h } from "./dom.js";
-import { liveShown } from "./live_arrays.js";
+import { shown } from "./numbers.js";
 import { liveQuantities } from "./live_controls.js";
 import { liveExampleNumber, liveTokenName } from "./live_session.js";
 import { liveLogProbabilities } from "./live_sample.js";
@@ -30,7 +30,7 @@ function liveCaption(session) {
 }
 
 function liveRowElement({ name, numbers, note }) {
-  const cells = numbers.map((value) => h("td", { "data-value": value === null ? null : String(value) }, value === null ? "–" : liveShown(value)));
+  const cells = numbers.map((value) => h("td", { "data-value": value === null ? null : String(value) }, shown(value)));
   return h("tr", {}, h("th", { scope: "row" }, name, note ? h("span", { class: "live-note" }, ` ${note}`) : null), ...cells);
 }
 
@@ -74,9 +74,9 @@ function liveClassRows(session, state, { input, now, whole, known }) {
   const [share, earlier] = [found, before].map((one) => (chances ? liveLogProbabilities(one).map(Math.exp) : one));
   const truth = loss.groups === 1 ? liveTrueClass(session, state, input) : null;
   const order = [...found.keys()].sort((a, b) => found[b] - found[a]);
-  const shown = order.filter((one, rank) => rank < LIVE_CLASSES || one === truth);
+  const likeliest = order.filter((one, rank) => rank < LIVE_CLASSES || one === truth);
   const kind = chances ? ["output", "probability"] : ["output"];
-  const rows = shown.map((one) => ({
+  const rows = likeliest.map((one) => ({
     name: session.part.outputs[one].name,
     note: [one === order[0] ? "answer" : "", one === truth ? "true" : ""].filter(Boolean).join(", "),
     numbers: [found[one], ...(chances ? [share[one]] : []), ...(known.length > 0 ? [earlier[one]] : [])],

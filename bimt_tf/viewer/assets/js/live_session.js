@@ -1,6 +1,6 @@
 // The live network of a page: what it makes of the inputs and knock-outs that the state holds.
 import { liveNetwork, liveRun } from "./live.js";
-import { liveNeuron } from "./live_arrays.js";
+import { partsOf } from "./neurons.js";
 import { liveEdits, liveExample, liveMeasured, liveOutputs, liveSample } from "./live_sample.js";
 
 /** Numbers beyond this are refused: an activation of them would overflow. */
@@ -54,9 +54,9 @@ export function liveKnocked({ network }, state) {
   const known = [];
   const unknown = [];
   for (const name of new Set(state.knocked)) {
-    const neuron = liveNeuron(String(name));
-    const there = Object.hasOwn(network.rows, neuron.row) && Number.isInteger(neuron.index);
-    if (there && neuron.index >= 0 && neuron.index < network.rows[neuron.row].size) known.push({ name, ...neuron });
+    const [row, index] = partsOf(String(name));
+    const there = Object.hasOwn(network.rows, row) && Number.isInteger(index);
+    if (there && index >= 0 && index < network.rows[row].size) known.push({ name, row, index });
     else unknown.push(String(name));
   }
   return { known, unknown };

@@ -1,4 +1,5 @@
 // Densities of a large network: |w| by bins of neighbouring slots, spread along the lines that join the bins, as an image.
+import { bytesOf } from "./bytes.js";
 import { s } from "./dom.js";
 import { colourOf } from "./theme.js";
 
@@ -34,7 +35,7 @@ function image(entry, view, colours) {
 
 /** The mixture of the signs' colours is theirs by share. */
 function picture(density, colours) {
-  const [positive, negative] = [density.positive, density.negative].map((text) => spread(density, bytes(text)));
+  const [positive, negative] = [density.positive, density.negative].map((text) => spread(density, bytesOf(text)));
   const both = positive.map((value, i) => value + negative[i]);
   const full = d3.quantile(Float64Array.from(both).sort(), 0.995) || 1;
   const canvas = document.createElement("canvas");
@@ -50,10 +51,6 @@ function picture(density, colours) {
   });
   context.putImageData(image, 0, 0);
   return canvas.toDataURL();
-}
-
-function bytes(text) {
-  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 }
 
 /** Sums between bins along straight lines, from the top row of cells to the bottom one, smoothed across. */

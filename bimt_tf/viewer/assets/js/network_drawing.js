@@ -4,8 +4,9 @@ import { drawDensities } from "./network_density.js";
 import { drawRowWords, drawWords } from "./network_labels.js";
 import { layoutOf } from "./network_layout.js";
 import { marksOf } from "./network_marks.js";
-import { drawnWires, networkAt, partsOf } from "./network_model.js";
+import { drawnWires, networkAt } from "./network_model.js";
 import { drawBoxes, drawIdle, drawNeurons, drawPlanes, drawTables, marked, placeNeurons, styleNeurons } from "./network_neurons.js";
+import { partsOf } from "./neurons.js";
 import { depths, drawLinks, drawWires, placeWires, styleWires } from "./network_wires.js";
 
 const MOVE = 500; // ms that neurons take to another order

@@ -1,42 +1,27 @@
-// What other parts of the page know about neurons and wires: effects, modules, probes. Each may be missing.
-import { partsOf } from "./network_model.js";
+// What other parts of the page know about neurons and wires: effects of knock-outs, modules. Each may be missing.
 
-export function factsOf(content, model) {
-  const causes = content.causes ?? {};
-  const wires = new Map((causes.wires ?? []).map((one) => [wireKey(one), one.effect]));
-  const neurons = new Map();
-  for (const [row, found] of Object.entries(causes.neurons ?? {})) {
-    (found.neurons ?? []).forEach((n, i) => neurons.set(`${row}:${n}`, found.effects?.[i]));
-  }
-  return { wireEffects: wires, neuronEffects: neurons, modules: modulesOf(content.modules, model) };
+/** {wireEffects, neuronEffects, modules: {names, of: neuron -> number of its module}}. */
+export function factsOf({ causes, modules }) {
+  const names = (modules?.modules ?? []).map((one) => one.name);
+  return { wireEffects: wireEffectsOf(causes), neuronEffects: neuronEffectsOf(causes), modules: { names, of: new Map(Object.entries(modules?.members ?? {})) } };
+}
+
+/** Neuron -> what the loss rises by without it. */
+export function neuronEffectsOf(causes) {
+  return new Map(Object.entries(causes?.neurons ?? {}).flatMap(([row, { neurons, effects }]) => neurons.map((n, i) => [`${row}:${n}`, effects[i]])));
+}
+
+/** Key of a wire -> what the loss changes by if this wire alone is cut. */
+export function wireEffectsOf(causes) {
+  return new Map((causes?.wires ?? []).map((wire) => [wireKey(wire), wire.effect]));
 }
 
 /** A wire by what it joins and the parameter that it is in. */
-export function wireKey(wire) {
-  return JSON.stringify([wire.parameter, wire.source, wire.target]);
+export function wireKey({ parameter, source, target }) {
+  return JSON.stringify([parameter, source, target]);
 }
 
 /** What the loss changes by if this wire alone is cut; null where nothing is known. */
 export function effectOf(facts, wire) {
-  return wire.effect ?? facts.wireEffects.get(wireKey(wire)) ?? null;
-}
-
-/** {names, of: neuron -> number of its module}: as the part says, or else from the nodes, in all rows of their stage. */
-function modulesOf(part, model) {
-  const found = { names: [], of: new Map() };
-  if (part?.members) {
-    found.names = (part.modules ?? []).map((one) => one.name);
-    found.of = new Map(Object.entries(part.members));
-    return found;
-  }
-  for (const one of part?.modules ?? []) {
-    const number = found.names.push(String(one.name ?? one.label ?? `module ${found.names.length + 1}`)) - 1;
-    for (const node of one.neurons ?? one.nodes ?? []) {
-      const [name, index] = Array.isArray(node) ? node : partsOf(String(node));
-      const named = model.rows.filter((row) => row.name === name || row.stage === name);
-      const rows = named.length > 0 ? named : model.rows.filter((row) => row.population === name);
-      for (const row of rows) found.of.set(`${row.name}:${index}`, number);
-    }
-  }
-  return found;
+  return facts.wireEffects.get(wireKey(wire)) ?? null;
 }

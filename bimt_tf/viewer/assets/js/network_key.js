@@ -1,7 +1,7 @@
 // The key of the network: what lines and marks mean, only those that occur, and sentences on what is counted.
 import { h, s } from "./dom.js";
-import { STATES } from "./network_model.js";
-import { told } from "./network_tooltip.js";
+import { STATES } from "./neurons.js";
+import { shown } from "./numbers.js";
 
 export function drawKey(list, remarks, view, facts, leftOut) {
   const entries = [...wireEntries(view, facts), ...neuronEntries(view)];
@@ -58,11 +58,11 @@ function* neuronEntries(view) {
 
 function sentences(view, leftOut) {
   const { scene } = view.model;
-  const above = scene.threshold === 0 ? "not zero" : `|w| > ${told(scene.threshold)}`;
+  const above = scene.threshold === 0 ? "not zero" : `|w| > ${shown(scene.threshold)}`;
   const found = [`${scene.active.toLocaleString("en")} active weights of ${scene.total.toLocaleString("en")}: ${above}, on a path from input to output.`];
   if (view.model.dense) found.push(`Too many to draw each: the ${view.model.wires.length} strongest of their matrices are lines, and shading is |w| by neighbouring slots.`);
   found.push("Width and opacity: |w| over the largest of its matrix.");
-  found.push(scene.scale === null ? "Neurons stand by their slots (width 0)." : `Horizontal distances are true (width A = ${told(scene.width)}), heights are not.`);
+  found.push(scene.scale === null ? "Neurons stand by their slots (width 0)." : `Horizontal distances are true (width A = ${shown(scene.width)}), heights are not.`);
   if (view.model.rows.some((row) => row.half)) found.push("Second coordinates are drawn upwards and aslant.");
   if (view.state.order === "start") found.push("Initial order: each neuron in the slot of its own number, where training starts unless it goes on from another run.");
   if (view.network.frame && view.model.framesNote) found.push(view.model.framesNote);

@@ -1,6 +1,7 @@
 // Words in the network: rows, blocks, heads, names of inputs and outputs, and neurons by index where there is room.
 import { s } from "./dom.js";
 import { labelLines, standing, textWidth } from "./network_layout.js";
+import { ACTIVE, CARRIED } from "./neurons.js";
 import { BIAS, BOX } from "./network_neurons.js";
 
 const NUMBER = 10; // font sizes
@@ -35,7 +36,7 @@ export function drawRowWords(group, view) {
     if (y < 4 || y > layout.height) return;
     const lines = labelLines(row);
     lines.forEach((line, k) => words.push(s("text", { class: "row", x: layout.left - layout.aslant - 13, y: y + layout.size * (0.35 + 0.95 * (k - (lines.length - 1) / 2)), "text-anchor": "end", "font-size": layout.size }, line)));
-    const count = network.frame ? row.x.reduce((sum, _, n) => sum + network.touched.has(`${row.name}:${n}`), 0) : row.states.filter((state) => state >= 3).length;
+    const count = network.frame ? row.x.reduce((sum, _, n) => sum + network.touched.has(`${row.name}:${n}`), 0) : row.states.filter((state) => state >= CARRIED).length;
     words.push(s("text", { class: "count", x: layout.width - 2, y: y + 4, "text-anchor": "end" }, `${count}/${row.x.length}`));
   });
   for (const block of new Set(model.rows.map((row) => row.block).filter((one) => one !== null))) {
@@ -94,7 +95,7 @@ function names(words, view, taken, i) {
     }
     taken.add([at[0] - w / 2 - 1, at[1] - h / 2, at[0] + w / 2 + 1, at[1] + h / 2]);
     const turn = upright ? " rotate(-90)" : "";
-    words.push(s("text", { class: row.states[n] === 4 ? "name" : "name quiet", "font-size": size, "text-anchor": "middle", "dominant-baseline": "central", transform: `translate(${at[0].toFixed(1)},${at[1].toFixed(1)})${turn}` }, name));
+    words.push(s("text", { class: row.states[n] === ACTIVE ? "name" : "name quiet", "font-size": size, "text-anchor": "middle", "dominant-baseline": "central", transform: `translate(${at[0].toFixed(1)},${at[1].toFixed(1)})${turn}` }, name));
   }
   return left;
 }

@@ -1,14 +1,5 @@
 // The scene as the panel reads it: rows with titles, neurons by id, wires one by one, and the network at earlier steps.
-
-export const IDLE = 0;
-export const ACTIVE = 4;
-export const STATES = ["without weights", "dead end: leads to no output", "without input", "carried on by the stream", "active"];
-
-/** The row and the number of a neuron's id, "row:index"; names of rows may hold colons themselves. */
-export function partsOf(id) {
-  const at = String(id).lastIndexOf(":");
-  return [id.slice(0, at), Number(id.slice(at + 1))];
-}
+import { ACTIVE, IDLE, partsOf } from "./neurons.js";
 
 export function modelOf(content) {
   const scene = content.scene;
@@ -31,14 +22,6 @@ const byNumbers = (a, b) => a.split(".")[0] - b.split(".")[0] || a.split(".")[1]
 
 function titleOf(row) {
   return row.block === null ? row.label : `block ${row.block} ${row.label}`;
-}
-
-/** Whether an id names a neuron of the scene. */
-export function isNeuron(model, id) {
-  if (typeof id !== "string") return false;
-  const [name, index] = partsOf(id);
-  const row = model.byName.get(name);
-  return row !== undefined && Number.isInteger(index) && index >= 0 && index < row.x.length;
 }
 
 /** A neuron's name for the reader: its row's title, its index, and its own name if it has one. */
@@ -79,7 +62,6 @@ function wiresOf(model, matrices, entries) {
         from: from.index, to: to.index, u: sources[i], v: targets[i],
         head: headOf(to, targets[i]) ?? headOf(from, sources[i]), weight, strength: largest > 0 ? Math.abs(weight) / largest : 0,
         active: entries ? entries[number].active[i] : true,
-        effect: entries?.[number].effects?.[i] ?? null,
         at: entries?.[number].entries ? indices(entries[number].entries[i], entries[number].shape) : null,
       });
     });

@@ -1,6 +1,7 @@
 // Neurons as marks by what they are, their biases, heads' boxes, tables, and strips of rows too crowded for dots.
 import { s } from "./dom.js";
-import { ACTIVE, IDLE, STATES, nameOf, stateOf } from "./network_model.js";
+import { nameOf, stateOf } from "./network_model.js";
+import { ACTIVE, CARRIED, IDLE, STATES } from "./neurons.js";
 
 export const BIAS = 0.16; // length of the mark of the largest bias, in units of height
 export const BOX = 0.19; // half the height of a head's box
@@ -41,7 +42,7 @@ function parts(view, { neuron: { id, row }, what }) {
   const bias = view.network.frame ? undefined : view.model.biases.get(id);
   return [
     s("circle", { class: "ring", r: r + 3.5 }),
-    s("path", { class: `dot state-${what}`, d: shape(SHAPES[what], what === ACTIVE ? r : what === 3 ? 0.7 * r : 1.1 * r) }),
+    s("path", { class: `dot state-${what}`, d: shape(SHAPES[what], what === ACTIVE ? r : what === CARRIED ? 0.7 * r : 1.1 * r) }),
     bias && s("path", { class: `bias ${bias.value < 0 ? "negative" : "positive"}`, d: `M${-r - 2.5},0v${(-BIAS * view.layout.pitch * bias.share).toFixed(1)}` }),
   ];
 }
@@ -79,7 +80,7 @@ export function styleNeurons(group, view, marks, facts) {
     const dot = one.querySelector(".dot");
     const r = view.layout.radius[row];
     dot.removeAttribute("style");
-    const outline = SHAPES[one.what] === "circle" && one.what === 3 ? 0.7 * r : one.what === ACTIVE ? r : 1.1 * r;
+    const outline = one.what === CARRIED ? 0.7 * r : one.what === ACTIVE ? r : 1.1 * r;
     dot.setAttribute("d", shape(SHAPES[one.what], outline));
     if (colour === "activity" && largest.has(name)) valued(dot, r, (values[name][n] ?? 0) / largest.get(name));
     if (colour === "effect" && facts.neuronEffects.has(id)) {

@@ -6,9 +6,10 @@ import { effectOf, factsOf } from "./network_facts.js";
 import { hitAt } from "./network_hit.js";
 import { drawKey } from "./network_key.js";
 import { focusOn, keyboard } from "./network_keys.js";
-import { isNeuron, modelOf, nameOf } from "./network_model.js";
+import { modelOf, nameOf } from "./network_model.js";
 import { selectionBar } from "./network_selection.js";
 import { networkTables } from "./network_table.js";
+import { isNeuron } from "./neurons.js";
 import { neuronFacts, tooltip, wireFacts, wireTitle } from "./network_tooltip.js";
 import { searchBox } from "./search.js";
 import { onTheme } from "./theme.js";
@@ -22,7 +23,7 @@ const STYLED = ["selected", "wire", "hovered", "module", "colour", "values", "kn
 
 function build(section, content, store) {
   const model = modelOf(content);
-  const facts = factsOf(content, model);
+  const facts = factsOf(content);
   const drawing = createDrawing(model, facts, store);
   const actions = actionsOf(store, drawing);
   const count = h("p", { class: "count", role: "status" });
@@ -151,7 +152,7 @@ function pointing(section, drawing, store, tip, facts) {
   });
   section.addEventListener("focusout", (event) => event.target.closest(".neuron") && hover({}, 0, 0));
   store.subscribe(({ hovered }, changed) => {
-    if (changed.has("hovered") && (hovered === null || !isNeuron(view.model, hovered))) tip.hide();
+    if (changed.has("hovered") && (hovered === null || !isNeuron(view.model.rows, hovered))) tip.hide();
   });
 }
 

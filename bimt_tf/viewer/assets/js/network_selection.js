@@ -1,4 +1,5 @@
 // What is selected, in words that are read out, with the address of its hook to copy.
+import { copyText } from "./clipboard.js";
 import { h } from "./dom.js";
 import { nameOf } from "./network_model.js";
 import { hookAddress, wireFacts, wireTitle } from "./network_tooltip.js";
@@ -9,7 +10,13 @@ export function selectionBar(model, store, actions) {
   const copy = h("button", { type: "button", hidden: true }, "Copy hook address");
   const clear = h("button", { type: "button", hidden: true, onclick: actions.clear }, "Clear");
   let address = null;
-  copy.addEventListener("click", () => copied(address, copy, field));
+  const select = () => {
+    field.value = address;
+    field.hidden = false;
+    field.focus();
+    field.select();
+  };
+  copy.addEventListener("click", async () => (copy.textContent = `Hook address ${await copyText(address, select)}`));
   return {
     element: h("div", { class: "chosen" }, words, copy, field, clear),
     update(drawing) {
@@ -48,18 +55,4 @@ function sentence({ view, marks, facts }, selected, wire, module) {
 
 function plural(count) {
   return `${count} ${count === 1 ? "neuron" : "neurons"}`;
-}
-
-/** To the clipboard; where a page may not write there, a field with the text selected. */
-async function copied(text, button, field) {
-  try {
-    if (window.self !== window.top) throw new Error("a page inside another, as in a notebook, may not write there");
-    await navigator.clipboard.writeText(text);
-    button.textContent = "Copied";
-  } catch {
-    field.value = text;
-    field.hidden = false;
-    field.focus();
-    field.select();
-  }
 }

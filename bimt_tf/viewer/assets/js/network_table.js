@@ -1,6 +1,8 @@
 // The network as tables, for those who do not see it, and for copying numbers: made when they are opened.
 import { h } from "./dom.js";
 import { nameOf } from "./network_model.js";
+import { CARRIED } from "./neurons.js";
+import { dataTable } from "./tables.js";
 
 /** A <details> element and update(view), which fills it if it is open. */
 export function networkTables() {
@@ -18,23 +20,16 @@ export function networkTables() {
   };
 }
 
-function table(caption, head, lines) {
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-    h("table", {}, h("caption", {}, caption),
-      h("thead", {}, h("tr", {}, ...head.map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, ...lines.map(([first, ...rest]) => h("tr", {}, h("th", { scope: "row" }, first), ...rest.map((cell) => h("td", {}, cell)))))));
-}
-
 function rowsTable({ model, network }) {
   const lines = model.rows.map((row) => {
-    const live = row.x.map((_, n) => n).filter((n) => (network.frame ? network.touched.has(`${row.name}:${n}`) : row.states[n] >= 3));
+    const live = row.x.map((_, n) => n).filter((n) => (network.frame ? network.touched.has(`${row.name}:${n}`) : row.states[n] >= CARRIED));
     const names = live.map((n) => (row.labels ? `${n} (${row.labels[n]})` : String(n))).sort((a, b) => parseInt(a, 10) - parseInt(b, 10));
     return [row.title, names.slice(0, 400).join(", ") + (names.length > 400 ? ", …" : "") || "none", `${live.length} of ${row.x.length}`, row.hook ?? "none"];
   });
-  return table("Rows, from the input to the output", ["row", "active neurons", "how many", "hook"], lines.map((line) => line.map(String)));
+  return dataTable("Rows, from the input to the output", ["row", "active neurons", "how many", "hook"], lines);
 }
 
 function wiresTable({ model, drawn }) {
   const lines = drawn.map((wire) => [nameOf(model, wire.source), nameOf(model, wire.target), String(wire.weight), wire.at ? `${wire.parameter}[${wire.at.join(", ")}]` : wire.parameter]);
-  return table(`The ${drawn.length} wires that are drawn`, ["from", "to", "weight", "parameter"], lines);
+  return dataTable(`The ${drawn.length} wires that are drawn`, ["from", "to", "weight", "parameter"], lines);
 }

@@ -1,14 +1,11 @@
 // What is told of a neuron or a wire: beside the pointer or the focus.
 import { h } from "./dom.js";
 import { effectOf } from "./network_facts.js";
-import { STATES, nameOf, partsOf, stateOf } from "./network_model.js";
+import { nameOf, stateOf } from "./network_model.js";
+import { STATES, partsOf } from "./neurons.js";
+import { shown, signed } from "./numbers.js";
 
 const MOST = 5; // weights in and out
-
-/** A number with four figures, as short as may be. */
-export function told(value) {
-  return Number(value.toPrecision(4)).toString().replace("-", "−");
-}
 
 /** [name, text or lines of text] pairs about a neuron. */
 export function neuronFacts(view, facts, id) {
@@ -23,12 +20,12 @@ export function neuronFacts(view, facts, id) {
     ["index, slot", `${n}, ${row.slots[n]}`],
     row.heads[n] >= 0 && ["head", String(row.heads[n])],
     ["state", STATES[stateOf(view.model, view.network, row.index, n)]],
-    bias && ["bias", `${told(bias.value)} (${bias.parameter})`],
+    bias && ["bias", `${shown(bias.value)} (${bias.parameter})`],
     ["weights in", weights(view, id, "target", "source")],
     ["weights out", weights(view, id, "source", "target")],
-    typeof value === "number" && ["value", told(value)],
+    typeof value === "number" && ["value", shown(value)],
     module !== undefined && ["module", facts.modules.names[module]],
-    typeof effect === "number" && ["knocked out", `loss ${effect < 0 ? "" : "+"}${told(effect)}`],
+    typeof effect === "number" && ["knocked out", `loss ${signed(effect)}`],
     row.hook && ["hook", hookAddress(view.model, id)],
   ];
   return found.filter(Boolean);
@@ -43,7 +40,7 @@ export function hookAddress(model, id) {
 
 function weights(view, id, own, other) {
   const all = view.network.wires.filter((wire) => wire[own] === id).sort((a, b) => b.strength - a.strength);
-  const first = all.slice(0, MOST).map((wire) => `${told(wire.weight)} ${own === "target" ? "from" : "to"} ${nameOf(view.model, wire[other])}`);
+  const first = all.slice(0, MOST).map((wire) => `${shown(wire.weight)} ${own === "target" ? "from" : "to"} ${nameOf(view.model, wire[other])}`);
   const more = all.length > MOST ? [`and ${all.length - MOST} more`] : [];
   if (view.model.dense && !view.network.frame) more.push("of those drawn one by one");
   return all.length === 0 ? "none" : [...first, ...more];
@@ -55,12 +52,12 @@ export function wireFacts(view, facts, wire) {
   const dx = Math.abs(view.x[wire.from][wire.u] - view.x[wire.to][wire.v]);
   const effect = effectOf(facts, wire);
   const found = [
-    ["weight", String(wire.weight).replace("-", "−")],
+    ["weight", String(wire.weight)],
     ["parameter", wire.at ? `${wire.parameter}[${wire.at.join(", ")}]` : wire.parameter],
-    ["size", `${told(wire.strength)} of its matrix's largest`],
-    scale !== null && ["length", `${told(dx / scale)} across (width A = ${told(view.model.scene.width)})`],
+    ["size", `${shown(wire.strength)} of its matrix's largest`],
+    scale !== null && ["length", `${shown(dx / scale)} across (width A = ${shown(view.model.scene.width)})`],
     !wire.active && ["path", "on none from an input to an output"],
-    typeof effect === "number" && ["cut alone", `loss ${effect < 0 ? "" : "+"}${told(effect)}`],
+    typeof effect === "number" && ["cut alone", `loss ${signed(effect)}`],
   ];
   return found.filter(Boolean);
 }

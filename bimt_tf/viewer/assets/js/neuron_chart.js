@@ -1,7 +1,8 @@
 // A neuron's activation against a quantity, and how much of it a straight line explains.
 import { h } from "./dom.js";
 import { shown } from "./numbers.js";
-import { dataTable, folded, neuronWords } from "./tables.js";
+import { dataTable, folded } from "./tables.js";
+import { neuronWords } from "./neurons.js";
 import { marksOf, scatter } from "./charts.js";
 import { quantityText } from "./activity_data.js";
 import { explained, explainedByChance } from "./statistics.js";

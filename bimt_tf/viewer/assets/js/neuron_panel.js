@@ -1,6 +1,7 @@
 // One neuron: what it does on the examples, what it reads and writes, and what is known of it.
 import { h } from "./dom.js";
-import { choose, labelled, neuronWords, refill, selectNeuron } from "./tables.js";
+import { neuronWords } from "./neurons.js";
+import { choose, labelled, refill, selectNeuron } from "./tables.js";
 import { activityOf, neuronOptions, positionOptions, quantityOptions, valuesOf } from "./activity_data.js";
 import { neuronChart } from "./neuron_chart.js";
 import { neuronExamples, neuronFacts, neuronWeights } from "./neuron_tables.js";

@@ -1,23 +1,25 @@
 // A neuron's facts, weights and examples as lists and tables.
 import { h } from "./dom.js";
 import { shown, signed } from "./numbers.js";
-import { dataTable, neuronButton, neuronWords } from "./tables.js";
-import { quantityText, splitName } from "./activity_data.js";
+import { dataTable, neuronButton } from "./tables.js";
+import { quantityText } from "./activity_data.js";
+import { bytesOf } from "./bytes.js";
+import { neuronEffectsOf, wireEffectsOf, wireKey } from "./network_facts.js";
+import { STATES, neuronWords, partsOf } from "./neurons.js";
 
-const STATE_WORDS = ["without weights", "dead end: leads to no output", "without input", "carried on by the stream", "active"];
 const MOST_WEIGHTS = 60; // rows of the table
 const EXTREMES = 5; // examples at each end
 const MOST_COLUMNS = 8; // quantities of the table of examples
 
 /** Where the neuron is, how to address it, and what is known of it. */
 export function neuronFacts(name, content, activity) {
-  const [rowName, index] = splitName(name);
+  const [rowName, index] = partsOf(name);
   const row = content.scene.rows.find((one) => one.name === rowName);
   const facts = [];
   if (row) {
     facts.push(["row", row.label === row.name ? row.name : `${row.name} (${row.label})`], ["index", String(index)], ["slot", String(row.slots[index])]);
     if (row.heads[index] >= 0) facts.push(["head", String(row.heads[index])]);
-    facts.push(["it is", STATE_WORDS[row.states[index]] ?? "unknown"]);
+    facts.push(["it is", STATES[row.states[index]]]);
     for (const bias of content.scene.biases) {
       const at = bias.neurons.indexOf(index);
       if (content.scene.rows[bias.row] === row && at >= 0) facts.push(["bias", `${shown(bias.values[at])} (${bias.parameter})`]);
@@ -25,18 +27,12 @@ export function neuronFacts(name, content, activity) {
   }
   const hook = activity?.rows[rowName]?.hook;
   if (hook) facts.push(["hook", `("${hook}", ${index})`]);
-  const effect = effectOf(content.causes, rowName, index);
-  if (effect !== null) facts.push(["knocked out", `loss ${signed(effect)} (its mean instead, ${shown(content.causes.neuron_examples)} examples)`]);
+  const effect = neuronEffectsOf(content.causes).get(name);
+  if (effect !== undefined) facts.push(["knocked out", `loss ${signed(effect)} (its mean instead, ${shown(content.causes.neuron_examples)} examples)`]);
   const module = content.modules?.members[name];
-  if (module !== undefined) facts.push(["module", String(module + 1)]);
+  if (module !== undefined) facts.push(["module", content.modules.modules[module].name]);
   facts.push(...probeFacts(content.probes, hook, index));
   return h("dl", { class: "facts tall" }, ...facts.map(([term, value]) => h("div", {}, h("dt", {}, term), h("dd", {}, value))));
-}
-
-function effectOf(causes, row, index) {
-  const found = causes?.neurons[row];
-  const at = found ? found.neurons.indexOf(index) : -1;
-  return at < 0 ? null : found.effects[at];
 }
 
 function probeFacts(probes, hook, index) {
@@ -51,7 +47,7 @@ function probeFacts(probes, hook, index) {
 
 /** Its weights, in and out, the strongest first. */
 export function neuronWeights(name, content, store) {
-  const [rowName, index] = splitName(name);
+  const [rowName, index] = partsOf(name);
   const scene = content.scene;
   const rows = [];
   for (const wires of scene.wires) {
@@ -64,15 +60,15 @@ export function neuronWeights(name, content, store) {
     }
   }
   rows.sort((a, b) => Math.abs(b[2].weights[b[3]]) - Math.abs(a[2].weights[a[3]]));
-  const effects = wireEffects(content.causes);
+  const effects = wireEffectsOf(content.causes);
   const drawn = d3.sum(scene.wires, (wires) => wires.weights.length);
   const thinned = drawn < scene.active + scene.off_path ? "; of this network only the strongest weights are in the page" : "";
   const cut = rows.length > MOST_WEIGHTS ? `, the ${MOST_WEIGHTS} strongest` : "";
   const table = rows.slice(0, MOST_WEIGHTS).map(([word, other, wires, i]) => {
-    const key = word === "reads" ? [wires.parameter, other, name] : [wires.parameter, name, other];
-    const effect = effects.get(key.join("\n"));
+    const [from, to] = word === "reads" ? [other, name] : [name, other];
+    const effect = effects.get(wireKey({ parameter: wires.parameter, source: from, target: to }));
     const line = [word, neuronButton(other, store), wires.weights[i], wires.parameter, wires.active[i] ? "yes" : "no"];
-    return effects.size ? [...line, effect ?? "–"] : line;
+    return effects.size ? [...line, effect ?? null] : line;
   });
   const heads = ["", "neuron", "weight", "parameter", "active", ...(effects.size ? ["change of the loss without it"] : [])];
   const caption = `Weights of ${neuronWords(name)}: ${rows.length}${cut}${thinned}`;
@@ -81,16 +77,12 @@ export function neuronWeights(name, content, store) {
 
 /** The other rows in which the same neuron stands: the stream, or a head, carries it unchanged from one to the next. */
 function carriedWords(name, scene, store) {
-  const [rowName, index] = splitName(name);
+  const [rowName, index] = partsOf(name);
   const here = scene.rows.findIndex((row) => row.name === rowName);
   const others = scene.links.filter(({ source, target, neurons }) => (source === here || target === here) && neurons.includes(index));
   if (!others.length) return null;
   const parts = others.map(({ source, target }) => [source === here ? " to " : " from ", neuronButton(`${scene.rows[source === here ? target : source].name}:${index}`, store)]);
   return h("p", {}, "Carried on", ...parts.flat(), ".");
-}
-
-function wireEffects(causes) {
-  return new Map((causes?.wires ?? []).map((wire) => [[wire.parameter, wire.source, wire.target].join("\n"), wire.effect]));
 }
 
 /** The examples on which it is largest and smallest. */
@@ -113,7 +105,7 @@ export function neuronExamples(name, values, activity, store) {
 
 function imageOf(images, example) {
   const { side } = images;
-  images.bytes ??= Uint8Array.from(atob(images.pixels), (letter) => letter.charCodeAt(0));
+  images.bytes ??= bytesOf(images.pixels);
   const canvas = h("canvas", { width: side, height: side, class: "pixels", role: "img", "aria-label": `the image of example ${example}` });
   const context = canvas.getContext("2d");
   const data = context.createImageData(side, side);

@@ -1,6 +1,6 @@
 // The state in the address: what differs from the initial state stands behind #, and is taken up again on opening.
 import { initialState } from "./store.js";
-import { partsOf } from "./network_model.js";
+import { isNeuron } from "./neurons.js";
 
 const LEFT_OUT = ["hovered", "values"]; // what is under the pointer, and what can be computed again
 const KINDS = {
@@ -39,19 +39,12 @@ function fits(key, value, content) {
   const usual = initialState[key];
   if (value === null) return usual === null;
   if (key in CHOICES) return CHOICES[key].includes(value);
-  if (key === "selected" || key === "knocked") return Array.isArray(value) && value.every((id) => isThere(content, id)) && (key !== "selected" || value.length <= 2);
-  if (key === "wire") return Array.isArray(value) && value.length === 3 && typeof value[0] === "string" && isThere(content, value[1]) && isThere(content, value[2]);
+  if (key === "selected" || key === "knocked") return Array.isArray(value) && value.every((id) => isNeuron(content.scene.rows, id)) && (key !== "selected" || value.length <= 2);
+  if (key === "wire") return Array.isArray(value) && value.length === 3 && typeof value[0] === "string" && value.slice(1).every((id) => isNeuron(content.scene.rows, id));
   if (key === "frame") return Number.isInteger(value) && value >= 0 && value < (content.evolution?.frames ?? []).length;
   if (Array.isArray(usual)) return Array.isArray(value) && value.every((one) => typeof one === "string");
   const kind = usual === null ? KINDS[key] : typeof usual;
   return kind === undefined || (typeof value === kind && (kind !== "number" || (Number.isFinite(value) && value >= 0)));
-}
-
-function isThere(content, id) {
-  if (typeof id !== "string") return false;
-  const [name, index] = partsOf(id);
-  const row = content.scene.rows.find((one) => one.name === name);
-  return row !== undefined && Number.isInteger(index) && index >= 0 && index < row.x.length;
 }
 
 /** Take up what the address says; parts that say nothing here are named in the note, and left out. */

@@ -1,7 +1,8 @@
 // Two neurons: the plane that they span, coloured by a quantity.
 import { h } from "./dom.js";
 import { shown } from "./numbers.js";
-import { choose, dataTable, folded, labelled, neuronWords, refill } from "./tables.js";
+import { neuronWords } from "./neurons.js";
+import { choose, dataTable, folded, labelled, refill } from "./tables.js";
 import { activityOf, neuronOptions, positionOptions, quantityOptions, quantityText, valuesOf } from "./activity_data.js";
 import { marksOf, scatter } from "./charts.js";
 

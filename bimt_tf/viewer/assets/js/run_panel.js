@@ -1,4 +1,5 @@
 // The run: its numbers, its config, how to make it again and how to open it.
+import { copyText } from "./clipboard.js";
 import { h } from "./dom.js";
 import { dataTable, folded } from "./tables.js";
 
@@ -18,21 +19,7 @@ function buildRun(section, content) {
 function copied(word, text) {
   const held = h("pre", { tabindex: 0 }, text);
   const said = h("span", { role: "status" });
-  const button = h("button", { type: "button", onclick: () => copyText(held, text, said), "aria-label": `Copy ${word || "the text"}` }, "Copy");
+  const copy = async () => (said.textContent = await copyText(text, () => window.getSelection().selectAllChildren(held)));
+  const button = h("button", { type: "button", onclick: copy, "aria-label": `Copy ${word || "the text"}` }, "Copy");
   return h("div", { class: "copied" }, word ? h("p", {}, `${word}:`) : null, held, button, said);
-}
-
-/** Copy by the clipboard where a page from a file may, else by selecting the text. */
-async function copyText(held, text, said) {
-  try {
-    await navigator.clipboard.writeText(text);
-    said.textContent = "copied";
-  } catch {
-    const range = document.createRange();
-    range.selectNodeContents(held);
-    const selection = window.getSelection();
-    selection.removeAllRanges();
-    selection.addRange(range);
-    said.textContent = document.execCommand("copy") ? "copied" : "selected: copy it with the keyboard";
-  }
 }

@@ -1,6 +1,7 @@
 // Find a neuron: by row and index ("Res2 9"), by hook ("blocks.0.hook_resid_post 9"), or by its own name ("x1").
 import { h } from "./dom.js";
 import { nameOf } from "./network_model.js";
+import { CARRIED } from "./neurons.js";
 
 const MOST = 12;
 
@@ -16,7 +17,7 @@ export function found(model, text) {
     const fits = rowIs.some((one) => one === word) ? 2 : word !== "" && rowIs.some((one) => one.includes(word)) ? 1 : 0;
     row.x.forEach((_, n) => {
       const named = row.labels?.[n].toLowerCase() === query ? 3 : 0;
-      const byNumber = number ? n === Number(number[1]) && (fits > 0 || word === "") : fits > 0 && row.states[n] >= 3;
+      const byNumber = number ? n === Number(number[1]) && (fits > 0 || word === "") : fits > 0 && row.states[n] >= CARRIED;
       if (named || byNumber) hits.push({ id: `${row.name}:${n}`, rank: 10 * Math.max(named, fits) + row.states[n] });
     });
   }

@@ -1,5 +1,6 @@
 // Tables with captions and heads, and what goes around them.
 import { h } from "./dom.js";
+import { neuronWords } from "./neurons.js";
 import { shown } from "./numbers.js";
 
 /**
@@ -53,12 +54,6 @@ export function refill(element, heading, ...inside) {
 /** A button that selects a neuron. */
 export function neuronButton(name, store) {
   return h("button", { type: "button", class: "link", onclick: () => selectNeuron(store, name) }, neuronWords(name));
-}
-
-/** "Res2:9" as words. */
-export function neuronWords(name) {
-  const at = name.lastIndexOf(":");
-  return `${name.slice(0, at)} ${name.slice(at + 1)}`;
 }
 
 /** Select a neuron in the place of the last one. */
