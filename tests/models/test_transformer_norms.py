@@ -12,6 +12,8 @@ from bimt_tf.adapters.norms import norms
 from bimt_tf.analysis.align_symmetry import sign_free
 from bimt_tf.analysis.edge_effects import edge_effects
 from bimt_tf.analysis.formula import formula
+from bimt_tf.analysis.formula_network import exact_network, network_program
+from bimt_tf.analysis.formula_polynomial import variable
 from bimt_tf.errors import InputError
 from bimt_tf.models.saving import load_model, save_model
 from bimt_tf.training.eliminate import eliminate
@@ -283,6 +285,16 @@ def test_positions_alone_are_made_smaller_without_changing_the_function():
         small = compact(BIMT(model)).model
         torch.testing.assert_close(small(x), model(x))
         assert sum(p.numel() for p in small.parameters()) < sum(p.numel() for p in model.parameters())
+
+
+def test_a_formula_holds_the_positions():
+    sizes = {"d_in": 2, "d_out": 1, "d_model": 3, "n_layers": 1, "n_heads": 1, "d_mlp": 2, "n_ctx": 3}
+    model, x = made(None, **sizes), numbers(7, 3, 2)
+    names = [f"x{i}" for i in range(6)]
+    program = network_program(exact_network(model), [variable(name) for name in names], [(0, "y")], 2)
+    inputs = dict(zip(names, x.flatten(1).numpy().T, strict=True))
+    found = torch.from_numpy(program.run(inputs, 7))
+    torch.testing.assert_close(found, model(x)[:, 2].detach(), rtol=1e-9, atol=1e-9)
 
 
 def test_elimination_works_on_the_whole_network():
