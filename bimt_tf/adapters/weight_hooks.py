@@ -1,6 +1,7 @@
 """Between which two hooks each weight of a model acts: target += weight * source, before any activation function.
 
-Known for models without norms (MLP, TokenMLP, RegressionTransformer), where a weight reads what a hook shows.
+Known for models without norms (MLP, TokenMLP, RegressionTransformer without one), where a weight reads what a hook
+shows.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from bimt_tf.core.population import Population
 from bimt_tf.errors import InputError
 from bimt_tf.models.mlp import MLP
 from bimt_tf.models.token_mlp import TokenMLP
-from bimt_tf.models.transformer import RegressionTransformer
+from bimt_tf.models.transformer import RegressionTransformer, has_norm
 
 __all__ = ["Sparse", "require_one_shape", "sign_free", "sparse_of"]
 
@@ -75,7 +75,9 @@ def sign_free(bimt: BIMT) -> frozenset[str]:
     model, names = bimt.model, bimt.wiring.populations
     if isinstance(model, RegressionTransformer):
         linear = model.cfg.act_fn == "identity"
-        return frozenset(name for name in names if _bakes(names[name]) and (linear or not name.endswith(".mlp")))
+        free = {name for name in names if _bakes(names[name]) and (linear or not name.endswith(".mlp"))}
+        # LayerNorm subtracts a mean, and a gain does not change its sign with its neuron
+        return frozenset(free - {"residual"} if has_norm(model) else free)
     if isinstance(model, (MLP, TokenMLP)):
         linear = model.cfg.act_fn == "identity"
         return frozenset(name for name in names if _bakes(names[name]) and (linear or not name.startswith("hidden")))

@@ -21,7 +21,7 @@ from bimt_tf.bimt import BIMT
 from bimt_tf.errors import InputError
 from bimt_tf.models.mlp import MLP
 from bimt_tf.models.token_mlp import TokenMLP
-from bimt_tf.models.transformer import RegressionTransformer
+from bimt_tf.models.transformer import RegressionTransformer, has_norm
 
 __all__ = ["Compact", "can_compact", "compact", "expand_"]
 
@@ -44,7 +44,7 @@ def can_compact(model: nn.Module) -> bool:
     if isinstance(model, nn.Sequential):
         linears = [module for module in model._modules.values() if isinstance(module, nn.Linear)]
         return mlp.matches(model) and len(linears) == len(set(linears))  # none stands twice
-    return type(model) in (MLP, TokenMLP, RegressionTransformer)
+    return type(model) in (MLP, TokenMLP, RegressionTransformer) and not has_norm(model)
 
 
 def compact(bimt: BIMT) -> Compact:
@@ -60,6 +60,11 @@ def compact(bimt: BIMT) -> Compact:
         InputError: for any other model. A norm, for example, makes every residual neuron depend on the others.
     """
     model = bimt.model
+    if has_norm(model):
+        raise InputError(
+            f"compact cannot make a {type(model).__name__} with {model.cfg.normalization_type} smaller: through a norm "
+            "every neuron of the residual stream depends on all others"
+        )
     if not can_compact(model):
         raise InputError(
             f"compact knows MLP, TokenMLP, RegressionTransformer and nn.Sequential of linear layers, found a "

@@ -57,7 +57,10 @@ def compact_transformer(model: RegressionTransformer) -> tuple[RegressionTransfo
     Heads of one block have the width of its widest; ``cfg`` gives the widest block's sizes.
     """
     blocks = [cast(Block, block) for block in model.blocks]
-    start = _Residual(columns_used(model.embed.W_E), model.embed.b_E)
+    vary = columns_used(model.embed.W_E)
+    if model.cfg.positional_embedding_type is not None:  # a token's position is an input as well
+        vary = vary | columns_used(model.W_pos)
+    start = _Residual(vary, model.embed.b_E)
     seen = []
     for block in blocks:
         start, one = _through(block, start)
@@ -134,6 +137,8 @@ def _plan(
     plan = Plan({"input": inputs, "residual": residual}, {}, {})
     plan.take("embed.W_E", model.embed.W_E, inputs[:, None], residual)
     plan.take("embed.b_E", model.embed.b_E, residual)
+    if model.cfg.positional_embedding_type is not None:
+        plan.take("pos_embed.W_pos", model.W_pos, torch.arange(len(model.W_pos), device=device)[:, None], residual)
     for i, (block, one, kept) in enumerate(zip(blocks, seen, live, strict=True)):
         _attention(plan, f"blocks.{i}", block.attn, one, kept, residual)
         _mlp(plan, f"blocks.{i}", block.mlp, one, kept.mlp, residual)

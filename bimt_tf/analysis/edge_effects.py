@@ -34,7 +34,7 @@ from bimt_tf.errors import InputError, require_callable, require_kind
 from bimt_tf.models.mlp import MLP
 from bimt_tf.models.modes import evaluating
 from bimt_tf.models.token_mlp import TokenMLP
-from bimt_tf.models.transformer import RegressionTransformer
+from bimt_tf.models.transformer import RegressionTransformer, has_norm
 
 __all__ = ["EdgeEffect", "EdgeEffects", "edge_effects", "put_on"]
 
@@ -183,6 +183,11 @@ class _Carried:
             raise InputError(
                 "what single weights carry is known of MLP, TokenMLP and RegressionTransformer, "
                 f"found a {type(bimt.model).__name__}"
+            )
+        if has_norm(bimt.model):
+            raise InputError(
+                "what single weights carry is not known behind a norm, which reads all neurons of the residual stream "
+                f"(this model has {bimt.model.cfg.normalization_type}): ask for knock-outs of weights, without pairs"
             )
         self._ends = weight_hooks(bimt.model, bimt.wiring)
         inputs, source, wanted = pairs

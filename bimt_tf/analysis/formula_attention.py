@@ -47,7 +47,10 @@ def transformer_program(
     stream = []
     for token in range(position + 1):
         read = values[token * d_in : (token + 1) * d_in]
-        sums = _affine(model.embed.W_E, read, model.embed.b_E)
+        always: Tensor = model.embed.b_E
+        if model.cfg.positional_embedding_type is not None:
+            always = always + model.W_pos[token]
+        sums = _affine(model.embed.W_E, read, always)
         stream.append(written.row(sums, [f"r0_{n}_t{token}" for n in neurons], "residual stream, embedded", token))
     for number, block in enumerate(model.blocks):
         stream = written.block(cast(Block, block), number, stream, neurons, model.cfg.act_fn)

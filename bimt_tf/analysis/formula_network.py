@@ -20,7 +20,7 @@ from bimt_tf.analysis.formula_program import POLYNOMIAL, Definition, Program
 from bimt_tf.bimt import BIMT
 from bimt_tf.errors import InputError
 from bimt_tf.models.mlp import MLP
-from bimt_tf.models.transformer import RegressionTransformer
+from bimt_tf.models.transformer import RegressionTransformer, has_norm
 
 __all__ = ["exact_network", "layer_widths", "live_weights", "network_program"]
 
@@ -29,13 +29,19 @@ def exact_network(model: nn.Module) -> nn.Module:
     """A copy of the model that computes in float64 on the CPU.
 
     Raises:
-        InputError: for a model that is no MLP, no nn.Sequential of linear layers and no RegressionTransformer.
+        InputError: for a model that is no MLP, no nn.Sequential of linear layers and no RegressionTransformer without
+            norm.
     """
     if type(model) not in (MLP, RegressionTransformer) and not isinstance(model, nn.Sequential):
         reason = " (its inputs are tokens, not numbers)" if hasattr(model, "embed") else ""
         raise InputError(
             "formula reads an MLP, an nn.Sequential of linear layers and a RegressionTransformer, found a "
             f"{type(model).__name__}{reason}"
+        )
+    if has_norm(model):
+        raise InputError(
+            f"formula reads a RegressionTransformer without norm, found {model.cfg.normalization_type}: through a norm "
+            "every definition would hold all neurons of the residual stream"
         )
     return copy.deepcopy(model).to("cpu", torch.float64).eval()
 

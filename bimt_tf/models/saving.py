@@ -25,8 +25,7 @@ __all__ = ["load_model", "save_model"]
 
 CLASSES: dict[str, type[Any]] = {kind.__name__: kind for kind in (RegressionTransformer, MLP, TokenMLP)}
 NOT_GIVEN = (
-    "normalization_type", "attn_only", "positional_embedding_type", "final_rms", "device", "use_attn_result",
-    "use_attn_in", "use_split_qkv_input", "use_hook_mlp_in",
+    "attn_only", "final_rms", "device", "use_attn_result", "use_attn_in", "use_split_qkv_input", "use_hook_mlp_in",
 )  # fmt: skip
 """Fields of a ``cfg`` that no constructor takes."""
 

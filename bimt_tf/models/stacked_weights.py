@@ -15,6 +15,7 @@ from transformer_lens import FactoredMatrix
 
 from bimt_tf.errors import InputError, require_known
 from bimt_tf.models.layers import HookedModel
+from bimt_tf.models.transformer_norms import Norm, PosEmbed
 from bimt_tf.models.transformer_parts import Block, Embed, Unembed
 
 __all__ = ["StackedWeights"]
@@ -30,6 +31,7 @@ class StackedWeights(HookedModel):
 
     embed: Embed
     unembed: Unembed
+    pos_embed: PosEmbed
     blocks: nn.ModuleList
 
     @property
@@ -41,6 +43,11 @@ class StackedWeights(HookedModel):
     def b_E(self) -> Float[Tensor, " d_model"]:
         """The embedding's bias."""
         return self.embed.b_E
+
+    @property
+    def W_pos(self) -> Float[Tensor, "n_ctx d_model"]:
+        """The table of positions, where there is one."""
+        return self.pos_embed.W_pos
 
     @property
     def W_U(self) -> Float[Tensor, "d_model d_out"]:
@@ -171,7 +178,9 @@ class StackedWeights(HookedModel):
         """The direction of the residual stream that an output feature reads: its column of W_U.
 
         ``ActivationCache.logit_attrs`` asks this of tokens. Of a model of numbers, they are output features: with
-        ``cache.logit_attrs(stack, tokens=0)`` each component's part in output 0 comes out (``b_U`` aside).
+        ``cache.logit_attrs(stack, tokens=0)`` each component's part in output 0 comes out (``b_U`` aside). With a norm
+        that has a gain, the column times the gain of ``ln_final``, so that the parts sum to the output here too
+        (``b_U`` and what the norm's bias adds aside).
 
         Raises:
             InputError: for what is no whole number, or no output.
@@ -182,7 +191,9 @@ class StackedWeights(HookedModel):
             raise InputError(f"outputs are named by whole numbers, 0 to {n - 1}, found {tokens!r}")
         if ((features < 0) | (features >= n)).any():
             raise InputError(f"the model has outputs 0 to {n - 1}, found {features.tolist()}")
-        return self.W_U.T[features.to(self.W_U.device)]
+        gain = cast(Norm, self.ln_final).w if hasattr(self, "ln_final") else None
+        read = self.W_U if gain is None else gain[:, None] * self.W_U
+        return read.T[features.to(self.W_U.device)]
 
     def _stacked(self, part: str, name: str) -> Tensor:
         found: list[Any] = [getattr(getattr(block, part), name) for block in self.blocks]

@@ -1,13 +1,13 @@
-"""A transformer that reads and writes numbers (paper, Section 3.4): TransformerLens's names and hooks, no norm.
+"""A transformer that reads and writes numbers (paper, Section 3.4): TransformerLens's names and hooks.
 
-Causal attention without positional embedding, biases everywhere, the residual stream unnormalised.
+Causal attention, biases everywhere. Unless asked for, no positional embedding, and the residual stream unnormalised.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import torch
 from jaxtyping import Float
@@ -17,9 +17,10 @@ from transformer_lens.hook_points import HookPoint
 from bimt_tf.errors import InputError, require_known
 from bimt_tf.models.layers import check_weights, uniform_, whole
 from bimt_tf.models.stacked_weights import StackedWeights
+from bimt_tf.models.transformer_norms import Norm, PosEmbed, checked_options
 from bimt_tf.models.transformer_parts import Attention, Block, Embed, Mlp, Unembed
 
-__all__ = ["RegressionTransformer", "RegressionTransformerConfig"]
+__all__ = ["RegressionTransformer", "RegressionTransformerConfig", "has_norm"]
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,10 @@ class RegressionTransformerConfig:
     act_fn: str
     dtype: torch.dtype
     seed: int
-    normalization_type: None = None
+    normalization_type: str | None = None
     attn_only: bool = False
-    positional_embedding_type: str = "none"
+    positional_embedding_type: str | None = None
+    eps: float = 1e-5
     final_rms: bool = False
     device: torch.device = torch.device("cpu")
     use_attn_result: bool = False
@@ -50,14 +52,20 @@ class RegressionTransformerConfig:
 
 OF_TOKENS = (
     "tokenizer", "to_tokens", "to_string", "to_str_tokens", "to_single_token", "to_single_str_token", "generate",
-    "get_token_position", "loss_fn", "ln_final", "W_pos", "pos_embed", "W_E_pos", "set_tokenizer", "fold_layer_norm",
-    "process_weights_", "enable_compatibility_mode",
+    "get_token_position", "loss_fn", "W_E_pos", "set_tokenizer", "fold_layer_norm", "process_weights_",
+    "enable_compatibility_mode",
 )  # fmt: skip
-"""What TransformerLens's language models have and a model of numbers without norm and positions cannot have."""
+"""What TransformerLens's language models have and a model of numbers cannot have."""
+
+OF_OPTIONS = {
+    "ln_final": "normalization_type", "pos_embed": "positional_embedding_type", "W_pos": "positional_embedding_type",
+    "hook_pos_embed": "positional_embedding_type",
+}  # fmt: skip
+"""What only a model with an option has -> the option."""
 
 
 class RegressionTransformer(StackedWeights):
-    """A transformer from numbers to numbers, without norm, on TransformerLens's HookedRootModule.
+    """A transformer from numbers to numbers, on TransformerLens's HookedRootModule; without norm unless asked for.
 
     Args:
         d_in: features of an input token.
@@ -69,13 +77,19 @@ class RegressionTransformer(StackedWeights):
         n_ctx: the longest input, in tokens.
         d_head: neurons of a head, free of the others; by default d_model // n_heads.
         act_fn: "gelu_new" (tanh GELU), "relu", "silu" or "identity".
-        seed: of the initial weights, which are nn.Linear's; the same in every dtype and on every device.
+        seed: of the initial weights, which are nn.Linear's; the same in every dtype and on every device, and whatever
+            the options below: norms begin as 1 and 0, positions are drawn last, as ``b_E`` is drawn.
         dtype: of the weights.
         device: of the weights.
+        normalization_type: None, or the norm before each layer and the unembedding: "LN", "LNPre" (without gain and
+            bias), "RMS", "RMSPre".
+        positional_embedding_type: None, or "standard", a trained vector for each position.
+        eps: what norms add to the mean square.
 
     Raises:
-        InputError: for a size that is not a whole number of at least 1, an unknown ``act_fn``, a seed that
-            is none, a ``dtype`` of other than floating-point numbers, or a device that is not there.
+        InputError: for a size that is not a whole number of at least 1, an unknown ``act_fn``, norm or positional
+            embedding, a seed that is none, a ``dtype`` of other than floating-point numbers, a device that is not
+            there, or an ``eps`` that is not positive.
     """
 
     def __init__(
@@ -93,6 +107,9 @@ class RegressionTransformer(StackedWeights):
         *,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str | None = None,
+        normalization_type: Literal["LN", "LNPre", "RMS", "RMSPre"] | None = None,
+        positional_embedding_type: Literal["standard"] | None = None,
+        eps: float = 1e-5,
     ) -> None:
         super().__init__()
         check_weights(seed, dtype, device)
@@ -111,10 +128,16 @@ class RegressionTransformer(StackedWeights):
             act_fn=act_fn,
             dtype=dtype,
             seed=seed,
+            **checked_options(normalization_type, positional_embedding_type, eps),
         )
         self.embed = Embed(d_in, d_model, dtype)
         self.hook_embed = HookPoint()
+        if positional_embedding_type is not None:
+            self.pos_embed = PosEmbed(n_ctx, d_model, dtype)
+            self.hook_pos_embed = HookPoint()
         self.blocks = nn.ModuleList([_block(self.cfg) for _ in range(n_layers)])
+        if (norm := _norm(self.cfg)) is not None:
+            self.ln_final = norm
         self.unembed = Unembed(d_model, d_out, dtype)
         self._initialise(torch.Generator().manual_seed(seed))
         self.to(device)
@@ -149,12 +172,20 @@ class RegressionTransformer(StackedWeights):
         features = self.cfg.d_in if start_at_layer is None else self.cfg.d_model
         if x.ndim != 3 or x.shape[-1] != features or x.shape[1] > self.cfg.n_ctx:
             raise InputError(f"input must be [batch, pos <= {self.cfg.n_ctx}, {features}], found {list(x.shape)}")
-        residual = self.hook_embed(self.embed(x)) if start_at_layer is None else x
+        residual = self._embedded(x) if start_at_layer is None else x
         for block in list(self.blocks)[first:last]:
             residual = block(residual)
         if last is not None:
             return residual
+        if self.cfg.normalization_type is not None:
+            residual = self.ln_final(residual)
         return _returned(self.unembed(residual), return_type, loss)
+
+    def _embedded(self, x: Float[Tensor, "batch pos d_in"]) -> Float[Tensor, "batch pos d_model"]:
+        embedded = self.hook_embed(self.embed(x))
+        if self.cfg.positional_embedding_type is None:
+            return embedded
+        return embedded + self.hook_pos_embed(self.pos_embed(x))
 
     def set_use_attn_result(self, use_attn_result: bool) -> None:
         """Make ``blocks.{i}.attn.hook_result`` [batch pos head d_model], what each head writes; or take it away."""
@@ -200,9 +231,11 @@ class RegressionTransformer(StackedWeights):
     def __getattr__(self, name: str) -> Any:
         if name in OF_TOKENS:
             raise AttributeError(
-                f"a RegressionTransformer has no {name}: it reads and writes numbers, not tokens, without norm and "
-                "positions (docs/transformer-lens.md says what stands in its place)"
+                f"a RegressionTransformer has no {name}: it reads and writes numbers, not tokens "
+                "(docs/transformer-lens.md says what stands in its place)"
             )
+        if name in OF_OPTIONS and name not in self._modules:
+            raise AttributeError(f"this RegressionTransformer has no {name}: it was made with {OF_OPTIONS[name]}=None")
         return super().__getattr__(name)
 
     def _initialise(self, generator: torch.Generator) -> None:
@@ -225,13 +258,27 @@ class RegressionTransformer(StackedWeights):
                 uniform_(getattr(block.mlp, name), fan_in, generator)
         uniform_(self.unembed.W_U, cfg.d_model, generator)
         uniform_(self.unembed.b_U, cfg.d_model, generator)
+        if cfg.positional_embedding_type is not None:
+            uniform_(self.pos_embed.W_pos, cfg.d_in, generator)
+
+
+def has_norm(model: nn.Module) -> TypeGuard[RegressionTransformer]:
+    """Whether a model is a RegressionTransformer with norms, whose layers read another vector than the stream's."""
+    return isinstance(model, RegressionTransformer) and model.cfg.normalization_type is not None
 
 
 def _block(cfg: RegressionTransformerConfig) -> Block:
     return Block(
         Attention(cfg.d_model, cfg.n_heads, cfg.d_head, cfg.n_ctx, cfg.dtype),
         Mlp(cfg.d_model, cfg.d_mlp, cfg.act_fn, cfg.dtype),
+        _norm(cfg),
+        _norm(cfg),
     )
+
+
+def _norm(cfg: RegressionTransformerConfig) -> Norm | None:
+    kind = cfg.normalization_type
+    return None if kind is None else Norm(kind, cfg.d_model, cfg.eps, cfg.dtype)
 
 
 def _returned(outputs: Tensor, return_type: str | None, loss: Callable[[Tensor], Tensor] | None) -> Any:

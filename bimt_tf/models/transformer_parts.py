@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
 
 from bimt_tf.models.layers import activation
+from bimt_tf.models.transformer_norms import Norm
 
 __all__ = ["Attention", "Block", "Embed", "Mlp", "Unembed"]
 
@@ -117,7 +118,7 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then MLP, each added to the residual stream."""
+    """Attention, then MLP, each added to the residual stream, which they read through a norm where there is one."""
 
     hook_resid_pre: HookPoint
     hook_attn_out: HookPoint
@@ -130,9 +131,10 @@ class Block(nn.Module):
     hook_v_input: HookPoint | None
     hook_mlp_in: HookPoint | None
 
-    def __init__(self, attn: Attention, mlp: Mlp) -> None:
+    def __init__(self, attn: Attention, mlp: Mlp, ln1: Norm | None = None, ln2: Norm | None = None) -> None:
         super().__init__()
         self.attn, self.mlp = attn, mlp
+        self.ln1, self.ln2 = ln1, ln2
         for name in ("resid_pre", "attn_out", "resid_mid", "mlp_out", "resid_post"):
             setattr(self, f"hook_{name}", HookPoint())
         for name in ("attn_in", "q_input", "k_input", "v_input", "mlp_in"):
@@ -142,15 +144,26 @@ class Block(nn.Module):
         x = self.hook_resid_pre(x)
         x = self.hook_resid_mid(x + self.hook_attn_out(self.attn(*self._attention_inputs(x))))
         read = x if self.hook_mlp_in is None else self.hook_mlp_in(x.clone())
+        read = read if self.ln2 is None else self.ln2(read)
         return self.hook_resid_post(x + self.hook_mlp_out(self.mlp(read)))
 
     def _attention_inputs(self, x: Float[Tensor, "batch pos d_model"]) -> tuple[Tensor, Tensor, Tensor]:
-        """What queries, keys and values read: the residual stream, or a copy a head where a hook is to see it."""
+        """What queries, keys and values read: the residual stream, or a copy a head where a hook is to see it.
+
+        The hooks see the stream as it is; the norm follows.
+        """
+        normed = _unchanged if self.ln1 is None else self.ln1
         if self.hook_q_input is not None and self.hook_k_input is not None and self.hook_v_input is not None:
-            return tuple(hook(self._a_head(x)) for hook in (self.hook_q_input, self.hook_k_input, self.hook_v_input))
+            q, k, v = (hook(self._a_head(x)) for hook in (self.hook_q_input, self.hook_k_input, self.hook_v_input))
+            return normed(q), normed(k), normed(v)
         if self.hook_attn_in is not None:
             x = self.hook_attn_in(self._a_head(x))
+        x = normed(x)
         return x, x, x
 
     def _a_head(self, x: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos head d_model"]:
         return x.unsqueeze(2).repeat(1, 1, self.attn.W_Q.shape[0], 1)
+
+
+def _unchanged(x: Tensor) -> Tensor:
+    return x

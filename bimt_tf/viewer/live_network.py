@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from bimt_tf.errors import InputError
 from bimt_tf.models.mlp import MLP
 from bimt_tf.models.token_mlp import TokenMLP
-from bimt_tf.models.transformer import RegressionTransformer
+from bimt_tf.models.transformer import RegressionTransformer, has_norm
 from bimt_tf.models.transformer_parts import Block
 from bimt_tf.viewer.live_sequential import LiveLayer, sequential_layers
 from bimt_tf.viewer.packing import matrix, numbers
@@ -78,6 +78,11 @@ def live_network(model: nn.Module, positions: int = 1) -> LiveNetwork:
             "a page evaluates MLP, TokenMLP, RegressionTransformer and nn.Sequential, "
             f"and this model is a {type(model).__name__}"
         )
+    if has_norm(model):
+        kind = model.cfg.normalization_type
+        raise InputError(f"a page evaluates transformers without norm, and this model's residual stream has {kind}")
+    if isinstance(model, RegressionTransformer) and model.cfg.positional_embedding_type is not None:
+        raise InputError("a page evaluates transformers without positional embedding, and this model has one")
     weights = sum(int(one.count_nonzero()) for one in model.parameters() if one.ndim > 1)
     if weights > MOST_WEIGHTS:
         raise InputError(f"a page evaluates networks of at most {MOST_WEIGHTS:,} nonzero weights, this has {weights:,}")

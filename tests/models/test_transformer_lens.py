@@ -194,7 +194,7 @@ def test_generic_patching_covers_every_position(model, x):
     assert found.shape == (9,) and len(set(found.tolist())) == 9
 
 
-@pytest.mark.parametrize("name", ["generate", "to_tokens", "tokenizer", "ln_final", "W_pos", "loss_fn"])
+@pytest.mark.parametrize("name", ["generate", "to_tokens", "tokenizer", "W_E_pos", "loss_fn"])
 def test_what_only_language_models_have_is_refused_with_the_reason(model, name):
     assert not hasattr(model, name)
     with pytest.raises(AttributeError, match=f"no {name}: it reads and writes numbers"):
