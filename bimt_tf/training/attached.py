@@ -111,7 +111,7 @@ class Attached:
         return self._lam.at(self.step, self.finish_step) if self.phase == "pressed" else 0.0
 
     def before_step(self, scale: float = 1.0) -> None:
-        """What belongs between the backward pass and the optimizer's step; ``scale``: of the gradients that are there."""
+        """What belongs between the backward pass and the optimizer's step; ``scale``: what gradients are times."""
         if self._settings.penalty == "gradient" and self.lam:
             self._bimt.add_cost_grad_(self.lam * scale)
 
