@@ -98,8 +98,8 @@ def animate(
     wide, high = (round(inches * dpi) for inches in shown.figure.get_size_inches())
     if len(order) * wide * high > MOST_PIXELS:
         raise InputError(
-            f"{len(order):,} pictures of {wide:,} x {high:,} pixels are too many for one file: take less of fps, dpi or "
-            "seconds"
+            f"{len(order):,} pictures of {wide:,} x {high:,} pixels are too many for one file: take less of fps, dpi "
+            "or seconds"
         )
     with TemporaryDirectory(prefix="bimt-") as folder, rc_context(STYLE):
         file = Path(folder) / f"animation{form}"
