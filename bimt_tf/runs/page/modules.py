@@ -35,7 +35,7 @@ def modules_part(run: OpenedRun) -> dict[str, Any] | None:
     if not told and (result := _found_now(run)) is not None:
         told, made = [{**_told(result, scene), "asked": {}}], "found for this page, without chance levels"
     if not told:
-        nothing = {"found": None, "effects": None, "against": None, "modules": [], "members": {}}
+        nothing: dict[str, Any] = {"found": None, "effects": None, "against": None, "modules": [], "members": {}}
         return {**nothing, "made": "", "command": command("modules", {}, run)}
     asked = told[0].pop("asked")
     return {**told[0], "made": made, "command": command("modules", asked, run)}
