@@ -7,6 +7,7 @@ options, call the library and print what that gives.
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import signal
@@ -40,8 +41,11 @@ def _open_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")
+    out = sys.stdout
+    if isinstance(out, io.TextIOWrapper):
+        narrow = codecs.lookup(out.encoding).name != "utf-8"  # the C locale's, whose handler fails on a line of a table
+        if out.errors == "strict" or (narrow and out.errors == "surrogateescape"):
+            out.reconfigure(errors="backslashreplace")
 
 
 def _run(arguments: list[str]) -> int:

@@ -150,6 +150,8 @@ def require_schedule(name: str, value: float | Schedule, *, positive: bool = Fal
     if isinstance(value, (int, float)):
         require(name, value)
         return
+    if not isinstance(value, str) and not _are_pairs(value):
+        raise InputError(f"{name} must be a number, {EXPECTED}, found {value!r}")
     found = parse_curve(value, name) if isinstance(value, str) else Curve("steps", value)
     starts = [start for start, _ in found.points]
     if found.join == "steps":
@@ -163,6 +165,16 @@ def require_schedule(name: str, value: float | Schedule, *, positive: bool = Fal
         raise InputError(f"{name} joins values that differ by more than {WIDEST:g} times, found {spell(found)}")
     for start, each in found.points:
         require(f"{name} from {start:g} on" if found.join == "steps" else f"{name} at {start:g}", each)
+
+
+def _are_pairs(value: object) -> bool:
+    """Whether a value is (start, value) pairs of numbers."""
+    return isinstance(value, tuple) and all(
+        isinstance(pair, tuple)
+        and len(pair) == 2
+        and all(isinstance(one, (int, float)) and not isinstance(one, bool) for one in pair)
+        for pair in value
+    )
 
 
 def _rise(starts: list[float]) -> bool:

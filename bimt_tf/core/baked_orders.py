@@ -9,7 +9,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from bimt_tf.core.wiring import Wiring
-from bimt_tf.errors import InputError, require_kind, unknown
+from bimt_tf.errors import InputError, require_kind, require_known
 
 __all__ = ["BakedOrders"]
 
@@ -31,10 +31,11 @@ class BakedOrders:
         Raises:
             InputError: for an unknown population, what is no tensor, or an axis of another length.
         """
-        if population not in wiring.populations:
-            raise unknown("population", str(population), wiring.populations)
+        require_known("population", population, wiring.populations)
         size = wiring.populations[population].size
         require_kind("tensor", tensor, Tensor)
+        if isinstance(axis, bool) or not isinstance(axis, int):
+            raise InputError(f"axis must be a whole number, found {axis!r}")
         if not -tensor.ndim <= axis < tensor.ndim or tensor.shape[axis] != size:
             found = list(tensor.shape)
             raise InputError(f"axis {axis} of the tensor {found} is not the {size} neurons of {population!r}")

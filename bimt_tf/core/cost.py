@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from bimt_tf.core.coefficient import Coefficient, Index
-from bimt_tf.core.optimizer_state import Optimizers, optimizers_of, require_holds_each
+from bimt_tf.core.optimizer_state import Optimizers, optimizers_of, require_holds_each, require_learning_rates
 from bimt_tf.errors import require_non_negative
 
 __all__ = ["Charged", "total", "add_gradient_", "shrink_"]
@@ -107,11 +107,13 @@ def shrink_(weights: Iterable[Charged], lam: float, optimizer: Optimizers) -> No
     """The proximal step of lam * cost, after the optimizers' steps: exact zeros without a cut.
 
     Each entry is soft-thresholded by t = min(lr, lr lam c / (sqrt(v_hat) + eps)), Adam's own metric with its
-    second moment v_hat; without one (SGD), by lr lam c. The clamp keeps an entry whose loss gradient is nil
-    from moving faster than Adam moves any.
+    second moment v_hat; without one (SGD), or one of another kind (Adafactor), by lr lam c. The clamp keeps an entry
+    whose loss gradient is nil from moving faster than Adam moves any. Where Adam has skipped its first step, as it
+    does for gradients that overflowed, nothing is shrunk: v_hat is not known.
 
     Raises:
-        InputError: if the optimizers do not hold every charged parameter that requires a gradient.
+        InputError: if the optimizers do not hold every charged parameter that requires a gradient, or one has no
+            learning rate.
     """
     require_non_negative("lam", lam)
     optimizers = optimizers_of(optimizer)
@@ -119,15 +121,22 @@ def shrink_(weights: Iterable[Charged], lam: float, optimizer: Optimizers) -> No
     require_holds_each((p for p, _ in trained), optimizers)
     if lam == 0:
         return
+    require_learning_rates(optimizers)
     for one in optimizers:
         for group in one.param_groups:
             own = set(group["params"])
-            for adaptive in (True, False):
-                members = [
-                    (p, c) for p, c in trained if p in own and ("exp_avg_sq" in one.state.get(p, {})) is adaptive
-                ]
-                if members:
-                    _shrink_group_(members, lam, group, [one.state[p] for p, _ in members] if adaptive else None)
+            adaptive: list[Charged] = []
+            plain: list[Charged] = []
+            for p, c in trained:
+                state = one.state.get(p, {}) if p in own else None
+                if state is not None and not ("exp_avg_sq" in state and "betas" in group):
+                    plain.append((p, c))
+                elif state is not None and state["step"]:
+                    adaptive.append((p, c))
+            if adaptive:
+                _shrink_group_(adaptive, lam, group, [one.state[p] for p, _ in adaptive])
+            if plain:
+                _shrink_group_(plain, lam, group, None)
 
 
 def _shrink_group_(

@@ -62,6 +62,17 @@ def require_holds_each(parameters: Iterable[Tensor], optimizers: Iterable[torch.
         raise InputError(f"{missing} of the parameters that the connection cost charges are in none of the optimizers")
 
 
+def require_learning_rates(optimizers: Iterable[torch.optim.Optimizer]) -> None:
+    """Raise InputError unless each group has a learning rate, by which the proximal step goes."""
+    for one in optimizers:
+        for group in one.param_groups:
+            if not isinstance(group.get("lr"), (float, int, Tensor)):
+                raise InputError(
+                    f"{type(one).__name__} has lr={group.get('lr')}, and the proximal step goes by the learning rate: "
+                    "give it one (of Adafactor with relative_step=False), or add the cost's gradient instead"
+                )
+
+
 def states(optimizer: torch.optim.Optimizer, wired: Mapping[int, Wired]) -> Iterator[State]:
     """(name, the axes, a view of the state with these axes) of all that moves with the parameters.
 

@@ -15,11 +15,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from bimt_tf.errors import InputError, require_positive, unknown
+from bimt_tf.errors import InputError, require_at_most, require_positive, unknown
 from bimt_tf.figures.animation import NetworkAnimation
 from bimt_tf.figures.style import INK, MUTED, STYLE, WIRE_NEGATIVE, WIRE_POSITIVE
 from bimt_tf.figures.tween import Frame
-from bimt_tf.runs.atomic import write_atomically
+from bimt_tf.runs.atomic import require_path, write_atomically
 from bimt_tf.runs.evolution import Snapshot, require_snapshots
 from bimt_tf.runs.figure_files import FORMATS
 from bimt_tf.runs.opened_run import OpenedRun
@@ -31,6 +31,10 @@ __all__ = ["FORMS", "animate", "form_of_animation", "frames_of"]
 
 FORMS = (".gif", ".mp4")
 HOLD_FIRST, HOLD_LAST = 0.5, 1.5  # seconds that the first and the last picture stand
+MOST_FPS, MOST_DPI, MOST_SECONDS = 50, 600, 600
+"""Browsers show no GIF of more pictures a second at its pace."""
+MOST_PIXELS = 2_000_000_000
+"""Of all pictures together; a GIF's are held in memory, a byte each."""
 COLOURS = (WIRE_POSITIVE, WIRE_NEGATIVE, INK, MUTED)
 SHADES = (1.0, 0.7, 0.45, 0.25, 0.1)
 """A GIF has these colours, mixed with so much white, and white."""
@@ -76,17 +80,27 @@ def animate(
         progress: called with (pictures drawn, of how many).
 
     Raises:
-        InputError: for another ending, no ffmpeg, a run without snapshots, or a number that cannot be.
+        InputError: for another ending, no ffmpeg, no folder to write into, a run without snapshots, or a number that
+            cannot be.
     """
     form = form_of_animation(path)
-    for name, value in (("fps", fps), ("dpi", dpi), ("seconds", seconds)):
+    for name, value, most in (("fps", fps, MOST_FPS), ("dpi", dpi, MOST_DPI), ("seconds", seconds, MOST_SECONDS)):
         require_positive(name, value)
+        require_at_most(name, value, most)
+    if not require_path(path.absolute()).parent.is_dir():
+        raise InputError(f"cannot write {path}: there is no folder {path.parent}")
     snapshots = require_snapshots(run.snapshots)
     moving = max(2, round((seconds - HOLD_FIRST - HOLD_LAST) * fps))
     config = run.config
     title = f"{config.task} · {config.method} · seed {config.seed}"
     shown = NetworkAnimation(frames_of(snapshots), moving, title=title, labels=run.task.labels(config.data))
     order = [0] * round(HOLD_FIRST * fps) + list(range(moving)) + [moving - 1] * round(HOLD_LAST * fps)
+    wide, high = (round(inches * dpi) for inches in shown.figure.get_size_inches())
+    if len(order) * wide * high > MOST_PIXELS:
+        raise InputError(
+            f"{len(order):,} pictures of {wide:,} x {high:,} pixels are too many for one file: take less of fps, dpi "
+            "or seconds"
+        )
     with TemporaryDirectory(prefix="bimt-") as folder, rc_context(STYLE):
         file = Path(folder) / f"animation{form}"
         writer = _writer(form, fps)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,15 +106,11 @@ class SnapshotFiles:
         Raises:
             InputError: if the file is missing or damaged.
         """
-        from safetensors import SafetensorError, safe_open
-
         file = self.file(step)
         try:
-            with safe_open(file, "pt") as opened:
-                told = opened.metadata() or {}
-            step_of, loss, kept, of = json.loads(told[HEAD])
+            step_of, loss, kept, of = json.loads(_told_in(file)[HEAD])
             head = SnapshotHead(int(step_of), float(loss), int(kept), int(of))
-        except (SafetensorError, OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        except (OSError, ValueError, TypeError, KeyError, RecursionError, OverflowError, AttributeError) as error:
             raise self._damaged(file) from error
         if head.step != step or not math.isfinite(head.loss):
             raise self._damaged(file)
@@ -143,6 +140,25 @@ class SnapshotFiles:
     @property
     def _remedy(self) -> str:
         return "remove it: only pictures of the way there hang on it"
+
+
+def _told_in(file: Path) -> dict[str, str]:
+    """What a safetensors file says of itself; its tensors are not read.
+
+    ``safetensors.safe_open`` opens no file whose path is not UTF-8, so this reads the beginning that the format has:
+    eight bytes of length, little end first, then so many of JSON. Raises ValueError, KeyError or TypeError for what is
+    none.
+    """
+    with file.open("rb") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        size = os.fstat(opened.fileno()).st_size
+        if length > size:
+            raise ValueError("the beginning is longer than the file")
+        header = json.loads(opened.read(length).decode("utf-8"))
+    told: dict[str, str] = header.pop("__metadata__")
+    if 8 + length + max((one["data_offsets"][1] for one in header.values()), default=0) != size:
+        raise ValueError("the file is cut short")
+    return told
 
 
 def _packed(values: Tensor, most: int) -> tuple[dict[str, Tensor], int]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Literal
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ from torch.utils.hooks import RemovableHandle
 
 from bimt_tf.bimt import BIMT
 from bimt_tf.config.schedules import Schedule, curve, require_schedule
-from bimt_tf.core.optimizer_state import Optimizers, optimizers_of, require_holds_each
+from bimt_tf.core.optimizer_state import Optimizers, optimizers_of, require_holds_each, require_learning_rates
 from bimt_tf.core.search import SearchMethod
 from bimt_tf.core.zeros import Zeros
 from bimt_tf.errors import (
@@ -91,6 +92,8 @@ class Attached:
             if any(kind.__name__ == "LBFGS" for kind in type(one).__mro__):
                 raise InputError("L-BFGS evaluates the loss many times in a step: BIMT takes first-order optimizers")
         require_holds_each(bimt.charged.values(), self._optimizers)
+        if settings.penalty == "proximal":
+            require_learning_rates(self._optimizers)
         self.step, self.steps = 0, steps
         self.finish_step = steps - round(steps * settings.finish)
         self._lam = curve(settings.lam)
@@ -107,10 +110,10 @@ class Attached:
         """Lambda of the next step: its schedule over the pressed phase, 0 from the finish on."""
         return self._lam.at(self.step, self.finish_step) if self.phase == "pressed" else 0.0
 
-    def before_step(self) -> None:
-        """What belongs between the backward pass and the optimizer's step."""
+    def before_step(self, scale: float = 1.0) -> None:
+        """What belongs between the backward pass and the optimizer's step; ``scale``: what gradients are times."""
         if self._settings.penalty == "gradient" and self.lam:
-            self._bimt.add_cost_grad_(self.lam)
+            self._bimt.add_cost_grad_(self.lam * scale)
 
     def after_step(self) -> None:
         """What belongs behind the optimizer's step.
@@ -148,19 +151,30 @@ class Attached:
         self._zeros = Zeros(charged)
 
     def hook(self, before: bool = True) -> Attached:
-        """Let the optimizers call :meth:`before_step` (if ``before``) and :meth:`after_step`."""
+        """Let the optimizers call :meth:`before_step` (if ``before``) and :meth:`after_step`.
+
+        Raises:
+            InputError: if the same model is attached to one of them already, which would charge it twice.
+        """
+        own = set(map(id, self._optimizers))
+        for other in _HOOKED:
+            shared = own & set(map(id, other._optimizers))
+            if other._handles and shared and other._bimt.model is self._bimt.model:
+                raise InputError("this model is attached to this optimizer already: call remove() on what that gave")
         if before:
             self._handles.append(self._optimizers[0].register_step_pre_hook(self._before))
         self._handles.append(self._optimizers[-1].register_step_post_hook(self._after))
+        _HOOKED.add(self)
         return self
 
     def _before(self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._settings.penalty == "gradient" and (kwargs.get("closure") or any(map(callable, args[1:]))):
             raise InputError("optimizer.step(closure) makes the gradient itself: take penalty='proximal'")
-        self.before_step()
+        self.before_step(_told(optimizer, "grad_scale", 1.0))
 
     def _after(self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.after_step()
+        if not _told(optimizer, "found_inf", 0.0):
+            self.after_step()
 
     def remove(self) -> None:
         """Take the hooks off; the optimizers are as they were."""
@@ -180,9 +194,26 @@ class Attached:
         require_kind("state", state, dict)
         if "step" not in state:
             raise InputError(f"the state has no 'step': found {', '.join(map(str, state)) or 'nothing'}")
+        step = (
+            state["step"].item() if isinstance(state["step"], Tensor) and state["step"].numel() == 1 else state["step"]
+        )
+        require_whole("the state's step", step, at_least=0)
         self._bimt.load_state_dict({name: value for name, value in state.items() if name != "step"})
-        self.step = int(state["step"])
+        self.step = int(step)
         self._zeros = None if self.phase == "pressed" else Zeros(self._bimt.charged)
+
+
+_HOOKED: WeakSet[Attached] = WeakSet()
+"""Those that have been hooked onto optimizers and are still there."""
+
+
+def _told(optimizer: torch.optim.Optimizer, name: str, otherwise: float) -> float:
+    """What a GradScaler has set on a fused optimizer, whose own step divides the gradients or leaves them out.
+
+    It calls that step whether gradients overflowed or not, and so the hooks around it.
+    """
+    value = getattr(optimizer, name, None)
+    return otherwise if value is None else float(value)
 
 
 def attach(bimt: BIMT, optimizer: Optimizers, *, steps: int, **settings: Any) -> Attached:

@@ -37,10 +37,11 @@ def page(content: PageContent) -> str:
     allowed = f"script-src {scripts}; style-src {_hashed(style)}; img-src data:"
     policy = f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
     template = Template(assets.joinpath("page.html").read_text(encoding="utf-8"))
-    return template.substitute(
+    text = template.substitute(
         title=html.escape(content.title), policy=html.escape(policy, quote=True), style=style, library=library,
         script=own, data=_embedded(content),
     )  # fmt: skip
+    return text.encode("utf-8", "replace").decode()  # halves of a pair, as in a path that is no UTF-8, become "?"
 
 
 def _hashed(source: str) -> str:

@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import re
@@ -400,3 +401,15 @@ def test_a_task_of_one_s_own_is_trained_and_resumed_from_anywhere(tmp_path, monk
     (tmp_path / "my_task.py").unlink()
     capsys.readouterr()
     assert subprocess.run([sys.executable, "-m", "bimt_tf.cli.main", "prune", run], check=False).returncode == 2
+
+
+def test_a_table_where_the_locale_is_plain_c(monkeypatch):
+    """Python's own handler there, surrogateescape, has no way to write a line of a table."""
+    from bimt_tf.cli.main import _open_streams
+
+    stream = io.TextIOWrapper(io.BytesIO(), "ascii", errors="surrogateescape")
+    monkeypatch.setattr("sys.stdout", stream)
+    _open_streams()
+    stream.write("│ …")
+    stream.flush()
+    assert stream.buffer.getvalue() == b"\\u2502 \\u2026"

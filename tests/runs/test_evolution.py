@@ -134,7 +134,25 @@ def test_an_mp4_where_there_is_ffmpeg(evolved, tmp_path):
     assert (tmp_path / "a.mp4").read_bytes()[4:8] == b"ftyp" and told[-1][0] == told[-1][1] == len(told)
 
 
-@pytest.mark.parametrize("wrong", [{"fps": 0}, {"dpi": -1}, {"seconds": float("nan")}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"fps": 0},
+        {"dpi": -1},
+        {"seconds": float("nan")},
+        {"fps": 10**9},
+        {"dpi": 10**6},
+        {"seconds": 1e9},
+        {"seconds": 600, "fps": 50, "dpi": 600},
+    ],
+)
 def test_numbers_that_cannot_be_are_refused(evolved, tmp_path, wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
         animate(load_run(evolved), tmp_path / "a.gif", **wrong)
+
+
+def test_a_folder_that_is_not_there_is_said_before_anything_is_drawn(evolved, tmp_path):
+    told = []
+    with pytest.raises(InputError, match="there is no folder"):
+        animate(load_run(evolved), tmp_path / "none" / "a.gif", progress=lambda *now: told.append(now))
+    assert not told

@@ -224,3 +224,86 @@ def test_a_tensor_of_ones_own_moves_with_the_neurons():
         bimt.apply_order(torch.zeros(7), populations[0])
     with pytest.raises(InputError, match="population"):
         bimt.apply_order(torch.zeros(8), "hiden0")
+
+
+FUSED = (torch.optim.AdamW, torch.optim.SGD)
+
+
+@pytest.mark.parametrize("optimizer", FUSED)
+def test_a_fused_step_that_overflowed_is_no_step(optimizer):
+    """A scaler calls it all the same, with a first step that was never taken: v_hat is 0/0 there."""
+    model, bimt = made()
+    one = optimizer(model.parameters(), lr=1e-2, fused=True)
+    attached = attach(bimt, one, steps=10, lam=0.1)
+    before = [p.detach().clone() for p in model.parameters()]
+    scaler, (x, y) = torch.amp.GradScaler("cpu"), data()
+    scaler.scale((model(x) - y).square().mean() * float("inf")).backward()
+    scaler.step(one)
+    assert attached.step == 0
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    bimt.shrink_(0.1, one)
+    assert all(bool(p.isfinite().all()) for p in model.parameters())
+
+
+@pytest.mark.parametrize("optimizer", FUSED)
+def test_a_fused_step_divides_the_penalty_by_no_scale(optimizer):
+    """It takes the scale out of the gradients itself, so the cost's is put in with the scale."""
+
+    def weights(scale):
+        model, bimt = made()
+        one = optimizer(model.parameters(), lr=1e-2, fused=True)
+        attach(bimt, one, steps=10, lam=0.1, penalty="gradient", finish=0, swap_every=0)
+        scaler, (x, y) = torch.amp.GradScaler("cpu", init_scale=scale), data()
+        for _ in range(5):
+            one.zero_grad()
+            scaler.scale((model(x) - y).square().mean()).backward()
+            scaler.step(one)
+            scaler.update()
+        return [p.detach() for p in model.parameters()]
+
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(weights(1.0), weights(2.0**16), strict=True))
+
+
+def test_adafactor_of_transformers_has_a_second_moment_of_its_own():
+    from transformers.optimization import Adafactor
+
+    model, bimt = made()
+    one = Adafactor(model.parameters(), lr=1e-2, relative_step=False, scale_parameter=False)
+    attach(bimt, one, steps=4, lam=0.1)
+    loop(model, [one], 4)
+    assert all(bool(p.isfinite().all()) for p in model.parameters())
+    with pytest.raises(InputError, match="Adafactor has lr=None"):
+        attach(bimt, Adafactor(model.parameters()), steps=4, lam=0.1)
+
+
+def test_a_model_is_attached_to_an_optimizer_once():
+    model, bimt = made()
+    first = attach(bimt, one := adam(model), steps=10, lam=0.1)
+    with pytest.raises(InputError, match="attached to this optimizer already"):
+        attach(bimt, one, steps=10, lam=0.1)
+    first.remove()
+    attach(bimt, one, steps=10, lam=0.1)
+    attach(bimt, adam(model), steps=10, lam=0.1)
+
+
+@pytest.mark.parametrize("step", ["x", torch.tensor([1, 2]), torch.tensor(2.5), torch.tensor(float("nan")), -1])
+def test_a_state_with_a_wrong_step_changes_nothing(step):
+    model, bimt = made()
+    attached, before = attach(bimt, adam(model), steps=10, lam=0.1), bimt.layout
+    with pytest.raises(InputError, match="step must be a whole number"):
+        attached.load_state_dict({**bimt.state_dict(), "step": step})
+    assert bimt.layout is before
+
+
+@pytest.mark.parametrize("lam", [None, [1], {"a": 1}, (1, 2), ((0, "a"),), ((0.0, 0.1, 0.2),)])
+def test_what_is_no_schedule_is_refused(lam):
+    model, bimt = made()
+    with pytest.raises(InputError, match="lam must be a number, START:VALUE pairs"):
+        attach(bimt, adam(model), steps=10, lam=lam)
+
+
+@pytest.mark.parametrize("axis", [1.0, True, None, "x"])
+def test_an_axis_is_a_whole_number(axis):
+    _, bimt = made()
+    with pytest.raises(InputError, match="axis must be a whole number"):
+        bimt.apply_order(torch.zeros(8, 8), "hidden0", axis)

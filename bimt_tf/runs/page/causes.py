@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from bimt_tf.analysis.edge_effects import EdgeEffects, edge_effects
+from bimt_tf.analysis.plain import plain
 from bimt_tf.errors import InputError
 from bimt_tf.runs.kept_effects import kept_effects
 from bimt_tf.runs.opened_run import OpenedRun
-from bimt_tf.runs.page.kept import command, kept_answers
+from bimt_tf.runs.page.kept import command, kept_answers, readable
 from bimt_tf.runs.page.knock_outs import KnockOuts, seconds_of
 from bimt_tf.runs.page.neuron_values import hooks_of_rows
 from bimt_tf.runs.page.sample import held_out_of
@@ -102,20 +103,27 @@ def _kept(
     run: OpenedRun, scene: Scene, active: dict[str, list[int]], why: list[str]
 ) -> tuple[dict[str, dict[str, Any]], int]:
     """The effects that an export kept; values are there as what their head writes."""
-    kept = kept_effects(run)
-    if kept is None:
-        why.append(f"neurons were not knocked out, which would take long: {command('ablate', {}, run)}")
-        return {}, 0
     twice = {row.stage for row in scene.rows if row.written}
-    found: dict[str, dict[str, Any]] = {}
-    for row in scene.rows:
-        as_read = row.stage in twice and not row.written
-        if row.stage in kept and not as_read and active.get(row.name):
-            neurons = active[row.name]
-            found[row.name] = {"neurons": neurons, "effects": [kept[row.stage][i] for i in neurons]}
-    from bimt_tf.runs.ask.circuits import EXAMPLES
 
-    return found, EXAMPLES
+    def told(kept: Mapping[str, list[float]]) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        for row in scene.rows:
+            as_read = row.stage in twice and not row.written
+            if row.stage in kept and not as_read and active.get(row.name):
+                neurons = active[row.name]
+                found[row.name] = {"neurons": neurons, "effects": [plain(float(kept[row.stage][i])) for i in neurons]}
+        return found
+
+    try:
+        kept = kept_effects(run)
+    except InputError:  # a damaged file
+        kept = None
+    if kept is not None and (found := readable([kept], told)):
+        from bimt_tf.runs.ask.circuits import EXAMPLES
+
+        return found[0], EXAMPLES
+    why.append(f"neurons were not knocked out, which would take long: {command('ablate', {}, run)}")
+    return {}, 0
 
 
 def _wires(run: OpenedRun, found: EdgeEffects) -> list[dict[str, Any]]:

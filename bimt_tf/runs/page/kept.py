@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any, TypeVar
 
+from bimt_tf.analysis.plain import plain
 from bimt_tf.errors import InputError
 from bimt_tf.runs.answers import Kind, answers, fingerprint
 from bimt_tf.runs.opened_run import OpenedRun
 from bimt_tf.tasks.own_model import OWN
 
-__all__ = ["command", "is_shown", "kept_answers", "of_this_network"]
+__all__ = ["command", "is_shown", "kept_answers", "of_this_network", "readable"]
+
+One = TypeVar("One")
+Told = TypeVar("Told")
 
 COMMANDS = {"interchange-map": "interchange", "neuron-effects": "export"}
 """Question -> the command that answers it, where it has another name."""
@@ -26,26 +31,50 @@ LINES = 6
 
 
 def of_this_network(run: OpenedRun, kind: Kind) -> list[dict[str, Any]]:
-    """The kept answers about the very weights that the page shows, newest first; [] where a file is damaged."""
+    """The kept answers about the very weights that the page shows, newest first; [] where a file is damaged.
+
+    Numbers that are not finite, which a file that was edited may hold, are None.
+    """
     try:
         found = answers(run.path, kind) if run.path.is_dir() else []
     except InputError:
         return []
     network = fingerprint(run)
-    return [one for one in reversed(found) if one["made"].get("network") == network]
+    own = [one for one in reversed(found) if one["made"].get("network") == network]
+    whole = [
+        one for one in own if isinstance(one["question"], str) and isinstance(one["asked"], dict) and "result" in one
+    ]
+    return readable(whole, plain)
+
+
+def _is_whole(one: Mapping[str, Any]) -> bool:
+    return isinstance(one["question"], str) and isinstance(one["asked"], dict) and "result" in one
+
+
+def readable(found: Iterable[One], told: Callable[[One], Told]) -> list[Told]:
+    """What is told of each of some answers; those that do not hold what is looked for are left out.
+
+    They are files of JSON that anyone may edit, and one of them is not to cost the page.
+    """
+    lines = []
+    for one in found:
+        with suppress(KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError):
+            lines.append(told(one))
+    return lines
 
 
 def kept_answers(run: OpenedRun, kind: Kind) -> list[dict[str, Any]]:
     """What was asked, the command for it, and the first numbers of the answer, as words."""
-    return [
-        {
+
+    def told(one: dict[str, Any]) -> dict[str, Any]:
+        return {
             "question": one["question"],
             "about": ", ".join(f"{name} {_word(one['asked'][name])}" for name in ABOUT if one["asked"].get(name)),
             "command": command(one["question"], one["asked"], run),
             "lines": list(_numbers(one["result"]))[:LINES],
         }
-        for one in of_this_network(run, kind)
-    ]
+
+    return readable(of_this_network(run, kind), told)
 
 
 def command(question: str, asked: Mapping[str, Any], run: OpenedRun) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from bimt_tf.errors import InputError
 from bimt_tf.runs.opened_run import OpenedRun
-from bimt_tf.runs.page.kept import command, of_this_network
+from bimt_tf.runs.page.kept import command, of_this_network, readable
 from bimt_tf.runs.page.sample import held_out_of
 from bimt_tf.scene.scene import Scene, scene_of
 
@@ -27,29 +27,26 @@ def modules_part(run: OpenedRun) -> dict[str, Any] | None:
     ``modules``: of each, a name that no other has, and its nodes; ``members``: "row:neuron" -> its place among them;
     ``made``: where this comes from; ``command``.
     """
+    scene = scene_of(run.bimt, run.threshold)
     kept = of_this_network(run, "modules")
-    usual = next((one for one in kept if USUAL.items() <= one["asked"].items()), next(iter(kept), None))
-    if usual is not None:
-        result, made = usual["result"], "kept in modules.json"
-        asked = usual["asked"]
-    else:
-        result, asked = _found_now(run), {}
-        made = "found for this page, without chance levels"
-    again = command("modules", asked, run)
-    if result is None:
-        return {
-            "found": None,
-            "effects": None,
-            "against": None,
-            "modules": [],
-            "members": {},
-            "made": "",
-            "command": again,
-        }
-    members = _members(result["found"]["modules"], scene_of(run.bimt, run.threshold))
+    usual = [one for one in kept if USUAL.items() <= one["asked"].items()]
+    told = readable((usual or kept)[:1], lambda one: {**_told(one["result"], scene), "asked": one["asked"]})
+    made = "kept in modules.json"
+    if not told and (result := _found_now(run)) is not None:
+        told, made = [{**_told(result, scene), "asked": {}}], "found for this page, without chance levels"
+    if not told:
+        nothing: dict[str, Any] = {"found": None, "effects": None, "against": None, "modules": [], "members": {}}
+        return {**nothing, "made": "", "command": command("modules", {}, run)}
+    asked = told[0].pop("asked")
+    return {**told[0], "made": made, "command": command("modules", asked, run)}
+
+
+def _told(result: Mapping[str, Any], scene: Scene) -> dict[str, Any]:
+    """What the page tells of an answer."""
+    modules = result["found"]["modules"]
+    named = [{"name": f"module {one['number']}", "nodes": one["nodes"]} for one in modules]
     parts = {name: result.get(name) for name in ("found", "effects", "against")}
-    named = [{"name": f"module {one['number']}", "nodes": one["nodes"]} for one in result["found"]["modules"]]
-    return {**parts, "modules": named, "members": members, "made": made, "command": again}
+    return {**parts, "modules": named, "members": _members(modules, scene)}
 
 
 def _found_now(run: OpenedRun) -> dict[str, Any] | None:

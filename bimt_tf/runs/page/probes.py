@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+from bimt_tf.analysis.plain import plain
 from bimt_tf.analysis.probe_results import TIE
 from bimt_tf.errors import InputError
 from bimt_tf.runs.opened_run import OpenedRun
-from bimt_tf.runs.page.kept import command, is_shown, of_this_network
+from bimt_tf.runs.page.kept import command, is_shown, of_this_network, readable
 
 __all__ = ["probes_part"]
 
@@ -24,14 +26,15 @@ def probes_part(run: OpenedRun) -> dict[str, Any] | None:
     measures them. ``command``: what makes a map.
     """
     kept = of_this_network(run, "probes")
-    maps = [_map(one["result"]) for one in kept if one["question"] == "probe-map"]
+    maps = readable((one["result"] for one in kept if one["question"] == "probe-map"), _map)
     tables = [table for one in kept if one["question"] == "probe" for table in _listed(one["result"])]
-    tables = tables or _own(run)
+    readouts = readable(tables, lambda table: _readout(run, table))
+    readouts = readouts or readable(_own(run), lambda table: _readout(run, table))
     wanted = [probe.target for probe in run.task.probes(run.config.data)]
-    if not (maps or tables or wanted):
+    if not (maps or readouts or wanted):
         return None
     again = command("probe-map", {"target": wanted[0] if wanted else None}, run)
-    return {"maps": maps, "readouts": [_readout(run, table) for table in tables], "command": again}
+    return {"maps": maps, "readouts": readouts, "command": again}
 
 
 def _own(run: OpenedRun) -> list[dict[str, Any]]:
@@ -41,7 +44,8 @@ def _own(run: OpenedRun) -> list[dict[str, Any]]:
     except InputError:
         return []
     named = {(one.hook, one.position): one.target for one in run.task.probes(run.config.data)}
-    return [{"target": named.get((one["hook"], one["position"]), ""), **one} for one in found]
+    told = readable(found, lambda one: {"target": named.get((one["hook"], one["position"]), ""), **one})
+    return [plain(one) for one in told]
 
 
 def _listed(result: Any) -> list[dict[str, Any]]:
@@ -104,9 +108,9 @@ def _both(found: Mapping[str, Any] | None) -> list[float | None]:
 def _value(score: Any) -> float | None:
     """A score's value, from today's form or as a plain number."""
     found = score.get("value") if isinstance(score, Mapping) else score
-    return float(found) if isinstance(found, (int, float)) else None
+    return float(found) if isinstance(found, (int, float)) and math.isfinite(found) else None
 
 
 def _interval(score: Any) -> list[float | None]:
     """A gain and its interval."""
-    return [_value(score), *(score.get(name) for name in ("low", "high"))] if score else [None, None, None]
+    return [_value(score), *(_value(score.get(name)) for name in ("low", "high"))] if score else [None, None, None]

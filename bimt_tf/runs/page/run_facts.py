@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import sys
 from typing import Any
 
 from bimt_tf import __version__
@@ -19,6 +20,7 @@ __all__ = ["run_facts_part"]
 CURVES = ("step", "loss", "test_loss", "cost", "lam", "lr", "active")
 POINTS = ("weights", "loss", "validation_loss", "test_loss", "modularity_shared")
 MOST_RECORDS = 1_000
+MOST = sys.float_info.max
 
 
 def run_facts_part(run: OpenedRun) -> dict[str, Any]:
@@ -54,8 +56,9 @@ def _columns(rows: list[dict[str, Any]], names: tuple[str, ...]) -> dict[str, li
 
 
 def _number(value: Any) -> float | None:
-    whole = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return value if whole and math.isfinite(value) else None
+    """A number that 64 bits hold, or None."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if is_number and -MOST <= value <= MOST else None
 
 
 def _phases(run: OpenedRun) -> list[list[Any]]:

@@ -22,7 +22,7 @@ for (const panel of PANELS) {
   const title = h("h2", { id: `${panel.id}-title` }, panel.title);
   const section = h("section", { id: panel.id, "aria-labelledby": `${panel.id}-title` }, title);
   (panel.id === "network" ? main : others).append(section);
-  panel.build(section, content, store);
+  build(panel, section);
 }
 if (others.childElementCount > 0) {
   if (others.childElementCount > 2) others.prepend(panelButtons([...others.children]));
@@ -30,6 +30,16 @@ if (others.childElementCount > 0) {
   main.classList.add("wide"); // the network beside the other panels, where the window is wide
 }
 keepInAddress(store, content, note);
+
+/** A panel whose part of the content cannot be drawn, as of a kept answer that was edited, says so; the others are there. */
+function build(panel, section) {
+  try {
+    panel.build(section, content, store);
+  } catch (error) {
+    console.error(error);
+    section.append(h("p", { class: "note" }, `This part cannot be shown: ${error.message}`));
+  }
+}
 
 function fact([name, value]) {
   return h("div", {}, h("dt", {}, name), h("dd", {}, value));
