@@ -106,8 +106,9 @@ def _stands(one: Held, p: Population) -> str:
     """Whether a tensor may stand on a population's "neurons", or on its "heads" alone, by its shape; else "".
 
     A dimension may hold the neurons once or several times (fused projections), a head's (positions that rotate), or
-    half of either (frequencies, of which sines and cosines are made). Along a dimension of whole ones in which a buffer
-    is constant nothing depends on the order; a parameter will change when it is trained.
+    half of either (frequencies, of which sines and cosines are made), or a number for each group of neurons (scales of
+    a quantiser). Along a dimension of whole ones or groups in which a buffer is constant nothing depends on the order;
+    a parameter will change when it is trained. What is as long as there are heads is taken to stand on these alone.
     """
     if p.size == 1 or not p.bakeable:
         return ""
@@ -117,6 +118,7 @@ def _stands(one: Held, p: Population) -> str:
         if any(2 * length == unit for unit in units):
             return "neurons"
         neurons = any(length % unit == 0 for unit in units)
+        neurons |= length > 1 and length != p.heads and any(unit % length == 0 for unit in units)
         if (neurons or (p.heads > 1 and length % p.heads == 0)) and (
             one.kind == "parameter" or not _constant(one.tensor, dim)
         ):
