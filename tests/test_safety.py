@@ -31,7 +31,7 @@ def test_a_random_network_is_right_or_refused(seed):
 
 
 def test_the_random_networks_are_of_all_sorts():
-    for seed in range(40 if sum(SEEN.values()) else 0):
+    for seed in range(40):
         SEEN[outcome(draw_task(random.Random(seed)))] += 1
     assert {"refused", "all moved", "some moved", "all held"} <= set(SEEN), SEEN
 
