@@ -297,4 +297,4 @@ class BIMT:
 
     def _weights(self) -> Iterator[Charged]:
         """(parameter, coefficients) of everything charged."""
-        return self._charged.pairs(self.layout, self.parameters)
+        return self._charged.pairs(self.layout, self._guard.apart(self.parameters))

@@ -74,9 +74,10 @@ def tensors(bridge: Any, attributes: bool = True) -> Iterator[Held]:
 
     The bridge's own modules compute with the wrapped modules' tensors and keep references to them: those are no others.
     """
+    inside = list(bridge.modules())
     for path, module in places(bridge):
         own = type(module).__module__.startswith("transformer_lens.")
-        for one in held([(path, module)], attributes=attributes and not own):
+        for one in held([(path, module)], attributes=attributes and not own, inside=inside):
             yield one._replace(name=one.name.replace("._original_component", "").removeprefix("_original_component."))
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from bimt_tf.adapters.batches import batch_for
 from bimt_tf.adapters.families import places, tensors
-from bimt_tf.core.changes import Snapshot, require_same, snapshot, strange_hooks
+from bimt_tf.core.changes import Snapshot, gradient_hooks, require_same, snapshot, strange_hooks
 from bimt_tf.core.checked_bake import reference
 from bimt_tf.core.model_tree import Held
-from bimt_tf.core.review import review
+from bimt_tf.core.review import is_free, review
+from bimt_tf.core.sharing import overlap
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
 
@@ -40,6 +42,8 @@ class Guard:
         held = tensors(model)
         self._model, self._left_out = model, wiring.left_out
         self.wiring = review(wiring, held)
+        self._charged = [one.parameter for one in self.wiring.wired if getattr(one, "charged", True)]
+        self._at: list[int] = []
         self._wired = snapshot(places(model), held, wiring.left_out)
 
     def require_same(self) -> None:
@@ -50,11 +54,39 @@ class Guard:
         """The model's tensors at present, under every name.
 
         Raises:
-            InputError: if the model, or a forward hook in it, is not what was wired; it says what changed.
+            InputError: if the model, or a forward hook in it, is not what was wired; it says what changed. For a hook
+                on a gradient, which may hold a mask in the present order.
         """
         held = tensors(self._model)
         require_same(self._wired, self._now(held), whole=True)
+        for name in gradient_hooks(places(self._model), held):
+            if not is_free(name, self.wiring):
+                raise InputError(
+                    f"a gradient hook on {name!r} may hold numbers in the order of neurons, and no output shows that: "
+                    "remove it before bake_ and register it for the new order, or wire with "
+                    f"order_free=[{name!r}] if it holds none"
+                )
         return held
+
+    def apart(self, parameters: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The parameters, once it is sure that none lies on another's memory since the model was wired.
+
+        What is tied is charged once, which only a wiring made afterwards knows. Memory is compared only when it has
+        moved since the last call, so that a training step pays for reading addresses alone.
+
+        Raises:
+            InputError: if two do; it names them.
+        """
+        charged = [parameters[name] for name in self._charged]
+        try:
+            at = [p.data_ptr() for p in charged]
+        except RuntimeError:  # inside a transform of torch.func, whose tensors have no address
+            return parameters
+        if at != self._at:
+            if overlap(charged):
+                self.require_same()
+            self._at = at
+        return parameters
 
     def reference(self, check: object) -> Reference | None:
         """A batch and the outputs on it, to compare with later ones; None to compare nothing.

@@ -7,7 +7,7 @@ given a parametrization or a LoRA hook: then the wiring is another model's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -17,7 +17,10 @@ from bimt_tf.core.review import COMPUTES
 from bimt_tf.core.sharing import shared
 from bimt_tf.errors import InputError
 
-__all__ = ["Snapshot", "require_same", "snapshot", "strange_hooks"]
+__all__ = ["Snapshot", "gradient_hooks", "require_same", "snapshot", "strange_hooks"]
+
+_ONLY_READ = ("wandb.",)
+"""Whose gradient hooks write down what they see and change nothing."""
 
 
 class Snapshot(NamedTuple):
@@ -116,3 +119,20 @@ def _differences(before: Snapshot, now: Snapshot, whole: bool) -> list[str]:
 def strange_hooks(now: Snapshot) -> list[str]:
     """The paths of modules with forward hooks that are not known to leave the order of neurons alone."""
     return [path for path, hooks in now.hooks.items() if not all(isinstance(hook, COMPUTES) for hook in hooks)]
+
+
+def gradient_hooks(places: Iterable[tuple[str, nn.Module]], tensors: Iterable[Held]) -> Iterator[str]:
+    """Names of parameters and modules whose hooks see or change gradients: a mask in them keeps the old order.
+
+    No comparison of outputs shows that, as they only act in training.
+    """
+    for path, module in places:
+        found = (*module._backward_hooks.values(), *module._backward_pre_hooks.values())
+        if any(not is_plumbing(hook) for hook in found):
+            yield path
+    for one in tensors:
+        if one.kind == "parameter" and one.tensor.is_leaf:
+            hooks = (getattr(one.tensor, name, None) for name in ("_backward_hooks", "_post_accumulate_grad_hooks"))
+            functions = [hook for own in hooks if own for hook in own.values()]
+            if any(not str(getattr(hook, "__module__", "")).startswith(_ONLY_READ) for hook in functions):
+                yield one.name

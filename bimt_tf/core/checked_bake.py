@@ -45,18 +45,20 @@ def checked_bake_(
     Raises:
         InputError: for outputs that move, or that are not reproducible, so that nothing can be said.
     """
-    with quietly(model):
-        made, orders = bake_(wiring, layout, tensors, optimizers)
-        changed = changing(orders)
-        found = moves(wiring.moving, tensors, changed, optimizers)
-        try:
-            difference = compare(before, outputs(model, batch), tolerance)
-        except BaseException:
-            reorder_(found, inverse(changed))
-            raise
-        if difference is None:
-            return made, orders
+    made, orders = bake_(wiring, layout, tensors, optimizers)
+    changed = changing(orders)
+    found = moves(wiring.moving, tensors, changed, optimizers)
+    try:
+        with quietly(model):  # not around bake_: it puts buffers back, and those of the wiring have moved
+            after = outputs(model, batch)
+        difference = compare(before, after, tolerance)
+    except BaseException:
         reorder_(found, inverse(changed))
+        raise
+    if difference is None:
+        return made, orders
+    reorder_(found, inverse(changed))
+    with quietly(model):
         if compare(before, outputs(model, batch), tolerance) is not None:
             raise InputError(
                 "the model gives other outputs each time it is run on the same batch in eval mode, so nothing can be "

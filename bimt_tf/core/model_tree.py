@@ -6,14 +6,23 @@ hides what a reordering must know. Here each (name, module, tensor) is listed.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
+from types import FunctionType, MethodType, ModuleType
 from typing import Literal, NamedTuple
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 __all__ = ["Held", "Kind", "held", "is_plumbing", "paths"]
 
 Kind = Literal["parameter", "buffer", "attribute"]
+DEEPEST = 4
+"""How many containers deep the tensors of an attribute are looked for; of an object of one's own, its attributes."""
+
+_HOLDS_NONE = (str, bytes, int, float, complex, type, FunctionType, MethodType, ModuleType)
+_LIBRARIES = ("torch.", "transformers.", "transformer_lens.", "builtins", "numpy", "collections")
 _OF_TORCH = set(vars(nn.Module()))  # what every module holds: its tables of parameters, hooks and so on
 
 
@@ -50,8 +59,19 @@ def paths(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
                 stack.append((f"{path}.{own}" if path else own, child, (*above, module)))
 
 
-def held(places: Iterable[tuple[str, nn.Module]], attributes: bool = True) -> Iterator[Held]:
-    """The tensors of the modules at these places; ``attributes``: those that are neither parameter nor buffer too."""
+def held(
+    places: Iterable[tuple[str, nn.Module]], attributes: bool = True, inside: Iterable[nn.Module] = ()
+) -> Iterator[Held]:
+    """The tensors of the modules at these places.
+
+    Args:
+        places: path -> module.
+        attributes: those that are neither parameter nor buffer too: in plain attributes, in containers and objects
+            that attributes hold, and in modules that stand in such a container and so in no tree.
+        inside: modules of the tree besides these, to which an attribute may refer.
+    """
+    places = list(places)
+    known = {id(module) for module in (*inside, *(module for _, module in places))}
     for path, module in places:
         dot = f"{path}." if path else ""
         for own, parameter in module._parameters.items():
@@ -63,19 +83,29 @@ def held(places: Iterable[tuple[str, nn.Module]], attributes: bool = True) -> It
         if attributes:
             for own, value in vars(module).items():
                 if own not in _OF_TORCH:
-                    for name, tensor in _tensors(own, value):
+                    for name, tensor in _tensors(own, value, known, DEEPEST):
                         yield Held(f"{dot}{name}", module, name, tensor, "attribute")
 
 
-def _tensors(name: str, value: object) -> Iterator[tuple[str, Tensor]]:
-    """The tensor that an attribute is, or those that a list, tuple or dict holds."""
+def _tensors(name: str, value: object, known: set[int], depth: int) -> Iterator[tuple[str, Tensor]]:
+    """The tensors (and arrays of NumPy) that an attribute is or holds, down to so many levels."""
     if isinstance(value, Tensor):
         yield name, value
-    elif isinstance(value, (list, tuple)):
+    elif isinstance(value, np.ndarray):
+        if value.dtype.kind in "biuf" and value.size:
+            yield name, torch.as_tensor(value if value.flags.writeable else value.copy())
+    elif depth == 0 or isinstance(value, _HOLDS_NONE):
+        return
+    elif isinstance(value, nn.Module):
+        for one in held(paths(value)) if id(value) not in known else ():
+            if id(one.module) not in known:
+                yield f"{name}.{one.name}", one.tensor
+    elif isinstance(value, (list, tuple, set, frozenset, deque)):
         for i, one in enumerate(value):
-            if isinstance(one, Tensor):
-                yield f"{name}[{i}]", one
+            yield from _tensors(f"{name}[{i}]", one, known, depth - 1)
     elif isinstance(value, dict):
         for key, one in value.items():
-            if isinstance(one, Tensor):
-                yield f"{name}[{key!r}]", one
+            yield from _tensors(f"{name}[{key!r}]", one, known, depth - 1)
+    elif depth == DEEPEST and not type(value).__module__.startswith(_LIBRARIES):
+        for own, one in vars(value).items() if hasattr(value, "__dict__") else ():
+            yield from _tensors(f"{name}.{own}", one, known, depth - 1)

@@ -58,26 +58,38 @@ def moves(
         optimizers: whose states move too.
 
     Raises:
-        InputError: for an optimizer that holds none of the tensors or keeps a state that cannot be reordered, or a
-            sparse gradient.
+        InputError: for an optimizer that holds none of the tensors or keeps a state that cannot be reordered, a
+            sparse gradient, or a tensor that is kept on a parameter and has another shape.
     """
     names = set(populations)
     moving = [one for one in wired if any(stage.population in names for stage in one.stages)]
     found = [Move(one.parameter, one, tensors[one.parameter]) for one in moving]
-    found += [move for one in moving for move in _gradient(one, tensors[one.parameter])]
+    found += [move for one in moving for move in _kept_on(one, tensors[one.parameter])]
     for optimizer in optimizers:
         kept = list(states(optimizer, {id(tensors[one.parameter]): one for one in moving}))
         found += [Move(name, one, tensor) for name, one, tensor in kept]
     seen: set[tuple[object, ...]] = set()
+    for move in found:
+        if any(step == 0 and size > 1 for step, size in zip(move.tensor.stride(), move.tensor.shape, strict=True)):
+            raise InputError(f"{move.name} holds one number under several indices (an expanded tensor): clone it first")
     return [move for move in found if (at := memory(move.tensor)) not in seen and not seen.add(at)]  # type: ignore[func-returns-value]
 
 
-def _gradient(wired: Wired, tensor: Tensor) -> Iterator[Move]:
+def _kept_on(wired: Wired, tensor: Tensor) -> Iterator[Move]:
+    """The gradient, and what else is kept on a parameter for each of its entries, such as Megatron's ``main_grad``."""
     gradient = tensor.grad if tensor.is_leaf else None
     if gradient is not None:
         if gradient.layout != torch.strided:
             raise InputError(f"the gradient of {wired.parameter!r} is sparse: call optimizer.zero_grad() before bake_")
         yield Move(f"the gradient of {wired.parameter!r}", wired, gradient)
+    for own, kept in vars(tensor).items():
+        if isinstance(kept, Tensor) and kept.numel() > 1:
+            if kept.shape != wired.shape or kept.layout != torch.strided:
+                raise InputError(
+                    f"{own!r}, kept on {wired.parameter!r}, is {list(kept.shape)} and the parameter "
+                    f"{list(wired.shape)}: it is not known how to move it; delete it before bake_"
+                )
+            yield Move(f"{own!r} of {wired.parameter!r}", wired, kept)
 
 
 def reorder_(found: Sequence[Move], orders: Orders) -> None:

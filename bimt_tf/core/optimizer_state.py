@@ -28,7 +28,9 @@ Optimizers = torch.optim.Optimizer | Sequence[torch.optim.Optimizer]
 """One optimizer, or several that share a model's parameters among them."""
 
 State = tuple[str, Wired, Tensor]
-_MATRICES = re.compile(r"precond|kron|eigen|project|basis|^(GG|Q|L|R)(\W|_|$)", re.IGNORECASE)
+_MATRICES = re.compile(
+    r"precond|kron|eigen|project|basis|covar|gram|rotat|sketch|whiten|^(GG|Q|L|R)(\W|_|$)", re.IGNORECASE
+)
 _OF_MATRICES = re.compile(r"shampoo|soap|kron|psgd|kfac|galore", re.IGNORECASE)
 
 
@@ -87,14 +89,31 @@ def states(optimizer: torch.optim.Optimizer, wired: Mapping[int, Wired]) -> Iter
     total = sum(p.numel() for p in held)
     kind = type(optimizer).__name__
     flat = any(c.__name__ == "LBFGS" for c in type(optimizer).__mro__)
+    _require_no_others(optimizer, held)
     for parameter, state in optimizer.state.items():
         for key, tensor in _tensors(state):
             said = f"state {key!r} of {kind}"
             if flat:
                 yield from _end_to_end(said, tensor, held, wired, total)
+            elif not isinstance(parameter, Tensor) and tensor.numel() > 1:
+                raise InputError(f"{said} belongs to none of its parameters: it is not known how to move it")
             elif id(parameter) in wired and tensor.numel() > 1:
                 one = wired[id(parameter)]
                 yield f"{said} for {one.parameter!r}", one, _view(said, key, tensor, one)
+
+
+def _require_no_others(optimizer: torch.optim.Optimizer, held: list[Tensor]) -> None:
+    """Raise InputError for a tensor that is kept outside of the state, in the optimizer itself or in a group of it."""
+    own = {id(p) for p in held}
+    apart = {key: value for key, value in vars(optimizer).items() if key not in ("state", "param_groups")}
+    for i, group in enumerate(optimizer.param_groups):
+        apart |= {f"param_groups[{i}].{key}": value for key, value in group.items() if key != "params"}
+    for name, tensor in _tensors(apart):
+        if tensor.numel() > 1 and id(tensor) not in own:
+            raise InputError(
+                f"{name!r} of {type(optimizer).__name__} is a tensor {list(tensor.shape)} outside of its state: it is "
+                "not known how to move it; keep it in optimizer.state[parameter], or bake without the optimizer"
+            )
 
 
 def _tensors(state: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:

@@ -24,7 +24,7 @@ from bimt_tf.core.sharing import Shared, shared
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
 
-__all__ = ["COMPUTES", "review"]
+__all__ = ["COMPUTES", "is_free", "review"]
 
 _ORDER_FREE = (parametrizations._WeightNorm, parametrizations._SpectralNorm)  # whose tensors say all
 ORDINARY = ("bimt_tf.models.layers.HookedLinear", "transformers.models.falcon.modeling_falcon.FalconLinear")
@@ -57,7 +57,7 @@ def review(wiring: Wiring, tensors: Sequence[Held]) -> Wiring:
         if one.name in known:
             for name, why in _of_own_code(one, known[one.name], wiring):
                 whole.setdefault(name, why)
-        elif not _free(one.name, wiring) and not _computed(one):
+        elif not is_free(one.name, wiring) and not _computed(one):
             if one.kind != "parameter" or one.name in wiring.left_out:
                 for p in wiring.populations.values():
                     found = _stands(one, p)
@@ -92,7 +92,7 @@ def _alike(populations: dict[str, Population]) -> dict[str, Population]:
     }
 
 
-def _free(name: str, wiring: Wiring) -> bool:
+def is_free(name: str, wiring: Wiring) -> bool:
     """Whether ``order_free`` names a tensor, or a module that it is in."""
     return any(name == free or name.startswith((f"{free}.", f"{free}[")) for free in wiring.order_free)
 
@@ -106,8 +106,9 @@ def _stands(one: Held, p: Population) -> str:
     """Whether a tensor may stand on a population's "neurons", or on its "heads" alone, by its shape; else "".
 
     A dimension may hold the neurons once or several times (fused projections), a head's (positions that rotate), or
-    half of either (frequencies, of which sines and cosines are made). Along a dimension of whole ones in which a buffer
-    is constant nothing depends on the order; a parameter will change when it is trained.
+    half of either (frequencies, of which sines and cosines are made), or a number for each group of neurons (scales of
+    a quantiser). Along a dimension of whole ones or groups in which a buffer is constant nothing depends on the order;
+    a parameter will change when it is trained. What is as long as there are heads is taken to stand on these alone.
     """
     if p.size == 1 or not p.bakeable:
         return ""
@@ -117,6 +118,7 @@ def _stands(one: Held, p: Population) -> str:
         if any(2 * length == unit for unit in units):
             return "neurons"
         neurons = any(length % unit == 0 for unit in units)
+        neurons |= length > 1 and length != p.heads and any(unit % length == 0 for unit in units)
         if (neurons or (p.heads > 1 and length % p.heads == 0)) and (
             one.kind == "parameter" or not _constant(one.tensor, dim)
         ):
@@ -143,7 +145,7 @@ def _of_own_code(one: Held, wired: Wired, wiring: Wiring) -> Iterator[tuple[str,
         strange = [m for m in module if not isinstance(m, _ORDER_FREE)]
     elif not _has_own_forward(module):
         return
-    if strange and not _free(one.name, wiring):
+    if strange and not is_free(one.name, wiring):
         why = f"{one.name!r} has a {what} of its own, {type(strange[0]).__name__}"
         yield from ((stage.population, why) for stage in wired.stages)
 
@@ -187,7 +189,7 @@ def _of_shared(pair: Shared, known: dict[str, Wired], wiring: Wiring) -> Iterabl
             f"{first.name!r} and {second.name!r} overlap in memory and are both wired: give each a weight of its own"
         )
     other = second if first.name in known else first
-    if _free(other.name, wiring):
+    if is_free(other.name, wiring):
         return ()
     if other.kind == "parameter" and other.name not in wiring.left_out:
         mine = first if other is second else second

@@ -7,6 +7,7 @@ Moving the rows of one of two such tensors moves the other's too, so both must m
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from bimt_tf.core.model_tree import Held
 
-__all__ = ["Shared", "memory", "shared"]
+__all__ = ["Shared", "memory", "overlap", "shared"]
 
 
 class Shared(NamedTuple):
@@ -44,6 +45,13 @@ def memory(tensor: Tensor) -> tuple[object, ...]:
         return (id(tensor),)
     steps = sorted((step, size) for step, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1)
     return (place.storage, place.start, tensor.dtype, *steps)
+
+
+def overlap(tensors: Iterable[Tensor]) -> bool:
+    """Whether two tensors may share memory: quick, and right about each that says no (:func:`shared` is exact)."""
+    places = (_place(tensor) for tensor in tensors)
+    spans = sorted((one.storage, one.start, one.stop) for one in places if one is not None)
+    return any(a[0] == b[0] and a[2] > b[1] for a, b in pairwise(spans))
 
 
 def shared(tensors: Iterable[Held]) -> Iterator[Shared]:
