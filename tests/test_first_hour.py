@@ -18,10 +18,10 @@ BLOCK = re.compile(
     r'(<!-- press Ctrl-C -->\n)?```(sh|python)(?: title="(.+?)")?\n(.*?)```\n(?:\n```text\n(.*?)```\n)?', re.DOTALL
 )
 FEWER = [
-    ("--steps 3000", "--steps 300"),
+    ("--steps 3000", "--steps 600"),
     ("--steps 10000", "--steps 4000"),
-    ("steps=3000", "steps=300"),
-    ('"steps": 3_000', '"steps": 300'),
+    ("steps=3000", "steps=600"),
+    ('"steps": 3_000', '"steps": 600'),
 ]
 
 

@@ -5,6 +5,7 @@ It knows no files, no plots and no command line: what it tells goes through call
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -136,7 +137,7 @@ class Trainer:
                 phase.enter(state)
             ended = phase.run(state, partial(after, phase.resumable, span.stop))
             self.seconds = time.perf_counter() - begun
-            if not ended and not (phase.resumable and state.step == span.stop):
+            if not ended and not (phase.resumable and state.step >= span.stop):
                 state.step = state.step if phase.resumable else span.start
                 return False
             state.step = span.stop
@@ -184,16 +185,21 @@ class Trainer:
             if record is not None:
                 on_record(record)
             if self.step in steps and on_snapshot is not None:
-                on_snapshot(self._snapshot(None if record is None else record.test_loss))
+                taken = self._snapshot(None if record is None else record.test_loss)
+                if taken is not None:
+                    on_snapshot(taken)
 
         return keep
 
-    def _snapshot(self, loss: float | None) -> TrainingSnapshot:
-        """The network as it stands, and its held-out loss, measured unless given; nothing of the run changes by it."""
+    def _snapshot(self, loss: float | None) -> TrainingSnapshot | None:
+        """The network as it stands, and its held-out loss, measured unless given; nothing of the run changes by it.
+
+        None where a number is not finite: that is for the next record to tell.
+        """
         state = self._state
-        require_finite_weights(state.step, state.flat.vector)
         loss = self.evaluate()["loss"] if loss is None else loss
-        require_finite(state.step, "the held-out loss", loss)
+        if not (math.isfinite(loss) and bool(torch.isfinite(state.flat.vector).all())):
+            return None
         return TrainingSnapshot(state.step, loss, state.flat.state(), state.bimt.layout.slots)
 
     def _record(self) -> Record:

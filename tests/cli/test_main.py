@@ -59,7 +59,7 @@ def test_a_run_leaves_what_the_docs_say(finished, capsys):
     names = {path.name for path in finished.iterdir() if not path.name.startswith(".")}
     assert names == {
         "config.yaml", "run.json", "metrics.jsonl", "checkpoints", "model.safetensors", "layout.json", "summary.json",
-        "probes.json", "figures", "report.html",
+        "probes.json", "figures", "report.html", "snapshots",
     }  # fmt: skip
     figures = {path.name for path in (finished / "figures").iterdir()}
     assert {"network.png", "network.pdf", "curves.png", "prediction.png", "best_pair.png"} <= figures
