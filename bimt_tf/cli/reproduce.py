@@ -32,6 +32,9 @@ def reproduce(
     quick: Annotated[
         bool, _ON, Parameter(help="a twentieth of the steps, one seed, fewer rows: a trial, kept apart")
     ] = False,
+    no_eliminate: Annotated[
+        bool, _ON, Parameter(help="networks as trained alone, where a target shows them eliminated too: frontier")
+    ] = False,
     no_train: Annotated[bool, _ON, Parameter(help="run nothing: write what the finished runs give")] = False,
     workers: Annotated[int, Parameter(help="runs at once; 0 for one a core", allow_leading_hyphen=True)] = 0,
     out: Annotated[Path | None, Parameter(help="where the runs go [runs/reproduce]")] = None,
@@ -58,23 +61,23 @@ def reproduce(
     docs = docs or (out / "results" if quick else Path("docs/results"))
     given: dict[str, Any] = {"train": not no_train, "workers": workers}
     if target == ALL:
-        _only_whole(rows, chosen)
+        _only_whole(rows, chosen, no_eliminate)
         plans = [plan(each.name, seeds=numbers, quick=quick) for each in EXHIBITS]
         with pool_watcher() as watcher:
             ends = reproduce_all(plans, out, docs, watcher=watcher, stage=watcher.stage, **given)
         _print_all(ends, json)
         return
-    wanted = plan(target, rows, chosen, numbers, quick)
+    wanted = plan(target, rows, chosen, numbers, quick, eliminate=not no_eliminate)
     with pool_watcher() as watcher:
         report = make(wanted, out, docs, watcher=watcher, stage=watcher.stage, **given)
     _print_one(report, json)
 
 
-def _only_whole(rows: Sequence[str], methods: Sequence[str]) -> None:
+def _only_whole(rows: Sequence[str], methods: Sequence[str], no_eliminate: bool) -> None:
     from bimt_tf.errors import InputError
 
-    if rows or methods:
-        given = "--tasks" if rows else "--methods"
+    if rows or methods or no_eliminate:
+        given = "--tasks" if rows else "--methods" if methods else "--no-eliminate"
         raise InputError(f"{given} is of one target: each of all has rows and methods of its own")
 
 

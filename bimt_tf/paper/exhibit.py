@@ -35,13 +35,17 @@ class RunKey(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What is made: an exhibit of some rows, methods and seeds. ``quick`` runs have a twentieth of the steps."""
+    """What is made: an exhibit of some rows, methods and seeds. ``quick`` runs have a twentieth of the steps.
+
+    ``eliminate``: whether networks are eliminated, in an exhibit that shows them before and after it.
+    """
 
     exhibit: Exhibit
     rows: tuple[Row, ...]
     methods: tuple[str, ...]
     seeds: tuple[int, ...]
     quick: bool
+    eliminate: bool = True
 
     @property
     def keys(self) -> list[RunKey]:
@@ -109,6 +113,7 @@ class Exhibit(NamedTuple):
         jobs: the runs it is made of, from a plan, the folder for runs and that for files; those that the tables share
             unless given.
         quick_rows: those that a quick trial is made of, where ``usual_rows`` take longer than a minute.
+        both_states: whether it shows networks before and after elimination, so that it can be made of the first alone.
     """
 
     name: str
@@ -119,3 +124,4 @@ class Exhibit(NamedTuple):
     make: Callable[[EndedRuns, Path], Made]
     jobs: Callable[[Plan, Path, Path], dict[RunKey, Job]] | None = None
     quick_rows: tuple[Row, ...] = ()
+    both_states: bool = False

@@ -58,6 +58,11 @@ def _seeds(plan: Plan, row: Row) -> tuple[int, ...]:
     return frontier_row(row.name).seeds if plan.seeds == SEEDS else plan.seeds
 
 
+def _states(plan: Plan) -> tuple[State, ...]:
+    """Those of the networks that are shown."""
+    return STATES if plan.eliminate else ("trained",)
+
+
 def _own_seeds(plan: Plan) -> str:
     """Which rows have other seeds than the plan, for the page."""
     own = {row.name: _seeds(plan, row) for row in plan.rows if _seeds(plan, row) != plan.seeds}
@@ -72,7 +77,7 @@ def _jobs(plan: Plan, out: Path, docs: Path) -> dict[RunKey, Job]:
         for seed in _seeds(plan, row):
             for method in plan.methods:
                 chosen = choices.get(method, {})
-                for state in reversed(STATES):  # a run that is eliminated gives its trained network too
+                for state in reversed(_states(plan)):  # a run that is eliminated gives its trained network too
                     key = RunKey(row.name, method, seed, chosen.get(state, ""))
                     if key.setting and key not in jobs:
                         jobs[key] = job_of(where, key, out, eliminate=state == "eliminated", quick=plan.quick)
@@ -100,7 +105,7 @@ def _networks(runs: EndedRuns, docs: Path) -> list[Network]:
     for row in runs.plan.rows:
         choices = read_choices(docs, row.name)
         for method in runs.plan.methods:
-            for state in STATES:
+            for state in _states(runs.plan):
                 setting = choices.get(method, {}).get(state)
                 for seed in _seeds(runs.plan, row) if setting else ():
                     if network := _network(runs, RunKey(row.name, method, seed, setting or ""), state):
@@ -173,4 +178,4 @@ def _curves(networks: Sequence[Network]) -> list[FrontierCurve]:
 
 
 _ROWS = tuple(each.row for each in FRONTIER_ROWS)
-FRONTIER = Exhibit("frontier", _ROWS, _ROWS, FRONTIER_METHODS, SEEDS, _make, _jobs, _ROWS[-1:])
+FRONTIER = Exhibit("frontier", _ROWS, _ROWS, FRONTIER_METHODS, SEEDS, _make, _jobs, _ROWS[-1:], both_states=True)

@@ -72,7 +72,7 @@ def _file(docs: Path, name: str) -> Path:
 
 
 def _jobs(plan: Plan, out: Path, docs: Path) -> dict[RunKey, Job]:
-    """Every setting of every method, eliminated at its end: the same run gives both networks."""
+    """Every setting of every method; where it is eliminated at its end, the same run gives both networks."""
     keys = [
         RunKey(row.name, method, seed, setting.name)
         for row in plan.rows
@@ -80,7 +80,7 @@ def _jobs(plan: Plan, out: Path, docs: Path) -> dict[RunKey, Job]:
         for method in plan.methods
         for setting in settings_of(frontier_row(row.name), method)
     ]
-    return {key: job_of(frontier_row(key.row), key, out, eliminate=True, quick=plan.quick) for key in keys}
+    return {key: job_of(frontier_row(key.row), key, out, eliminate=plan.eliminate, quick=plan.quick) for key in keys}
 
 
 def _make(runs: EndedRuns, docs: Path) -> Made:
@@ -102,7 +102,7 @@ def _make(runs: EndedRuns, docs: Path) -> Made:
 
 
 def _keep(runs: EndedRuns, row: FrontierRow, chosen: Choices, docs: Path) -> Path:
-    """Write the choices; those of other methods that the same search made before stay."""
+    """Write the choices; what the same search chose before, of other methods or as trained alone, stays."""
     path, name = _file(docs, row.row.name), row.row.name
     heads: dict[str, Any] = {
         "row": name, "seeds": list(runs.plan.seeds), "bound": row.bound, "budget": row.budget, "steps": row.steps,
@@ -113,7 +113,8 @@ def _keep(runs: EndedRuns, row: FrontierRow, chosen: Choices, docs: Path) -> Pat
         there = read_object(path, "remove it")
         if all(there.get(head) == value for head, value in heads.items()):
             before = read_choices(docs, name)
-    write_atomically(path, (json.dumps({**heads, "chosen": {**before, **chosen}}, indent=2) + "\n").encode())
+    both = {method: {**before.get(method, {}), **chosen.get(method, {})} for method in {**before, **chosen}}
+    write_atomically(path, (json.dumps({**heads, "chosen": both}, indent=2) + "\n").encode())
     return path
 
 
@@ -140,10 +141,10 @@ def _of(found: Found, method: str, state: State) -> dict[str, Typical]:
 def _head(runs: EndedRuns, row: FrontierRow) -> str:
     ended = (one.summary for key, one in runs.ended.items() if key.row == row.row.name and one.summary is not None)
     seconds = sum(max(point.seconds for point in points_of(summary).values()) for summary in ended)
+    ending = f"elimination up to a training loss of {row.budget:g}" if runs.plan.eliminate else "as trained alone"
     return (
-        f"{heading(runs, MEANS)}. {row.row.label}: {row.steps:,} steps, elimination up to a training loss of "
-        f"{row.budget:g}. Chosen: the fewest active weights at a held-out loss of at most {row.bound:g}, else the "
-        f"lowest loss. The runs took {seconds:,.0f} s together."
+        f"{heading(runs, MEANS)}. {row.row.label}: {row.steps:,} steps, {ending}. Chosen: the fewest active weights "
+        f"at a held-out loss of at most {row.bound:g}, else the lowest loss. The runs took {seconds:,.0f} s together."
     )
 
 
@@ -159,4 +160,6 @@ def _table(runs: EndedRuns, found: Found, chosen: Choices) -> TextTable:
 
 
 _ROWS = tuple(each.row for each in FRONTIER_ROWS)
-FRONTIER_SEARCH = Exhibit("frontier-search", _ROWS, _ROWS, FRONTIER_METHODS, SEARCH_SEEDS, _make, _jobs, _ROWS[-1:])
+FRONTIER_SEARCH = Exhibit(
+    "frontier-search", _ROWS, _ROWS, FRONTIER_METHODS, SEARCH_SEEDS, _make, _jobs, _ROWS[-1:], both_states=True
+)

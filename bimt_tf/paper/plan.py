@@ -23,6 +23,7 @@ def plan(
     methods: Sequence[str] = (),
     seeds: Sequence[int] = (),
     quick: bool = False,
+    eliminate: bool = True,
 ) -> Plan:
     """Check what is asked for; what is empty takes what is usual for the exhibit.
 
@@ -30,9 +31,11 @@ def plan(
         name: a table or figure, as EXHIBITS has it.
         rows, methods, seeds: names of rows and methods in any order, and seeds.
         quick: runs of a twentieth of the steps, of the first seed and the exhibit's quick rows: a trial.
+        eliminate: whether networks are eliminated; False only for an exhibit that shows them before and after it.
 
     Raises:
-        InputError: for an unknown exhibit or method, a row that this exhibit does not have, or a seed given twice.
+        InputError: for an unknown exhibit or method, a row that this exhibit does not have, a seed given twice, or
+            ``eliminate`` false where the exhibit has no such choice.
     """
     exhibit = next((each for each in EXHIBITS if each.name == name), None)
     if exhibit is None:
@@ -46,6 +49,9 @@ def plan(
             raise unknown("method", method, METHODS)
     if len(set(seeds)) < len(seeds):
         raise InputError(f"seeds must differ, found {', '.join(map(str, seeds))}")
+    if not eliminate and not exhibit.both_states:
+        both = " and ".join(each.name for each in EXHIBITS if each.both_states)
+        raise InputError(f"only {both} can be made of networks as trained alone, found {name}")
     usual = (exhibit.quick_rows or exhibit.usual_rows) if quick else exhibit.usual_rows
     return Plan(
         exhibit,
@@ -53,6 +59,7 @@ def plan(
         tuple(method for method in METHODS if method in methods) if methods else exhibit.methods,
         tuple(seeds) or (exhibit.usual_seeds[:1] if quick else exhibit.usual_seeds),
         quick,
+        eliminate,
     )
 
 

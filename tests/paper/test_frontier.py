@@ -146,3 +146,27 @@ def test_the_report_takes_what_the_search_chose(short, tmp_path, capsys):
     (tmp_path / "runs").rename(tmp_path / "moved")
     assert bimt("reproduce", "frontier-search", "--no-train", *words) == 2
     assert read_choices(tmp_path / "docs", "symbolic-b")["topk"] == chosen
+
+
+def test_networks_as_trained_alone(short, tmp_path, capsys):
+    places = ["--out", tmp_path / "runs", "--docs", tmp_path / "docs", "--workers", "1"]
+    words = ["--tasks", "symbolic-b", "--methods", "topk", *places]
+    assert bimt("reproduce", "frontier-search", "--seeds", "100", "--no-eliminate", *words) == 0
+    names = {path.parent.name for path in (tmp_path / "runs").rglob("summary.json")}
+    assert len(names) == 4 and all(name.endswith("-as-trained") for name in names)
+    chosen = read_choices(tmp_path / "docs", "symbolic-b")["topk"]
+    assert set(chosen) == {"trained"}
+    file = tmp_path / "docs" / "frontier-search-symbolic-b.json"
+    kept = json.loads(file.read_text())
+    kept["chosen"]["topk"]["eliminated"] = "density 0.3"  # of a search before this one
+    file.write_text(json.dumps(kept))
+    assert bimt("reproduce", "frontier-search", "--seeds", "100", "--no-eliminate", *words) == 0
+    assert read_choices(tmp_path / "docs", "symbolic-b")["topk"] == {**chosen, "eliminated": "density 0.3"}
+    assert bimt("reproduce", "frontier", "--seeds", "102", "--no-eliminate", *words) == 0
+    with (tmp_path / "docs" / "frontier-seeds.csv").open() as opened:
+        assert [line["network"] for line in csv.DictReader(opened)] == ["trained"]
+    capsys.readouterr()
+    assert bimt("reproduce", "table1", "--no-eliminate", *places) == 2
+    assert "only frontier-search and frontier can be made of networks as trained alone" in capsys.readouterr().err
+    assert bimt("reproduce", "all", "--no-eliminate") == 2
+    assert "--no-eliminate is of one target" in capsys.readouterr().err
