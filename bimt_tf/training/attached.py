@@ -82,7 +82,8 @@ class Attached:
     """What :func:`attach` gives: where the training stands, and the two calls that an optimizer's step is between.
 
     Raises:
-        InputError: for a number of steps below 1, an optimizer that lacks a charged parameter, or L-BFGS.
+        InputError: for a number of steps below 1, a model whose charged weights are all frozen, an optimizer that lacks
+            one of them or whose eps is 0 in their dtype, or L-BFGS.
 
     Attributes:
         step: optimizer steps that were taken.
@@ -97,6 +98,8 @@ class Attached:
         for one in self._optimizers:
             if any(kind.__name__ == "LBFGS" for kind in type(one).__mro__):
                 raise InputError("L-BFGS evaluates the loss many times in a step: BIMT takes first-order optimizers")
+        if not bimt.charged:
+            raise InputError("every weight that the connection cost charges is frozen: model.requires_grad_(True)")
         require_holds_each(bimt.charged.values(), self._optimizers)
         require_eps(self._optimizers)
         if settings.penalty == "proximal":
