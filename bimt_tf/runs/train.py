@@ -239,7 +239,7 @@ class _Recording:
 
     def __init__(self, bar: ProgressBar) -> None:
         self.start, self.tick, self.stage = bar.start, bar.tick, bar.stage
-        self.eliminating, self.round = bar.eliminating, bar.round
+        self.eliminating, self.round, self.note = bar.eliminating, bar.round, bar.note
         self.records: list[dict[str, Any]] = []
         self._bar = bar
 
