@@ -29,7 +29,7 @@ def drawn(bimt: BIMT, width: int = 80, signs=UNICODE, labels=None) -> list[str]:
 def by_row(lines: list[str]) -> dict[str, str]:
     """The strip of each row by its name."""
     found = (
-        re.match(r" *((?:block \d+ )?\w+(?: \(z\))?(?:, token \d+)?) [\[ ](.*)[\] ] +[\d,]+(?:/[\d,]+)?$", line)
+        re.match(r" *((?:\d+ )?\w+(?: \(z\))?(?:, token \d+)?) [\[ ](.*)[\] ] +[\d,]+(?:/[\d,]+)?$", line)
         for line in lines
     )
     return {one[1]: one[2] for one in found if one}
@@ -78,7 +78,7 @@ def test_heads_stand_between_bars_with_their_own_neurons():
     bimt = eliminated(transformer(4, 1, 0.3))
     scene, rows = scene_of(bimt), by_row(drawn(bimt, 100))
     values = next(i for i, row in enumerate(scene.rows) if row.name == "blocks.0.v")
-    parts = rows["block 0 V"].split("│")
+    parts = rows["0 V"].split("│")
     assert len(parts) == 4
     order = [box.head for box in scene.rows[values].boxes]
     own = [int((scene.states[values][scene.rows[values].heads == head] == ACTIVE).sum()) for head in order]
@@ -102,7 +102,7 @@ def test_of_a_deep_network_both_ends_are_shown():
     deep = drawn(transformer(2, 8, 0.2))
     (said,) = [line for line in deep if "left out" in line]
     rows = by_row(deep)
-    assert {"output", "Res0", "block 0 Q", "block 7 O (z)", "input"} <= set(rows) and "block 4 Q" not in rows
+    assert {"output", "Res0", "0 Q", "7 O (z)", "input"} <= set(rows) and "4 Q" not in rows
     assert int(re.search(r"(\d+) rows", said)[1]) + len(rows) == len(scene_of(transformer(2, 8, 0.2)).rows)
 
 

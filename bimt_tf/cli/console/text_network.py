@@ -21,7 +21,7 @@ from bimt_tf.scene.wires import Wires
 __all__ = ["ASCII", "UNICODE", "Signs", "network_lines"]
 
 LEAST, WIDEST = 30, 100  # columns of the whole view
-NAME, COUNT = 15, 12  # columns of a row's name and of its number of neurons on paths, at most
+NAME, COUNT = 10, 12  # columns of a row's name and of its number of neurons on paths, at most
 CROWDED = 2.0  # neurons a column from which a row is drawn in bins
 DEEP = 36  # rows beyond which the middle of a network is left out
 KEPT = 14  # rows that are then shown at each end, at least
@@ -88,7 +88,7 @@ class _View:
 
     def __init__(self, scene: Scene, width: int, signs: Signs, labels: Mapping[str, Sequence[str]]) -> None:
         self.scene, self.width, self.signs, self.labels = scene, width, signs, labels
-        self.names = [row.title for row in scene.rows]
+        self.names = [row.title.removeprefix("block ") for row in scene.rows]  # of few columns
         counts = [f"{count:,}/{row.size:,}" for row, count in zip(scene.rows, scene.counts, strict=True)]
         self.counts = [count if len(count) <= COUNT else count.split("/")[0] for count in counts]
         self.left = min(max(map(len, self.names)), NAME)
