@@ -26,7 +26,7 @@ from bimt_tf.core.coefficient import Reduction
 from bimt_tf.core.cost import Charged
 from bimt_tf.core.geometry import Geometry
 from bimt_tf.core.layout import Layout
-from bimt_tf.core.optimizer_state import Optimizers, optimizers_of, require_holds_each
+from bimt_tf.core.optimizer_state import Optimizers, optimizers_of, require_eps, require_holds_each
 from bimt_tf.core.placement import Placement, in_place_of
 from bimt_tf.core.review import review
 from bimt_tf.core.search import SearchMethod, SwapReport, search
@@ -169,6 +169,7 @@ class BIMT:
         """
         require_non_negative("lam", lam)
         require_holds_each(self.charged.values(), optimizers_of(optimizer))
+        require_eps(optimizers_of(optimizer))
         zeros = Zeros(self.charged if keep_zeros else {})
         optimizer.step()
         self.shrink_(lam, optimizer)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from bimt_tf.adapters.batches import batch_for
 from bimt_tf.adapters.families import places, tensors
+from bimt_tf.adapters.wrappers import require_whole_weights
 from bimt_tf.core.changes import Snapshot, gradient_hooks, require_same, snapshot, strange_hooks
 from bimt_tf.core.checked_bake import reference
 from bimt_tf.core.model_tree import Held
@@ -48,6 +49,7 @@ class Guard:
 
     def require_same(self) -> None:
         """Raise InputError if the model is no longer the one that was wired, but for hooks, which no swap can harm."""
+        require_whole_weights(self._model)
         require_same(self._wired, self._now(tensors(self._model, attributes=False)), whole=False)
 
     def tensors(self) -> list[Held]:
@@ -57,6 +59,7 @@ class Guard:
             InputError: if the model, or a forward hook in it, is not what was wired; it says what changed. For a hook
                 on a gradient, which may hold a mask in the present order.
         """
+        require_whole_weights(self._model)
         held = tensors(self._model)
         require_same(self._wired, self._now(held), whole=True)
         for name in gradient_hooks(places(self._model), held):
@@ -75,7 +78,7 @@ class Guard:
         moved since the last call, so that a training step pays for reading addresses alone.
 
         Raises:
-            InputError: if two do; it names them.
+            InputError: if two do; it names them. For weights that were split over devices since.
         """
         charged = [parameters[name] for name in self._charged]
         try:
@@ -83,6 +86,7 @@ class Guard:
         except RuntimeError:  # inside a transform of torch.func, whose tensors have no address
             return parameters
         if at != self._at:
+            require_whole_weights(self._model)
             if overlap(charged):
                 self.require_same()
             self._at = at

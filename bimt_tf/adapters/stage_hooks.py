@@ -15,7 +15,7 @@ from torch import nn
 
 from bimt_tf.core.wiring import Wiring
 
-__all__ = ["stage_hooks"]
+__all__ = ["neuron_name", "stage_hooks", "written_into"]
 
 _OF_A_BLOCK = {"q": "attn.hook_q", "k": "attn.hook_k", "v": "attn.hook_z", "mlp": "mlp.hook_post"}
 
@@ -30,6 +30,24 @@ def stage_hooks(model: nn.Module, wiring: Wiring) -> dict[str, str]:
     known: Mapping[str, Any] = getattr(model, "hook_dict", {})
     found = {stage.name: _hook(stage.name, wiring) for stage in wiring.stages}
     return {stage: hook for stage, hook in found.items() if hook in known}
+
+
+def written_into(hook: str) -> str:
+    """The hook of the same neurons as weights write them: values before their head mixes them, all others the same."""
+    return hook.replace("attn.hook_z", "attn.hook_v")
+
+
+def neuron_name(where: str, neuron: int, own: str | None = None, token: int | None = None) -> str:
+    """What a neuron is called in tables, answers and pages: ``blocks.0.hook_resid_post[9]``, ``input[1] (y1)``.
+
+    Args:
+        where: the hook whose activations it is one of, in TransformerLens's spelling; its stage where there is none.
+        neuron: its index there; heads lie end to end.
+        own: its own name, if it has one.
+        token: whose it is, where it matters.
+    """
+    at = "" if token is None else f" at token {token}"
+    return f"{where}[{neuron}]{at}" + (f" ({own})" if own else "")
 
 
 def _hook(stage: str, wiring: Wiring) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from bimt_tf.errors import InputError
 
-__all__ = ["known_parts", "unwrapped"]
+__all__ = ["known_parts", "require_whole_weights", "unwrapped"]
 
 SHOWN = 3  # parts that a message names
+_WHOLE = (
+    "BIMT needs whole rows and columns: train with DistributedDataParallel, or load the gathered state_dict into the "
+    "plain model and give BIMT that"
+)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -31,34 +35,49 @@ def unwrapped(model: nn.Module) -> nn.Module:
             model = inner
         else:
             break
-    bases = [(base.__module__, base.__name__) for base in type(model).__mro__]
-    if any(place.startswith("torch.distributed.fsdp") and "FullySharded" in kind for place, kind in bases):
-        raise InputError(
-            "FullyShardedDataParallel flattens and splits the weights, and no neuron has whole rows and columns there: "
-            "train with DistributedDataParallel, or give BIMT the model before it is wrapped to look at its wiring"
-        )
-    if any(place.startswith("peft.") for place, _ in bases):
-        raise InputError(
-            f"a {type(model).__name__} has adapters beside the weights, which cannot be moved along: pass "
-            "model.merge_and_unload(), which holds the same function without them"
-        )
-    _require_trainable(dict(model.named_parameters()))
-    return model
-
-
-def _require_trainable(named: Mapping[str, nn.Parameter]) -> None:
-    """Raise InputError for parameters split over devices (DTensor, FSDP2), or made in torch.inference_mode."""
-    for name, p in named.items():
-        if type(p.data).__name__ == "DTensor" or type(p).__name__ == "DTensor":
-            raise InputError(
-                f"parameter {name!r} is a DTensor, split over devices (fully_shard, tensor parallelism): BIMT needs "
-                "whole weights; train with DistributedDataParallel"
-            )
+    require_whole_weights(model)
+    _require_no_adapters(model)
+    for name, p in model.named_parameters():
         if p.is_inference():
             raise InputError(
                 f"parameter {name!r} was made in torch.inference_mode and cannot be trained: make or load the model "
                 "outside of it, or copy.deepcopy it there"
             )
+    return model
+
+
+def require_whole_weights(model: nn.Module) -> None:
+    """Raise InputError if weights are split over devices: DTensor (FSDP2, tensor parallelism), or FSDP1 anywhere.
+
+    FSDP1 leaves tensors behind in the place of parameters whose memory is freed between two forward passes.
+    """
+    for name, p in model.named_parameters():
+        if type(p.data).__name__ == "DTensor" or type(p).__name__ == "DTensor":
+            raise InputError(
+                f"parameter {name!r} is a DTensor, split over devices (fully_shard, tensor parallelism): {_WHOLE}"
+            )
+    for name, part in model.named_modules():
+        if _comes_from(part, "torch.distributed.fsdp", "FullySharded") or getattr(
+            part, "_is_fsdp_managed_module", False
+        ):
+            where = f"around {name!r} " if name and type(part).__name__.startswith("FullySharded") else ""
+            raise InputError(f"FullyShardedDataParallel {where}flattens and splits the weights: {_WHOLE}")
+
+
+def _require_no_adapters(model: nn.Module) -> None:
+    """Raise InputError for PEFT: a model of it, or layers of it anywhere inside."""
+    for name, part in model.named_modules():
+        if _comes_from(part, "peft.", ""):
+            what = f"a {type(part).__name__}" + (f" ({name!r})" if name else "")
+            raise InputError(
+                f"{what} has adapters beside the weights, which cannot be moved along: pass what "
+                "merge_and_unload() of the PEFT model gives, which holds the same function without them"
+            )
+
+
+def _comes_from(module: nn.Module, package: str, kind: str) -> bool:
+    """Whether a class of the package, whose name holds ``kind``, is among the module's classes."""
+    return any(base.__module__.startswith(package) and kind in base.__name__ for base in type(module).__mro__)
 
 
 def known_parts(model: nn.Module, known: Callable[[nn.Module], bool]) -> str:

@@ -29,6 +29,7 @@ def edges(
 
     The answer is kept in DIRECTORY/interventions.json.
     """
+    from bimt_tf.adapters.stage_hooks import stage_hooks
     from bimt_tf.cli.console.causal_report import print_edges
     from bimt_tf.cli.console.kept import keep_or_note, print_kept, progress_bar
     from bimt_tf.cli.console.reports import print_json
@@ -47,5 +48,5 @@ def edges(
     kept = keep_or_note(run, "interventions", "edges", asked, made, found.as_dict())
     if json:
         return print_json(found.as_dict())
-    print_edges(found, target, top)
+    print_edges(found, target, top, stage_hooks(run.model, run.bimt.wiring))
     print_kept(kept)

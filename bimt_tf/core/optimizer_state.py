@@ -22,7 +22,15 @@ from torch import Tensor
 from bimt_tf.core.population import Wired
 from bimt_tf.errors import InputError
 
-__all__ = ["Optimizers", "optimizers_of", "require_holds", "require_holds_each", "states"]
+__all__ = [
+    "Optimizers",
+    "optimizers_of",
+    "require_eps",
+    "require_holds",
+    "require_holds_each",
+    "require_learning_rates",
+    "states",
+]
 
 Optimizers = torch.optim.Optimizer | Sequence[torch.optim.Optimizer]
 """One optimizer, or several that share a model's parameters among them."""
@@ -35,10 +43,10 @@ _OF_MATRICES = re.compile(r"shampoo|soap|kron|psgd|kfac|galore", re.IGNORECASE)
 
 
 def optimizers_of(given: object) -> tuple[torch.optim.Optimizer, ...]:
-    """None, one optimizer or several, as a tuple.
+    """None, one optimizer or several, as a tuple; of a wrapper (accelerate's, Lightning's) the one inside.
 
     Raises:
-        InputError: for anything else; what wraps an optimizer has it as ``.optimizer``.
+        InputError: for anything else.
     """
     if given is None:
         return ()
@@ -46,7 +54,37 @@ def optimizers_of(given: object) -> tuple[torch.optim.Optimizer, ...]:
     for one in several:
         if not isinstance(getattr(one, "state", None), Mapping) or not hasattr(one, "param_groups"):
             raise InputError(f"optimizer must be a torch.optim.Optimizer or several, found a {type(one).__name__}")
-    return tuple(several)
+    return tuple(_inside(one) for one in several)
+
+
+def _inside(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """What accelerate and Lightning wrap and have as ``.optimizer``: hooks of its steps are called there alone."""
+    while isinstance(inner := getattr(optimizer, "optimizer", None), torch.optim.Optimizer):
+        optimizer = inner
+    return optimizer
+
+
+def _divided(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether its state is divided among processes (ZeroRedundancyOptimizer); this process's part is ``.optim``'s."""
+    return any(kind.__name__ == "ZeroRedundancyOptimizer" for kind in type(optimizer).__mro__)
+
+
+def require_eps(optimizers: Iterable[torch.optim.Optimizer]) -> None:
+    """Raise InputError where an optimizer of torch divides by sqrt(v) + eps in float16 and its eps is 0 there.
+
+    An entry whose gradient is 0 then becomes 0/0; a fused step, which divides in float32, leaves the float16 range.
+    """
+    for one in optimizers:
+        if not any(kind.__module__.startswith("torch.optim.") for kind in type(one).__mro__[:-2]):
+            continue
+        for group in one.param_groups:
+            eps = group.get("eps")
+            half = any(p.dtype == torch.float16 for p in group["params"])
+            if half and isinstance(eps, float) and not torch.tensor(eps).half():
+                raise InputError(
+                    f"eps={eps:g} of {type(one).__name__} is 0 in float16, the dtype of its parameters, and "
+                    "steps divide by it: take eps=1e-4, or float32 weights under torch.autocast"
+                )
 
 
 def require_holds(optimizer: torch.optim.Optimizer, parameters: Mapping[str, Tensor]) -> None:
@@ -65,8 +103,13 @@ def require_holds_each(parameters: Iterable[Tensor], optimizers: Iterable[torch.
 
 
 def require_learning_rates(optimizers: Iterable[torch.optim.Optimizer]) -> None:
-    """Raise InputError unless each group has a learning rate, by which the proximal step goes."""
+    """Raise InputError unless each group has a learning rate and its state is at hand: the proximal step needs both."""
     for one in optimizers:
+        if _divided(one):
+            raise InputError(
+                f"{type(one).__name__} divides its second moments among the processes, and the proximal step goes by "
+                "them: add the cost's gradient instead (penalty='gradient', or add_cost_grad_ before the step)"
+            )
         for group in one.param_groups:
             if not isinstance(group.get("lr"), (float, int, Tensor)):
                 raise InputError(
@@ -85,6 +128,11 @@ def states(optimizer: torch.optim.Optimizer, wired: Mapping[int, Wired]) -> Iter
     Raises:
         InputError: for a tensor of a state that belongs to no entries that could be told; it is named.
     """
+    if _divided(optimizer):
+        raise InputError(
+            f"{type(optimizer).__name__} divides its state among the processes: give each process its own part, "
+            "bake_(optimizer.optim)"
+        )
     held = [p for group in optimizer.param_groups for p in group["params"]]
     total = sum(p.numel() for p in held)
     kind = type(optimizer).__name__

@@ -228,7 +228,7 @@ def draw_row_names(axes: Axes, column: Column) -> None:
         own = scene.rows[row]
         axes.text(-0.12 * inch, own.y, row_label(column, row), ha="right", va="center", fontsize=ROW, parse_math=False,
                   gid="row name")  # fmt: skip
-        count = int(scene.on_paths[row].sum())
+        count = scene.counts[row]
         axes.text(1 + 0.12 * inch, own.y, f"{count:,}/{own.size:,}", ha="left", va="center", fontsize=COUNT,
                   color=MUTED, gid="count")  # fmt: skip
     for block, found in groupby(column.rows, key=lambda row: _block(column, row)):

@@ -12,7 +12,6 @@ from bimt_tf.figures.network_neurons import MARKS
 from bimt_tf.figures.network_page import measure
 from bimt_tf.figures.network_wires import DASHED, DOTTED
 from bimt_tf.figures.style import INK, MUTED, WIRE_NEGATIVE, WIRE_POSITIVE
-from bimt_tf.scene.rows import Row
 from bimt_tf.scene.scene import IDLE, STATES, Scene
 
 __all__ = ["ROW_NAME", "draw_row_names", "marks_of", "row_names", "room_of_names"]
@@ -47,11 +46,7 @@ def marks_of(scenes: Sequence[Scene]) -> list[Entry]:
 
 def row_names(scene: Scene) -> list[str]:
     """A name for each row, of which the block is a part."""
-
-    def name(row: Row) -> str:
-        return row.label if row.block is None else f"{row.label} {row.block}"
-
-    return [name(row) for row in scene.rows]
+    return [row.title for row in scene.rows]
 
 
 def room_of_names(scenes: Sequence[Scene]) -> float:

@@ -6,6 +6,7 @@ pipe, a directory, or a symbolic link, which may lead anywhere. No torch at impo
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import stat
@@ -21,7 +22,7 @@ __all__ = [
 ]  # fmt: skip
 
 TEMPORARY = ".tmp"
-"""What the temporary name of a file NAME ends with: .NAME.tmp beside it."""
+"""What the temporary name of a file NAME ends with: .NAME.PROCESS.tmp beside it, so that two processes do not meet."""
 
 
 class CannotWrite(InputError):
@@ -49,7 +50,6 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     with _named(path):
         _require_replaceable(path, directory=False)
         temporary = _temporary(path)
-        remove(temporary)
         try:
             with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
                 yield file
@@ -71,7 +71,6 @@ def replacing_directory(path: Path) -> Iterator[Path]:
     with _named(path):
         _require_replaceable(path, directory=True)
         temporary = _temporary(path)
-        remove(temporary)
         try:
             temporary.mkdir()
             yield temporary
@@ -127,7 +126,25 @@ def _kind(mode: int) -> str:
 
 
 def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}{TEMPORARY}")
+    """A temporary name for a path, where nothing is; what processes that ended have left there is removed."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}*{TEMPORARY}"):
+        number = left.name[len(path.name) + 1 : -len(TEMPORARY)].removeprefix(".")
+        if number in ("", str(os.getpid())) or (number.isdecimal() and not _runs(int(number))):
+            remove(left)
+    return path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+
+
+def _runs(process: int) -> bool:
+    """Whether a process of this number is there; where that is not told, as on Windows, it may be."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # someone else's
+        pass
+    return True
 
 
 def remove(path: Path) -> None:

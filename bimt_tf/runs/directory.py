@@ -30,12 +30,13 @@ if TYPE_CHECKING:
 
     from bimt_tf.training.checkpoint import Checkpoint
 
-__all__ = ["FORMAT", "OWNED", "RunDirectory"]
+__all__ = ["FORMAT", "MARKER", "OWNED", "RunDirectory"]
 
 FORMAT = 2
 """The number in run.json. Directories without run.json are of format 1, made by version 0.1."""
 
 MARKER = "config.yaml"
+"""What a directory that holds a run has in any case."""
 OWNED = (
     MARKER, "run.json", "metrics.jsonl", "checkpoints", "model.safetensors", "layout.json", "summary.json",
     "probes.json", "snapshots", "figures", "report.html", "huggingface", "tensorboard", "wandb", "elimination",
@@ -150,11 +151,15 @@ class RunDirectory:
         except OSError as error:
             raise CannotWrite(f"cannot write {path}: {error.strerror}") from error
 
-    def records(self) -> list[dict[str, Any]]:
+    def records(self, damaged: list[str] | None = None) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl; a last line that was cut short is left out.
 
+        Args:
+            damaged: if given, takes what is wrong with other lines, which are left out too.
+
         Raises:
-            InputError: for a file that cannot be read, or another line that is no object with a step.
+            InputError: for a file that cannot be read, or, without ``damaged``, another line that is no object with a
+                step.
         """
         path = self.path / "metrics.jsonl"
         if not path.exists():
@@ -173,7 +178,10 @@ class RunDirectory:
                     break
                 record = None
             if not isinstance(record, dict) or type(record.get("step")) is not int:
-                raise InputError(f"{path} is damaged: line {number} is no object with a step; {remedy}")
+                if damaged is None:
+                    raise InputError(f"{path} is damaged: line {number} is no object with a step; {remedy}")
+                damaged.append(f"line {number} of metrics.jsonl is damaged and left out")
+                continue
             found.append(record)
         return found
 

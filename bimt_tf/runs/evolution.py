@@ -139,21 +139,35 @@ class Snapshot(NamedTuple):
         return f"Snapshot(step={self.step}, phase={self.phase!r}, loss={self.loss:.4g})"
 
 
-def snapshots_of(directory: RunDirectory, run: Trained, round_number: int | None) -> list[Snapshot]:
+def snapshots_of(
+    directory: RunDirectory, run: Trained, round_number: int | None, damaged: list[str] | None = None
+) -> list[Snapshot]:
     """The snapshots on the way to a network, first to last.
 
     Args:
         directory: where they are.
         run: the network.
         round_number: the round of the elimination that it is of; None for the network as it was trained.
+        damaged: if given, takes a line for each snapshot that is damaged, weights and all; these are left out.
 
     Raises:
-        InputError: for a damaged file.
+        InputError: for a damaged file; of the elimination alone, if ``damaged`` is given.
     """
     files, config = directory.snapshots, run.config
-    heads = [files.head(step) for step in files.steps()]
     place = Place(directory, run, None)
-    found = [Snapshot(head.step, phase_after(config, head.step), head.loss, place) for head in heads]
+    found = []
+    for step in files.steps():
+        try:
+            head = files.head(step)
+            one = Snapshot(head.step, phase_after(config, head.step), head.loss, place)
+            if damaged is not None:
+                one.bimt()
+        except InputError as error:
+            if damaged is None:
+                raise
+            damaged.append(f"a snapshot is left out: {error}")
+            continue
+        found.append(one)
     if round_number is None:
         return found
     rows = directory.elimination.rows()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -26,6 +27,9 @@ from bimt_tf.runs.watcher import SilentWatcher, Watcher
 from bimt_tf.tasks.registry import task as find_task
 from bimt_tf.training.setup import Start, set_up
 from bimt_tf.training.trainer import NonFiniteLoss, Record, Trainer
+
+if TYPE_CHECKING:
+    from bimt_tf.training.snapshots import TrainingSnapshot
 
 __all__ = [
     "Interrupted", "RunFailed", "Watcher", "eliminate_run", "free_directory", "resume_run", "run_trainer", "train_run",
@@ -209,7 +213,7 @@ def _go(
             ended = trainer.run(
                 on_record=on_record,
                 on_checkpoint=lambda checkpoint: run.save_checkpoint(checkpoint, trainer.config),
-                on_snapshot=run.snapshots.save if trainer.config.training.snapshots else None,
+                on_snapshot=partial(_save_snapshot, run, watcher) if trainer.config.training.snapshots else None,
                 on_note=lambda note: watcher.start(trainer.config, trainer.step, note),
                 stop=stop,
             )
@@ -229,6 +233,14 @@ def _go(
         require_no_signal(run, caught)
     with _failing_writes(run):
         return conclude(run, trained, trainer.seconds, watcher, draw, page)
+
+
+def _save_snapshot(run: RunDirectory, watcher: Watcher, snapshot: TrainingSnapshot) -> None:
+    """Write a snapshot; one that cannot be written is told of and left out, as only pictures hang on it."""
+    try:
+        run.snapshots.save(snapshot)
+    except CannotWrite as error:
+        watcher.note(f"{error}; the run goes on without the snapshot of step {snapshot.step:,}")
 
 
 @contextmanager

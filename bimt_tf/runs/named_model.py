@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from bimt_tf.errors import InputError
+from bimt_tf.runs.directory import MARKER, RunDirectory
 from bimt_tf.tasks.own import is_own, load_object
 from bimt_tf.tasks.registry import all_tasks
 
 __all__ = ["named_model"]
+
+
+def _task_of_run(name: str) -> str | None:
+    """The task of the run whose directory this is; None for anything else."""
+    if is_own(name) or not (Path(name) / MARKER).is_file():
+        return None
+    try:
+        return RunDirectory.open(Path(name)).config.task
+    except InputError:  # damaged
+        return "that its config.yaml names"
 
 
 def named_model(name: str) -> nn.Module:
@@ -23,7 +35,7 @@ def named_model(name: str) -> nn.Module:
             for the model of its default preset.
 
     Raises:
-        InputError: in one line, for what is none of these or does not run.
+        InputError: in one line, for what is none of these, does not run, or is a run's directory.
     """
     if name in all_tasks():
         from bimt_tf.config.reading import make
@@ -31,6 +43,11 @@ def named_model(name: str) -> nn.Module:
 
         config = make(name)
         return all_tasks()[name].model(config.model, config.data, config.seed, dtype_of(config))
+    if (task := _task_of_run(name)) is not None:
+        raise InputError(
+            f"{name} is a run of the task {task}, which has its wiring already: load_run({name!r}).bimt.wiring is it, "
+            f"'bimt show {name}' draws it, and 'bimt wire --model {task}' tells of the task's model before training"
+        )
     if not is_own(name):
         from bimt_tf.models.pretrained import pretrained
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from torch import nn
 
 from bimt_tf.bimt import BIMT
 from bimt_tf.config.settings import Config
+from bimt_tf.errors import InputError
 from bimt_tf.runs.directory import RunDirectory
 from bimt_tf.runs.elimination_files import rows_of
 from bimt_tf.runs.evolution import Snapshot, snapshots_of
@@ -22,7 +24,17 @@ from bimt_tf.tasks.base import Data, Split, Task
 if TYPE_CHECKING:
     from bimt_tf.training.eliminate import Elimination
 
-__all__ = ["OpenedRun"]
+__all__ = ["OpenedRun", "Readable"]
+
+T = TypeVar("T")
+
+
+class Readable(NamedTuple):
+    """``metrics`` and ``snapshots`` of a run without what is ``damaged``, which lists it, a line each."""
+
+    metrics: list[dict[str, Any]]
+    snapshots: list[Snapshot]
+    damaged: list[str]
 
 
 class OpenedRun(Trained):
@@ -117,6 +129,28 @@ class OpenedRun(Trained):
         """
         return self._directory.records()
 
+    @cached_property
+    def readable(self) -> Readable:
+        """What of :attr:`metrics` and :attr:`snapshots` can be read, and a line for each part that is damaged.
+
+        For what shows them beside other things, as the page does.
+        """
+        damaged: list[str] = []
+
+        def sound(read: Callable[[], list[T]]) -> list[T]:
+            try:
+                return read()
+            except InputError as error:
+                damaged.append(str(error))
+                return []
+
+        snapshots = (
+            []
+            if self.outcome is not None
+            else sound(lambda: snapshots_of(self._directory, self, self.round_number, damaged))
+        )
+        return Readable(sound(lambda: self._directory.records(damaged)), snapshots, damaged)
+
     def __repr__(self) -> str:
         told = ", ".join(f"{name} {value}".strip() for name, value in self.told())
         return f"{type(self).__name__}({str(self.path)!r}: {told})"
@@ -136,11 +170,12 @@ class OpenedRun(Trained):
             ("steps", f"{config.training.steps:,}"),
             ("state", self.state),
         ]
-        logged = self.metrics[-1] if self.metrics and not self.eliminated else {}
-        loss = summary.get("test_loss", logged.get("test_loss"))
+        loss = summary.get("test_loss")
+        if loss is None and not self.eliminated and self.metrics:
+            loss = self.metrics[-1].get("test_loss")
         if isinstance(loss, (int, float)):
             told.append(("test loss", f"{loss:.3g}"))
         told.append(("active weights", f"{summary.get('active_weights', self.active_weights):,}"))
         if isinstance(q := summary.get("modularity_shared"), float):
-            told.append(("Q", f"{q:.3f}"))
+            told.append(("modularity Q", f"{q:.3f}"))
         return told

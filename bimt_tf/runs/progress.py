@@ -66,6 +66,11 @@ class ProgressBar:
             self._bar.update(self._task, completed=self._bar.tasks[-1].total)
             self._task = self._bar.add_task(text, total=None)
 
+    def note(self, text: str) -> None:
+        """Say it above the bar."""
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False)
+
     def eliminating(self, budget: str) -> None:
         """Go on without an end: how many rounds it takes is not known."""
         if self._task is not None:

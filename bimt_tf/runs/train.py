@@ -18,6 +18,7 @@ from bimt_tf.config.limits import require_runnable
 from bimt_tf.config.reading import make
 from bimt_tf.config.settings import Config, EliminationConfig, GeometryConfig, TrainingConfig
 from bimt_tf.config.values import checked
+from bimt_tf.core.geometry import Geometry
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.runs.directory import RunDirectory
 from bimt_tf.runs.eliminate import budget_in_words, eliminate_in_memory
@@ -114,7 +115,8 @@ def train(
         **settings: any field of TrainingConfig, GeometryConfig or EliminationConfig: steps, lr, width, eliminate ...
 
     Raises:
-        InputError: for an unknown setting (lists the near ones), unusable values or data, or an unknown model.
+        InputError: for an unknown setting (lists the near ones), unusable values or data, an unknown model, or with
+            ``out`` a BIMT whose geometry has coordinates of its own, which a run directory does not keep.
         RunFailed: when a loss or a weight is not finite.
         Interrupted: with ``out``, on SIGINT or SIGTERM, after the step and a checkpoint.
     """
@@ -122,6 +124,8 @@ def train(
     seed, test_share = checked(int, seed, "seed"), checked(float, test_share, "test_share")
     settings["batch_size"] = checked(int | None, settings.get("batch_size"), "batch_size")
     network, bimt = _network(model)
+    if bimt is not None and path is not None:
+        _require_written(bimt.geometry)
     share = checked(float, settings.get("validation_share", 0.0), "validation_share")
     examples = examples_of(data, test, test_share, settings.pop("batch_size"), seed, share)
     config = _config(network, bimt, loss, method, seed, {**settings, "batch_size": examples.batch_size})
@@ -145,6 +149,16 @@ def _network(model: nn.Module | BIMT) -> tuple[nn.Module, BIMT | None]:
     if not isinstance(model, nn.Module):
         raise InputError(f"model must be a torch.nn.Module or a BIMT, found a {type(model).__name__}")
     return model, None
+
+
+def _require_written(geometry: Geometry) -> None:
+    """Raise InputError for shapes that config.yaml does not hold: the run would be read with another geometry."""
+    for name, shape in geometry.shapes.items():
+        if not isinstance(shape, str):
+            raise InputError(
+                f"a run directory keeps the shapes 'line', 'grid' and 'ring': found a {type(shape).__name__} for "
+                f"{name!r}; train without out=, and keep the model and bimt.state_dict() yourself"
+            )
 
 
 def _directory(out: str | Path | None, loggers: Sequence[str]) -> Path | None:
@@ -225,7 +239,7 @@ class _Recording:
 
     def __init__(self, bar: ProgressBar) -> None:
         self.start, self.tick, self.stage = bar.start, bar.tick, bar.stage
-        self.eliminating, self.round = bar.eliminating, bar.round
+        self.eliminating, self.round, self.note = bar.eliminating, bar.round, bar.note
         self.records: list[dict[str, Any]] = []
         self._bar = bar
 

@@ -44,8 +44,9 @@ class HeadBox(NamedTuple):
 class Row(NamedTuple):
     """Neurons that stand beside each other.
 
-    ``name``: of the row; ``stage``: the wiring's stage whose neurons these are; ``label``: a word for the reader;
-    ``block``: the number of its block, or None; ``depth``: of the stage; ``y``: height, 1 between two depths. By
+    ``name``: of the row, by which the program knows it; ``stage``: the wiring's stage whose neurons these are;
+    ``label``: a word for the reader; ``block``: the number of its block, or None; ``depth``: of the stage; ``y``:
+    height, 1 between two depths. By
     neuron: ``x`` in [0, 1], the first coordinate of its slot; ``lift``, how far above y a second coordinate puts it
     (and to the right of x by SHEAR: an oblique projection);
     ``slots`` and ``heads`` (-1 without heads). ``boxes``: the heads' stretches from left to right.
@@ -68,6 +69,11 @@ class Row(NamedTuple):
     def size(self) -> int:
         """How many neurons."""
         return len(self.x)
+
+    @property
+    def title(self) -> str:
+        """Its short name, where there is no room for a hook's: the label, and before it the block's number."""
+        return self.label if self.block is None else f"block {self.block} {self.label}"
 
     @property
     def token(self) -> int | None:
@@ -157,7 +163,7 @@ def _strips(stages: list[Stage], values: set[str], tokens: Mapping[str, int]) ->
         if n == 1:
             strips.append((stage.name, _word(stage.name), stage))
         else:
-            strips += [(f"{stage.name}[{i}]", f"{_word(stage.name)}, token {i + 1}", stage) for i in range(n)]
+            strips += [(f"{stage.name}[{i}]", f"{_word(stage.name)}, token {i}", stage) for i in range(n)]
     written = [stage for stage in stages if stage.name in values]
     return strips + [(f"{stage.name}{WRITTEN}", "O (z)", stage) for stage in written]
 

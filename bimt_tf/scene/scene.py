@@ -114,6 +114,11 @@ class Scene(NamedTuple):
         return tuple(np.isin(states, (ACTIVE, CARRIED)) for states in self.states)
 
     @property
+    def counts(self) -> tuple[int, ...]:
+        """By row, how many neurons are on a path: what figures, the page and the terminal say beside it."""
+        return tuple(int(on_path.sum()) for on_path in self.on_paths)
+
+    @property
     def dense(self) -> bool:
         """Whether there are too many wires to draw each: then densities stand for them."""
         return any(wires.density is not None for wires in self.wires)
@@ -141,8 +146,9 @@ class Scene(NamedTuple):
         ``shear`` beside it: how far to the right a unit of lift puts a neuron.
         """
         rows = [
-            _plain(row._asdict()) | {"states": states.tolist(), "boxes": [list(box) for box in row.boxes]}
-            for row, states in zip(self.rows, self.states, strict=True)
+            _plain(row._asdict())
+            | {"states": states.tolist(), "count": count, "boxes": [list(box) for box in row.boxes]}
+            for row, states, count in zip(self.rows, self.states, self.counts, strict=True)
         ]
         left_out = ("density", "reads", "writes")
         wires = [

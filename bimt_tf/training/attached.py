@@ -22,7 +22,13 @@ from torch.utils.hooks import RemovableHandle
 
 from bimt_tf.bimt import BIMT
 from bimt_tf.config.schedules import Schedule, curve, require_schedule
-from bimt_tf.core.optimizer_state import Optimizers, optimizers_of, require_holds_each, require_learning_rates
+from bimt_tf.core.optimizer_state import (
+    Optimizers,
+    optimizers_of,
+    require_eps,
+    require_holds_each,
+    require_learning_rates,
+)
 from bimt_tf.core.search import SearchMethod
 from bimt_tf.core.zeros import Zeros
 from bimt_tf.errors import (
@@ -76,7 +82,8 @@ class Attached:
     """What :func:`attach` gives: where the training stands, and the two calls that an optimizer's step is between.
 
     Raises:
-        InputError: for a number of steps below 1, an optimizer that lacks a charged parameter, or L-BFGS.
+        InputError: for a number of steps below 1, a model whose charged weights are all frozen, an optimizer that lacks
+            one of them or whose eps is 0 in their dtype, or L-BFGS.
 
     Attributes:
         step: optimizer steps that were taken.
@@ -91,7 +98,10 @@ class Attached:
         for one in self._optimizers:
             if any(kind.__name__ == "LBFGS" for kind in type(one).__mro__):
                 raise InputError("L-BFGS evaluates the loss many times in a step: BIMT takes first-order optimizers")
+        if not bimt.charged:
+            raise InputError("every weight that the connection cost charges is frozen: model.requires_grad_(True)")
         require_holds_each(bimt.charged.values(), self._optimizers)
+        require_eps(self._optimizers)
         if settings.penalty == "proximal":
             require_learning_rates(self._optimizers)
         self.step, self.steps = 0, steps
@@ -189,7 +199,7 @@ class Attached:
         """Go on where :meth:`state_dict` was taken; the model has its weights back already.
 
         Raises:
-            InputError: for the state of another model.
+            InputError: for the state of another model, or one taken later than there are steps.
         """
         require_kind("state", state, dict)
         if "step" not in state:
@@ -198,6 +208,11 @@ class Attached:
             state["step"].item() if isinstance(state["step"], Tensor) and state["step"].numel() == 1 else state["step"]
         )
         require_whole("the state's step", step, at_least=0)
+        if step > self.steps:
+            raise InputError(
+                f"the state was taken after {step:,} steps and there are {self.steps:,} here: give the steps of the "
+                f"whole training, steps={step} or more"
+            )
         self._bimt.load_state_dict({name: value for name, value in state.items() if name != "step"})
         self.step = int(step)
         self._zeros = None if self.phase == "pressed" else Zeros(self._bimt.charged)

@@ -86,6 +86,7 @@ class _OnLightning:
         self._bimt, self._steps, self._settings = bimt, steps, settings
         self._saved: dict[str, Tensor] | None = None
         self.attached: Attached | None = None
+        self._scaled = False
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Attach to the module's optimizers; a resumed training has its layout back."""
@@ -95,11 +96,14 @@ class _OnLightning:
         self.attached = Attached(self._bimt, trainer.optimizers, steps, self._settings)
         if self._saved is not None:
             self.attached.load_state_dict(self._saved)
-        self.attached.hook(before=False)  # Lightning computes the gradient inside optimizer.step(closure)
+        # Without a scaler Lightning computes the gradient inside optimizer.step(closure), and calls the hook below in
+        # it. With one it has the gradient before the step, which a fused optimizer still has to unscale.
+        self._scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
+        self.attached.hook(before=self._scaled)
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: torch.optim.Optimizer) -> None:
-        """The penalty's gradient, where it acts by that."""
-        if self.attached is not None and optimizer is trainer.optimizers[0]:
+        """The penalty's gradient, where it acts by that; with a scaler the optimizer's own hook adds it."""
+        if self.attached is not None and not self._scaled and optimizer is trainer.optimizers[0]:
             self.attached.before_step()
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:

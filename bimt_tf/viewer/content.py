@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 __all__ = ["PageContent"]
@@ -15,7 +16,8 @@ class PageContent(NamedTuple):
     ``title``: text of the heading; ``facts``: (name, value) pairs of text beneath it; ``scene``: the network, as
     ``page_scene`` gives it; ``evolution``: the network at earlier steps; ``activity``: examples and what neurons do on
     them; ``attention``: patterns by example; ``causes``: effects of knock-outs; ``modules``; ``probes``; ``live``: the
-    compact network, to be evaluated in the page; ``run``: curves, configuration, and how to run and load it again.
+    compact network, to be evaluated in the page; ``run``: curves, configuration, and how to run and load it again;
+    ``damaged``: a line for each file that could not be read and is left out.
     """
 
     title: str
@@ -29,3 +31,4 @@ class PageContent(NamedTuple):
     probes: Part = None
     live: Part = None
     run: Part = None
+    damaged: Sequence[str] = ()

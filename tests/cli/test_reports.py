@@ -84,3 +84,22 @@ def test_a_summary_says_how_many_pairs_tie_and_what_the_inputs_tell(capsys, tmp_
     assert "neurons 3 and 17: 1.0000 nonlinear, one of 8 pairs that tie; the inputs alone 1.0000" in out
     print_summary(tmp_path, {**summary, "best_pair": None, "best_pair_r2": None, "probe": probe})
     assert "pair" not in capsys.readouterr().out
+
+
+def test_edges_name_neurons_by_their_hooks(capsys):
+    """As `bimt ablate --hook` takes them: a value as its weights write it, and as its head mixes it."""
+    from bimt_tf.analysis.edge_effects import EdgeEffect, EdgeEffects
+    from bimt_tf.cli.console.causal_report import print_edges
+
+    hooks = {"Res2": "blocks.0.hook_resid_post", "blocks.1.v": "blocks.1.attn.hook_z"}
+    ends = [
+        (("Res2", 6), ("blocks.1.v", 10), 0),
+        (("blocks.1.v", 10), ("output", 0), 0),
+        (("input", 3), ("Res2", 1), 1),
+    ]
+    edges = [EdgeEffect("w", (0, 0), source, target, copy, 0.5, 1.0, None) for source, target, copy in ends]
+    print_edges(EdgeEffects(edges, 0.1, 10, 0), "w", 3, hooks)
+    out = capsys.readouterr().out
+    for name in ("blocks.0.hook_resid_post[6]", "blocks.1.attn.hook_v[10]", "blocks.1.attn.hook_z[10]", "output[0]"):
+        assert name in out
+    assert "input[3] at token 1" in out

@@ -19,7 +19,7 @@ from bimt_tf.bimt import BIMT
 from bimt_tf.cli.console.links import linked, print_path, writes
 from bimt_tf.cli.console.text_network import ASCII, LEAST, UNICODE, network_lines
 from bimt_tf.models.mlp import MLP
-from bimt_tf.scene.scene import ACTIVE, scene_of
+from bimt_tf.scene.scene import ACTIVE, CARRIED, scene_of
 
 
 def drawn(bimt: BIMT, width: int = 80, signs=UNICODE, labels=None) -> list[str]:
@@ -28,7 +28,10 @@ def drawn(bimt: BIMT, width: int = 80, signs=UNICODE, labels=None) -> list[str]:
 
 def by_row(lines: list[str]) -> dict[str, str]:
     """The strip of each row by its name."""
-    found = (re.match(r" *(\S+(?: \d+)?) [\[ ](.*)[\] ] +[\d,]+(?:/[\d,]+)?$", line) for line in lines)
+    found = (
+        re.match(r" *((?:\d+ )?\w+(?: \(z\))?(?:, token \d+)?) [\[ ](.*)[\] ] +[\d,]+(?:/[\d,]+)?$", line)
+        for line in lines
+    )
     return {one[1]: one[2] for one in found if one}
 
 
@@ -75,7 +78,7 @@ def test_heads_stand_between_bars_with_their_own_neurons():
     bimt = eliminated(transformer(4, 1, 0.3))
     scene, rows = scene_of(bimt), by_row(drawn(bimt, 100))
     values = next(i for i, row in enumerate(scene.rows) if row.name == "blocks.0.v")
-    parts = rows["V0"].split("│")
+    parts = rows["0 V"].split("│")
     assert len(parts) == 4
     order = [box.head for box in scene.rows[values].boxes]
     own = [int((scene.states[values][scene.rows[values].heads == head] == ACTIVE).sum()) for head in order]
@@ -99,7 +102,7 @@ def test_of_a_deep_network_both_ends_are_shown():
     deep = drawn(transformer(2, 8, 0.2))
     (said,) = [line for line in deep if "left out" in line]
     rows = by_row(deep)
-    assert {"output", "Res0", "Q0", "O7", "input"} <= set(rows) and "Q4" not in rows
+    assert {"output", "Res0", "0 Q", "7 O (z)", "input"} <= set(rows) and "4 Q" not in rows
     assert int(re.search(r"(\d+) rows", said)[1]) + len(rows) == len(scene_of(transformer(2, 8, 0.2)).rows)
 
 
@@ -179,3 +182,16 @@ def test_show_says_why_a_network_is_not_drawn(finished, tmp_path, capsys):
     show(broken)
     said = capsys.readouterr().out
     assert "the network is not drawn" in said and "damaged" in said and "test loss" in said
+
+
+def test_a_row_counts_what_the_figure_and_the_page_count():
+    """Neurons on a path: those that the stream carries on are counted, which have no weight of their own there."""
+    bimt = eliminated(transformer(1, 3, 0.05))
+    scene, lines = scene_of(bimt), drawn(bimt, 100)
+    assert any((states == CARRIED).any() for states in scene.states)
+    told = [line.rsplit(" ", 1)[1] for line in lines if re.search(r" \d+/\d+$", line)]
+    assert (
+        told
+        == [f"{int(on_path.sum())}/{row.size}" for row, on_path in zip(scene.rows, scene.on_paths, strict=True)][::-1]
+    )
+    assert [f"{row['count']}/{len(row['x'])}" for row in scene.as_dict()["rows"]] == told[::-1]

@@ -62,3 +62,14 @@ def test_a_directory_of_transformers(capsys, tmp_path):
 @pytest.mark.parametrize(("numbers", "spelled"), [([0], "0"), ([0, 1, 2], "0-2"), ([0, 1, 3, 5, 6], "0-1,3,5-6")])
 def test_numbers_of_blocks_in_spans(numbers, spelled):
     assert _spans(numbers) == spelled
+
+
+def test_a_run_is_told_from_a_model(tmp_path, capsys):
+    (tmp_path / "config.yaml").write_text("task: in-context\n")
+    with pytest.raises(
+        InputError, match=r"is a run of the task in-context.*'bimt show .*bimt wire --model in-context'"
+    ):
+        bimt(["wire", "--model", str(tmp_path)], exit_on_error=False, print_error=False)
+    (tmp_path / "config.yaml").write_text("task: [")
+    with pytest.raises(InputError, match="is a run"):
+        bimt(["wire", "--model", str(tmp_path)], exit_on_error=False, print_error=False)

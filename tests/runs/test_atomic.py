@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,3 +106,33 @@ def test_leftovers_of_a_killed_writer_are_no_hindrance(tmp_path):
     (tmp_path / ".file.tmp").write_bytes(b"half")
     write_atomically(tmp_path / "file", b"new")
     assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_two_processes_that_write_one_file_at_once_leave_a_whole_one(tmp_path):
+    """As two reports of one run: they took each other's half-written file for their own."""
+    path, size = tmp_path / "report.html", 300_000
+    child = os.fork()
+    letter = b"c" if child == 0 else b"p"
+    failed = 0
+    for _ in range(60):
+        try:
+            write_atomically(path, letter * size)
+            content = path.read_bytes()
+            failed += len(content) != size or len(set(content)) != 1
+        except InputError:
+            failed += 1
+    if child == 0:
+        os._exit(min(failed, 100))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0 and failed == 0
+    assert [one.name for one in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    mine, gone, other = (tmp_path / f".file{part}.tmp" for part in ("", f".{child.pid}", "name.7"))
+    for one in (mine, gone, other):
+        one.write_bytes(b"half")
+    write_atomically(tmp_path / "file", b"whole")
+    assert sorted(one.name for one in tmp_path.iterdir()) == [other.name, "file"]

@@ -217,3 +217,15 @@ def test_a_task_of_ones_own_goes_through_the_same_loop():
     trainer = set_up(config, task=own)
     assert trainer.task is own and trainer.run()
     assert torch.equal(trainer.data.train.targets, 2 * set_up(config).data.train.targets)
+
+
+@pytest.mark.parametrize("shape", [torch.rand(4, 2), (2, 2)])
+def test_a_geometry_that_a_run_directory_does_not_keep_is_refused_there_and_trained_in_memory(shape, tmp_path):
+    """It was read back as a line, with another cost and other pictures."""
+    x = torch.rand(16, 3)
+    bimt = BIMT(bimt_tf.MLP([3, 4, 1], seed=0), Geometry(shapes={"hidden0": shape}))
+    settings = {"steps": 5, "lam": 0.01, "progress": False}
+    with pytest.raises(InputError, match="for 'hidden0'; train without out="):
+        bimt_tf.train(bimt, (x, x[:, :1]), out=tmp_path / "run", **settings)
+    assert not (tmp_path / "run").exists()
+    assert bimt_tf.train(bimt, (x, x[:, :1]), **settings).bimt.geometry.shapes["hidden0"] is shape

@@ -70,7 +70,7 @@ def test_tokens_are_rows_that_share_slots():
     bimt = NETWORKS["tokens"]()
     scene = scene_of(bimt)
     first, second = scene.rows[:2]
-    assert (first.label, second.label) == ("embed, token 1", "embed, token 2")
+    assert (first.label, second.label) == ("embed, token 0", "embed, token 1")
     assert (first.slots == second.slots).all() and first.y < second.y
     weight = bimt.parameters["layers.0.weight"].detach()  # [hidden, (token embed)]
     for token, wires in enumerate(w for w in scene.wires if w.parameter == "layers.0.weight"):

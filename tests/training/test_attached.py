@@ -295,6 +295,16 @@ def test_a_state_with_a_wrong_step_changes_nothing(step):
     assert bimt.layout is before
 
 
+def test_a_state_of_a_longer_training_is_refused_and_of_its_end_is_over():
+    model, bimt = made()
+    attached = attach(bimt, adam(model), steps=10, lam=0.1)
+    with pytest.raises(InputError, match="taken after 11 steps and there are 10 here.*steps=11 or more"):
+        attached.load_state_dict({**bimt.state_dict(), "step": torch.tensor(11)})
+    assert attached.step == 0
+    attached.load_state_dict({**bimt.state_dict(), "step": torch.tensor(10)})
+    assert attached.phase == "over"
+
+
 @pytest.mark.parametrize("lam", [None, [1], {"a": 1}, (1, 2), ((0, "a"),), ((0.0, 0.1, 0.2),)])
 def test_what_is_no_schedule_is_refused(lam):
     model, bimt = made()

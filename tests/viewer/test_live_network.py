@@ -95,7 +95,7 @@ def test_a_loss_that_is_none_of_the_usual_is_not_pretended(monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "inputs"),
-    [("one head", ["x1", "y1", "x"]), ("symbolic", ["x1", "x2", "x3", "x4"]), ("tokens", ["token 1", "token 2"])],
+    [("one head", ["x1", "y1", "x"]), ("symbolic", ["x1", "x2", "x3", "x4"]), ("tokens", ["token 0", "token 1"])],
 )
 def test_inputs_have_the_tasks_names_and_padding_is_left_out(name, inputs):
     trained = network(name)

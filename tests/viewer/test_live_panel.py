@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
 from live_networks import content, loss_of, network, row_values, stored, write
 
+from bimt_tf.adapters.stage_hooks import neuron_name
 from bimt_tf.analysis.ablate import ablate
 from bimt_tf.runs.page.live import live_part
+from bimt_tf.runs.page.network import network_part
 from bimt_tf.viewer.page import page as page_text
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -46,11 +50,15 @@ def test_the_table_shows_every_neuron_as_pytorch_has_it(open_page, tmp_path, nam
     page.locator("#live-example").fill("3")
     page.locator("#live-example").press("Enter")
     shown = 0
+    rows = {row["name"]: row for row in network_part(trained)["rows"]}
     for row, wanted in row_values(trained, part).items():
         for neuron, found in values_shown(page, row).items():
             shown += 1
-            wanted_here = wanted[3, :, int(neuron.rpartition(":")[2])].tolist()
-            assert found == pytest.approx(wanted_here, rel=1e-9, abs=1e-12), neuron
+            index = int(re.search(r"\[(\d+)\]", neuron)[1])
+            own = rows[row]
+            label = own["labels"][index] if own["labels"] else None
+            assert neuron == neuron_name(own["hook"] or own["stage"], index, label, own["token"])
+            assert found == pytest.approx(wanted[3, :, index].tolist(), rel=1e-9, abs=1e-12), neuron
     assert shown > 15
 
 
@@ -96,8 +104,8 @@ def test_numbers_typed_are_taken_and_what_is_none_is_refused(open_page, tmp_path
 def test_tokens_are_chosen_and_the_true_class_is_marked(open_page, tmp_path):
     trained = network("tokens")
     page = open_page(write(trained, tmp_path)).page
-    page.locator("#live").get_by_label("token 1", exact=True).select_option("5")
-    page.locator("#live").get_by_label("token 2", exact=True).select_option("4")
+    page.locator("#live").get_by_label("token 0", exact=True).select_option("5")
+    page.locator("#live").get_by_label("token 1", exact=True).select_option("4")
     wanted = evaluated(trained, torch.tensor([[5, 4]]))[0]
     likeliest = int(wanted.argmax())
     first = page.locator("#live h3:has-text('Outputs') + div tbody tr").first
@@ -115,8 +123,8 @@ def test_a_knock_out_is_that_of_ablate_and_restoring_brings_the_loss_back(open_p
     whole, told = output(page), loss_told(page)
     page.locator("#live-knock-value").select_option(value)
     page.locator("#live-row").select_option("Res2")
-    page.locator("#live").get_by_role("button", name="Res2:3", exact=True).click()
-    page.locator("#live").get_by_role("button", name="Knock out Res2:3").click()
+    page.locator("#live").get_by_role("button", name="blocks.0.hook_resid_post[3]", exact=True).click()
+    page.locator("#live").get_by_role("button", name="Knock out blocks.0.hook_resid_post[3]").click()
     inputs, _ = stored(trained, part)
     wanted = ablate(trained.model, {"blocks.0.hook_resid_post": [3]}, inputs, loss_of(trained, part), value=value)
     item = page.locator("#live .live-knocked li")
@@ -127,7 +135,7 @@ def test_a_knock_out_is_that_of_ablate_and_restoring_brings_the_loss_back(open_p
         f"--hook blocks.0.hook_resid_post --neurons 3{' --value zero' * (value == 'zero')}"
         in page.locator("#live code").inner_text()
     )
-    page.locator("#live").get_by_role("button", name="Restore Res2:3", exact=True).click()
+    page.locator("#live").get_by_role("button", name="Restore blocks.0.hook_resid_post[3]", exact=True).click()
     assert (output(page), loss_told(page)) == (whole, told) and item.count() == 0
 
 
@@ -138,7 +146,7 @@ def test_several_knock_outs_at_once_and_restore_all(open_page, tmp_path):
     told = loss_told(page)
     for row, neuron in (("hidden0", 2), ("hidden0", 5)):
         page.locator("#live-row").select_option(row)
-        page.locator("#live").get_by_role("button", name=f"{row}:{neuron}", exact=True).press("Enter")
+        page.locator("#live").get_by_role("button", name=f"layers.0.hook_post[{neuron}]", exact=True).press("Enter")
         page.keyboard.press("k")
     inputs, _ = stored(trained, part)
     wanted = ablate(trained.model, {"layers.0.hook_post": [2, 5]}, inputs, loss_of(trained, part))
@@ -153,16 +161,24 @@ def test_the_keyboard_alone_will_do(open_page, tmp_path):
     for _ in range(60):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("(document.activeElement.id || document.activeElement.textContent).slice(0, 30)"))
-    for wanted in ("live-input-0", "live-input-2", "live-example", "Load", "live-knock-value", "live-row", "Res0:0"):
+    for wanted in (
+        "live-input-0",
+        "live-input-2",
+        "live-example",
+        "Load",
+        "live-knock-value",
+        "live-row",
+        "blocks.0.hook_resid_pre[0]",
+    ):
         assert wanted in reached
     page.locator("#live-input-0").focus()
     before = output(page)
     page.keyboard.press("ArrowLeft")
     assert output(page) != before
-    page.locator("#live").get_by_role("button", name="Res0:0", exact=True).focus()
+    page.locator("#live").get_by_role("button", name="blocks.0.hook_resid_pre[0]", exact=True).focus()
     page.keyboard.press("Enter")
     page.keyboard.press("k")
-    assert page.locator("#live").get_by_role("button", name="Restore Res0:0 (key K)").count() == 1
+    assert page.locator("#live").get_by_role("button", name="Restore blocks.0.hook_resid_pre[0] (key K)").count() == 1
     page.locator("#live-example").focus()
     page.keyboard.press("k")  # which is typed, and restores nothing
     assert page.locator("#live .live-knocked li").count() == 1
@@ -184,7 +200,7 @@ def test_the_map_shows_the_border_and_a_click_moves_the_inputs(open_page, tmp_pa
     wanted = evaluated(trained, torch.tensor([[x1, x2]], dtype=torch.float64))[0]
     assert sorted([output(page, 0, 0), output(page, 0, 1)]) == pytest.approx(sorted(wanted.tolist()), rel=1e-9)
     page.locator("#live-row").select_option("hidden0")
-    page.locator("#live").get_by_role("button", name="hidden0:0", exact=True).click()
+    page.locator("#live").get_by_role("button", name="layers.0.hook_post[0]", exact=True).click()
     page.keyboard.press("k")
     assert page.locator("#live .live-border").get_attribute("d") != before
 
@@ -205,7 +221,7 @@ def test_what_cannot_be_shown_says_why(open_page, tmp_path):
 def test_no_serious_fault_is_found_by_axe(open_page, tmp_path, name, theme):
     page = open_page(write(network(name), tmp_path), theme=theme).page
     page.locator("#live").get_by_role(
-        "button", name="hidden0:1" if name == "two moons" else "Res0:0", exact=True
+        "button", name="layers.0.hook_post[1]" if name == "two moons" else "blocks.0.hook_resid_pre[0]", exact=True
     ).click()
     page.keyboard.press("k")
     found = Axe().run(page, context="#live").response["violations"]

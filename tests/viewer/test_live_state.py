@@ -70,7 +70,7 @@ def test_a_state_from_an_address_is_taken_up(opened):
     assert page.locator("#live").get_by_label("y1, as a number").input_value() == "-0.5"
     assert page.locator("#live-knock-value").input_value() == "zero"
     assert page.locator("#live-row").input_value() == "Res1"
-    assert page.locator("#live").get_by_role("button", name="Restore Res1:2 (key K)").count() == 1
+    assert page.locator("#live").get_by_role("button", name="Restore blocks.0.hook_resid_mid[2] (key K)").count() == 1
     assert got(page, "inputs") == inputs
 
 

@@ -154,7 +154,7 @@ def test_search_finds_by_row_hook_and_name(made, open_page):
     box = page.get_by_role("combobox", name="Find a neuron")
     sought = {
         "Res2 9": "Res2:9",
-        "blocks.0.hook_resid_post, 4": "Res2:4",
+        "blocks.0.hook_resid_post[4]": "Res2:4",
         "second": "output:1",
         "('blocks.1.mlp.hook_post', 11)": "blocks.1.mlp:11",
     }
@@ -166,13 +166,13 @@ def test_search_finds_by_row_hook_and_name(made, open_page):
     assert page.locator("#search-list").inner_text() == "nothing found"
 
 
-def test_the_hook_address_is_copied_or_shown_to_be_copied(made, open_page):
+def test_the_name_is_copied_or_shown_to_be_copied(made, open_page):
     _, path = made
     page = open_page(path, fragment="#selected=%5B%22Res2%3A9%22%5D").page
     page.evaluate("() => Object.defineProperty(navigator, 'clipboard', { value: undefined })")
-    page.get_by_role("button", name="Copy hook address").click()
+    page.get_by_role("button", name="Copy its name").click()
     field = page.locator(".chosen input")
-    assert field.input_value() == "('blocks.0.hook_resid_post', 9)"
+    assert field.input_value() == "blocks.0.hook_resid_post[9]"
     assert field.evaluate("(one) => one.value.slice(one.selectionStart, one.selectionEnd)") == field.input_value()
 
 

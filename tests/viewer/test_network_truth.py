@@ -115,7 +115,7 @@ def test_pointing_at_a_neuron_tells_row_index_slot_bias_weights_and_hook(open_pa
     neuron = int(np.flatnonzero(scene.states[scene.rows.index(row)] == 4)[0])
     page.locator(f'[data-id="Res2:{neuron}"]').hover()
     told = page.locator(".tip").inner_text()
-    assert f"('blocks.0.hook_resid_post', {neuron})" in told
+    assert f"blocks.0.hook_resid_post[{neuron}]" in told
     assert f"{neuron}, {row.slots[neuron]}" in told
     into = [
         abs(w)

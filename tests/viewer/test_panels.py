@@ -73,20 +73,21 @@ def test_a_chosen_neuron_shows_what_its_hook_shows(run, content, open_page, path
     said = panel.locator("svg.chart").get_attribute("aria-label")
     assert float(re.search(r"explains \(R²\) ([\d.e-]+)", said)[1]) == pytest.approx(squared, rel=1e-3)
     assert 0 < float(re.search(r"shuffled at most ([\d.e-]+)", said)[1]) < 1
-    assert "blocks.0.attn.hook_z" in panel.locator("dl").inner_text()
+    assert panel.locator("h3").first.inner_text() == "blocks.0.attn.hook_z[3]"
+    assert "block 0 O (z)" in panel.locator("dl").inner_text()
 
 
 def test_its_weights_are_the_models(run, open_page, path):
     opened = open_page(path)
     panel = opened.page.locator("#neuron")
     choose(panel, "neuron", "blocks.0.mlp:5")
-    found = numbers(panel.get_by_role("region", name=re.compile("^Weights of blocks.0.mlp 5")))
+    found = numbers(panel.get_by_role("region", name=re.compile(r"^Weights of blocks\.0\.mlp\.hook_post\[5\]")))
     block = run.model.blocks[0].mlp
     wanted = torch.cat([block.W_in[:, 5], block.W_out[5]]).detach()
     wanted = wanted[wanted.abs() > run.threshold]
     assert [row[0] for row in found] == pytest.approx(sorted(wanted.tolist(), key=lambda w: -abs(w)))
-    panel.get_by_role("button", name="Res1").first.click()
-    assert panel.locator("h3").first.inner_text().startswith("Res1 ")
+    panel.get_by_role("button", name="blocks.0.hook_resid_mid[").first.click()
+    assert panel.locator("h3").first.inner_text().startswith("blocks.0.hook_resid_mid[")
     assert opened.page.evaluate("document.activeElement.tagName") == "H3"  # the focus is not lost
 
 
@@ -103,7 +104,7 @@ def test_two_neurons_span_a_plane(run, open_page, path):
     panel = opened.page.locator("#plane")
     choose(panel, "across", "Res2:4")
     choose(panel, "up", "Res2:1")
-    assert opened.page.locator("#neuron h3").first.inner_text() == "Res2 1"
+    assert opened.page.locator("#neuron h3").first.inner_text() == "blocks.0.hook_resid_post[1]"
     panel.locator("summary").click()
     found = torch.tensor(numbers(panel.get_by_role("region", name=re.compile("on 40 examples"))))
     assert torch.equal(found[:, 1:3], hooked(run, "blocks.0.hook_resid_post", 40)[:, 2, [4, 1]])
@@ -162,8 +163,11 @@ def test_knock_outs_are_those_of_ablate(run, content, open_page, path):
     every = sorted((e for one in content.causes["neurons"].values() for e in one["effects"]), reverse=True)
     assert found == every[:200]
     assert [row[1] for row in numbers(wires)] == [one["effect"] for one in content.causes["wires"][:200]]
+    where = {row["name"]: row["hook"] or row["stage"] for row in content.scene["rows"]}
     named = {
-        f"{row} {i}": e for row, one in content.causes["neurons"].items() for i, e in zip(*one.values(), strict=True)
+        f"{where[row]}[{i}]": e
+        for row, one in content.causes["neurons"].items()
+        for i, e in zip(*one.values(), strict=True)
     }
     assert named[neurons.locator("button").first.inner_text()] == every[0]
 

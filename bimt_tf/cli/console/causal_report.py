@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from bimt_tf.adapters.stage_hooks import neuron_name, written_into
 from bimt_tf.cli.console.reports import print_line, wide_console
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from bimt_tf.analysis.interchange import Interchange, SiteMove
     from bimt_tf.analysis.minimal_set import MinimalSet, Reached
     from bimt_tf.analysis.random_sets import Null
+    from bimt_tf.core.population import Node
 
 __all__ = [
     "print_ablations", "print_edges", "print_interchange", "print_interchange_map", "print_minimal_sets",
@@ -104,15 +106,19 @@ def print_minimal_sets(found: Sequence[MinimalSet], target: str) -> None:
             print_line(f"{where}: as small and enough too: {'; '.join(map(_set, one.ties[:SHOWN_TIES]))}{more}")
 
 
-def print_edges(found: EdgeEffects, target: str, shown: int) -> None:
-    """The weights of a circuit with what each does, greatest knock-out first."""
+def print_edges(found: EdgeEffects, target: str, shown: int, hooks: Mapping[str, str]) -> None:
+    """The weights of a circuit with what each does, greatest knock-out first; ``hooks``: stage -> its hook."""
+
+    def name(node: Node, hook: str, token: int | None = None) -> str:
+        return neuron_name(hook or node[0], node[1], token=token)
+
     table = _table(
         f"{len(found.edges)} weights; test loss {found.before:.3g}", "from", "to", "weight", "knock-out", "interchange"
     )
     for edge in found.edges[:shown]:
-        copy = f" (token {edge.copy})" if edge.copy else ""
+        read, written = hooks.get(edge.source[0], ""), written_into(hooks.get(edge.target[0], ""))
         table.add_row(
-            f"{edge.source[0]} {edge.source[1]}{copy}", f"{edge.target[0]} {edge.target[1]}", f"{edge.weight:.3g}",
+            name(edge.source, read, edge.copy or None), name(edge.target, written), f"{edge.weight:.3g}",
             f"{edge.knock_out:+.3g}", "" if edge.interchange is None else f"{edge.interchange:+.3f}",
         )  # fmt: skip
     _show(table)

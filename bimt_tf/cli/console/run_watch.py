@@ -73,6 +73,10 @@ class Bar:
             self.progress.stop()
         self.console.print(f"{text} ...", highlight=False)
 
+    def note(self, text: str) -> None:
+        """Say it above the bar."""
+        self.console.print(text, markup=False, highlight=False)
+
     def eliminating(self, budget: str) -> None:
         """Open a bar without an end: how many rounds it takes is not known."""
         if self.bar is not None:
@@ -129,6 +133,10 @@ class Lines:
     def stage(self, text: str) -> None:
         """Say what goes on."""
         self._say(f"{text} ...")
+
+    def note(self, text: str) -> None:
+        """Say it on a line of its own."""
+        self._say(text)
 
     def eliminating(self, budget: str) -> None:
         """Say what begins."""

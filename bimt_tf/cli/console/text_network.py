@@ -14,14 +14,14 @@ import numpy as np
 from jaxtyping import Int
 from rich.text import Text
 
-from bimt_tf.scene.rows import BLOCK, Row
+from bimt_tf.scene.rows import BLOCK
 from bimt_tf.scene.scene import ACTIVE, CARRIED, DEAD_END, IDLE, NO_INPUT, Scene
 from bimt_tf.scene.wires import Wires
 
 __all__ = ["ASCII", "UNICODE", "Signs", "network_lines"]
 
 LEAST, WIDEST = 30, 100  # columns of the whole view
-NAME, COUNT = 10, 12  # columns of a row's name and of its number of active neurons, at most
+NAME, COUNT = 10, 12  # columns of a row's name and of its number of neurons on paths, at most
 CROWDED = 2.0  # neurons a column from which a row is drawn in bins
 DEEP = 36  # rows beyond which the middle of a network is left out
 KEPT = 14  # rows that are then shown at each end, at least
@@ -88,14 +88,14 @@ class _View:
 
     def __init__(self, scene: Scene, width: int, signs: Signs, labels: Mapping[str, Sequence[str]]) -> None:
         self.scene, self.width, self.signs, self.labels = scene, width, signs, labels
-        self.names = [_name(row) for row in scene.rows]
-        counts = [f"{int((s == ACTIVE).sum()):,}/{len(s):,}" for s in scene.states]
+        self.names = [row.title.removeprefix("block ") for row in scene.rows]  # of few columns
+        counts = [f"{count:,}/{row.size:,}" for row, count in zip(scene.rows, scene.counts, strict=True)]
         self.counts = [count if len(count) <= COUNT else count.split("/")[0] for count in counts]
         self.left = min(max(map(len, self.names)), NAME)
         self.columns = width - self.left - 4 - max(map(len, self.counts))  # a space, two ends of heads, a space
 
     def row(self, number: int) -> Text:
-        """A row's name, its neurons, and how many of them are active."""
+        """A row's name, its neurons, and how many of them are on a path."""
         row = self.scene.rows[number]
         headed = 0 < len(row.boxes) <= self.columns // 3
         first, last = ("[", "]") if headed else (" ", " ")
@@ -201,12 +201,6 @@ class _View:
                 lines.append("")
             lines[-1] += f"  {part}" if lines[-1] else part
         return [Text((left + line)[: self.width], FAINT) for line in lines]
-
-
-def _name(row: Row) -> str:
-    """A short name of a row: its word, and the number of its block."""
-    word = row.label.split()[0].rstrip(",") if row.block is not None else row.label.replace(", token ", " ")
-    return word if row.block is None else f"{word}{row.block}"
 
 
 def _matrix(parameter: str) -> str:

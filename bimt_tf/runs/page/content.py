@@ -32,4 +32,5 @@ def page_of(run: OpenedRun) -> PageContent:
         probes=probes_part(run),
         live=live_part(run),
         run=run_facts_part(run),
+        damaged=run.readable.damaged,
     )

@@ -21,13 +21,13 @@ EVERY = 10**9  # wires one by one, however many
 
 
 def evolution_part(run: OpenedRun) -> dict[str, Any] | None:
-    """The run's snapshots as frames, or None where there are fewer than two.
+    """The run's snapshots as frames, or None where there are fewer than two; damaged ones are left out.
 
     ``frames``: step, phase, loss (held out), active (how many weights), ``x`` and (of rows with a second coordinate)
     ``lift``: row -> those of each of its neurons, and ``wires``: for each of the scene's matrices in their order
     [sources, targets, weights]. ``note``: a sentence where wires or frames are left out, else "".
     """
-    found = run.snapshots
+    found = run.readable.snapshots
     if len(found) < 2:
         return None
     places = sum(row.size * (2 if row.half else 1) for row in found[-1].scene(most_wires=0).rows)

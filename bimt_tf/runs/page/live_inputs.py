@@ -41,7 +41,7 @@ def live_inputs(trained: Trained) -> list[LiveInput]:
         choices = trained.task.elements(trained.config.data) if isinstance(trained.task, GroupTask) else None
         choices = choices if choices is not None and len(choices) == vocab else [str(i) for i in range(vocab)]
         tokens = held_out.inputs.shape[1]
-        return [LiveInput(f"token {i + 1}", i, 0, 0, vocab - 1, choices) for i in range(tokens)]
+        return [LiveInput(f"token {i}", i, 0, 0, vocab - 1, choices) for i in range(tokens)]
     inputs = with_positions(held_out.inputs).double().cpu()
     names = named_inputs(trained, inputs.shape[2])
     found = []

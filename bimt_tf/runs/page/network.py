@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from bimt_tf.adapters.stage_hooks import stage_hooks
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.layout import Layout
 from bimt_tf.runs.opened_run import OpenedRun
+from bimt_tf.runs.page.neuron_values import hooks_of_rows
 from bimt_tf.scene.rows import places_of
 from bimt_tf.scene.scene import Scene, scene_of
 
@@ -36,9 +36,10 @@ def page_scene(bimt: BIMT, threshold: float = 0.0, labels: Mapping[str, list[str
 
     ``Scene.as_dict`` and, beside it,
 
-    - of each row: ``labels`` (a name for each neuron, or None), ``hook`` (whose activations its neurons are, or None)
-      and ``start``, ``start_lift``: each neuron's place when it occupied the slot of its own number. There every run
-      starts that is not continued from another's; ``lift`` is [] where there is none, places have 5 digits;
+    - of each row: ``title`` (its short name), ``labels`` (a name for each neuron, or None), ``hook`` (whose activations
+      its neurons are, or None), ``token`` (whose row it is where there is one a token, or None) and ``start``,
+      ``start_lift``: each neuron's place when it occupied the slot of its own number. There every run starts that is
+      not continued from another's; ``lift`` is [] where there is none, places have 5 digits;
     - of each matrix: ``shape`` of its parameter and ``entries``, the place of each weight in the flattened parameter;
     - of each bias, 6 figures.
 
@@ -52,11 +53,11 @@ def page_scene(bimt: BIMT, threshold: float = 0.0, labels: Mapping[str, list[str
     """
     scene = scene_of(bimt, threshold)
     start = places_of(BIMT(bimt.model, bimt.geometry, bimt.wiring, bimt.reduction, Layout.identity(bimt.wiring)))
-    hooks, names = stage_hooks(bimt.model, bimt.wiring), labels or {}
+    hooks, names = hooks_of_rows(bimt.model, bimt, scene.rows), labels or {}
     told = scene.as_dict()
     for row, own in zip(scene.rows, told["rows"], strict=True):
         own["labels"] = names.get(row.stage, names.get(row.population))
-        own["hook"] = hooks.get(row.stage)
+        own["title"], own["token"], own["hook"] = row.title, row.token, hooks.get(row.name)
         own["x"], own["start"] = (np.round(x, DIGITS).tolist() for x in (row.x, start.x[row.population]))
         lifts = (row.lift, start.lift[row.population])
         own["lift"], own["start_lift"] = (np.round(lift, DIGITS).tolist() if row.half else [] for lift in lifts)

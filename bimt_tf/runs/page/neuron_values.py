@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bimt_tf.adapters.stage_hooks import stage_hooks
+from bimt_tf.adapters.stage_hooks import stage_hooks, written_into
 from bimt_tf.analysis.activations import flat_neurons, run_hooked
 from bimt_tf.bimt import BIMT
 from bimt_tf.models.modes import evaluating
@@ -43,7 +43,7 @@ def hooks_of_rows(model: nn.Module, bimt: BIMT, rows: Sequence[Row]) -> dict[str
     for row in rows:
         hook = hooks.get(row.stage, "")
         if row.stage in twice and not row.written:
-            hook = hook.replace("hook_z", "hook_v")
+            hook = written_into(hook)
         if hook in getattr(model, "hook_dict", {}):
             found[row.name] = hook
     return found

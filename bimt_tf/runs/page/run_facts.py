@@ -33,7 +33,7 @@ def run_facts_part(run: OpenedRun) -> dict[str, Any]:
     """
     config = run.config
     return {
-        "records": _columns(run.metrics, CURVES), "points": _columns(_elimination(run), POINTS),
+        "records": _columns(run.readable.metrics, CURVES), "points": _columns(_elimination(run), POINTS),
         "shown": run.round_number, "phases": _phases(run), "config": dump(config), "summary": _summary(run),
         "commands": _commands(run), "formula": _formula(run), "version": __version__, "seed": config.seed,
         "state": run.state,

@@ -1,6 +1,6 @@
 // What neurons do on the stored examples, and what is named of these.
 import { bytesOf } from "./bytes.js";
-import { CARRIED, neuronWords, partsOf } from "./neurons.js";
+import { CARRIED, nameOf, partsOf } from "./neurons.js";
 
 /** Base64 of little-endian 32-bit floats -> Float32Array. */
 export function unpacked(text) {
@@ -52,7 +52,11 @@ export function neuronOptions(content) {
     : content.scene.rows.map((row) => [row.name, row.states.flatMap((state, i) => (state >= CARRIED ? [i] : []))]);
   return rows
     .filter(([, neurons]) => neurons.length > 0)
-    .map(([row, neurons]) => ({ group: row, options: neurons.map((i) => [`${row}:${i}`, neuronWords(`${row}:${i}`)]) }));
+    .map(([row, neurons]) => ({ group: titleOf(content, row), options: neurons.map((i) => [`${row}:${i}`, nameOf(`${row}:${i}`)]) }));
+}
+
+function titleOf(content, name) {
+  return content.scene.rows.find((row) => row.name === name)?.title ?? name;
 }
 
 /** Options of a select of positions; [] where there are none. */

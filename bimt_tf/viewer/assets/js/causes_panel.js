@@ -2,7 +2,7 @@
 import { h } from "./dom.js";
 import { shown, signed } from "./numbers.js";
 import { neuronEffectsOf, wireEffectsOf, wireKey } from "./network_facts.js";
-import { neuronWords, partsOf } from "./neurons.js";
+import { nameOf, partsOf } from "./neurons.js";
 import { dataTable, folded, neuronButton } from "./tables.js";
 
 export const causesPanel = { id: "causes", title: "Causes: knock-outs", needs: "causes", build: buildCauses };
@@ -22,7 +22,7 @@ function buildCauses(section, content, store) {
 
 /** The wire that is chosen in the network: its weight, and what the loss is without it. */
 function wireWords([parameter, source, target], { scene, causes }) {
-  const [from, to] = [source, target].map(neuronWords);
+  const [from, to] = [source, target].map(nameOf);
   const [i, j] = [source, target].map((name) => partsOf(name)[1]);
   const isMeant = (wires) => wires.parameter === parameter && `${scene.rows[wires.source].name}:${i}` === source && `${scene.rows[wires.target].name}:${j}` === target;
   const wires = scene.wires.find(isMeant);

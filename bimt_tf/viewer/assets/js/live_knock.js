@@ -1,6 +1,6 @@
 // Neurons knocked out, as `bimt ablate` does it, and the loss on the stored examples without them.
 import { h } from "./dom.js";
-import { partsOf } from "./neurons.js";
+import { nameOf, partsOf } from "./neurons.js";
 import { shown, signed } from "./numbers.js";
 import { liveWithout } from "./live_session.js";
 
@@ -54,7 +54,7 @@ function liveShowButton(button, { network }, { selected, knocked }) {
   const name = liveCandidate(network, selected);
   button.disabled = name === null;
   if (name === null) button.textContent = "Select a neuron to knock it out";
-  else button.textContent = `${knocked.includes(name) ? "Restore" : "Knock out"} ${name} (key K)`;
+  else button.textContent = `${knocked.includes(name) ? "Restore" : "Knock out"} ${nameOf(name)} (key K)`;
 }
 
 /** "k" knocks out the selected neuron, unless something is being typed. */
@@ -73,8 +73,8 @@ function liveItem(session, store, one, value, button, select) {
   const alone = liveWithout(session, [one], value);
   const others = () => store.get().knocked.filter((name) => name !== one.name);
   const cost = alone === null ? "" : ` alone: loss ${shown(alone.loss)} (${signed(alone.loss - session.before.loss)}) `;
-  const restore = h("button", { type: "button", "aria-label": `Restore ${one.name}`, onclick: () => liveRestore(store, others(), button, select) }, "Restore");
-  return h("li", { "data-loss": alone === null ? null : String(alone.loss) }, h("strong", {}, one.name), cost, restore);
+  const restore = h("button", { type: "button", "aria-label": `Restore ${nameOf(one.name)}`, onclick: () => liveRestore(store, others(), button, select) }, "Restore");
+  return h("li", { "data-loss": alone === null ? null : String(alone.loss) }, h("strong", {}, nameOf(one.name)), cost, restore);
 }
 
 function liveLossTold(session, known, value) {

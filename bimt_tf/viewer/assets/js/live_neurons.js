@@ -1,13 +1,13 @@
 // Every neuron's value, one row of the network at a time.
 import { h } from "./dom.js";
-import { IDLE, partsOf } from "./neurons.js";
+import { IDLE, nameOf, partsOf } from "./neurons.js";
 import { shown } from "./numbers.js";
 import { livePosition, liveTokenName } from "./live_session.js";
 
 /** The card of the neurons' values. */
 export function liveNeurons(session, content, store) {
   const rows = content.scene.rows.filter(({ name }) => Object.hasOwn(session.network.rows, name));
-  const select = h("select", { id: "live-row" }, ...rows.map((row) => h("option", { value: row.name }, liveRowName(row))));
+  const select = h("select", { id: "live-row" }, ...rows.map((row) => h("option", { value: row.name }, row.title)));
   select.value = (rows[1] ?? rows[0]).name;
   const table = h("table", { class: "live-table" });
   const note = h("p", { class: "live-note" });
@@ -38,10 +38,6 @@ export function liveNeurons(session, content, store) {
   return { element, update };
 }
 
-function liveRowName({ name, label, block }) {
-  return block === null || label === name ? label : `${label}, block ${block}`;
-}
-
 /** Show the row of the neuron that was selected; whether that is another one. */
 function liveFollow(select, chosen) {
   const [row] = partsOf(chosen);
@@ -69,7 +65,7 @@ function liveLayOut(view) {
   const tokens = positions === 1 ? ["value"] : Array.from({ length: positions }, (_, p) => liveTokenName(session, p));
   view.cells = neurons.map((index) => ({ index, name: `${row.name}:${index}`, cells: tokens.map(() => h("td")) }));
   const lines = view.cells.map((one) => {
-    one.button = h("button", { type: "button", onclick: () => store.set({ selected: [one.name] }) }, one.name);
+    one.button = h("button", { type: "button", onclick: () => store.set({ selected: [one.name] }) }, nameOf(one.name));
     return h("tr", {}, h("th", { scope: "row" }, one.button), ...one.cells);
   });
   const heads = ["neuron", ...tokens].map((name) => h("th", { scope: "col" }, name));
@@ -85,7 +81,7 @@ function liveFill({ select, cells, session }, state, { now }) {
   for (const one of cells) {
     one.button.setAttribute("aria-pressed", String(one.name === chosen));
     const out = state.knocked.includes(one.name);
-    one.button.textContent = out ? `${one.name}, knocked out` : one.name;
+    one.button.textContent = out ? `${nameOf(one.name)}, knocked out` : nameOf(one.name);
     one.cells.forEach((cell, p) => {
       const value = values[p * size + one.index];
       cell.textContent = shown(value);

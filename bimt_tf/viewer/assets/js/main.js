@@ -3,15 +3,18 @@ import { h } from "./dom.js";
 import { createStore } from "./store.js";
 import { PANELS } from "./panels.js";
 import { panelButtons } from "./contents.js";
+import { nameBy } from "./neurons.js";
 import { keepInAddress, restoreFromAddress } from "./permalink.js";
 import { themeButton } from "./theme.js";
 
 const content = JSON.parse(document.getElementById("content").textContent);
 const store = createStore();
+nameBy(content.scene?.rows ?? []);
 const note = h("p", { class: "note", role: "status", hidden: true });
 
 document.body.append(
   h("header", {}, h("h1", {}, content.title), h("dl", { class: "facts" }, ...content.facts.map(fact)), themeButton(store)),
+  ...(content.damaged ?? []).map((line) => h("p", { class: "note" }, line)),
   note,
 );
 restoreFromAddress(store, content, note);

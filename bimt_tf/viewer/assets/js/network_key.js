@@ -1,5 +1,6 @@
 // The key of the network: what lines and marks mean, only those that occur, and sentences on what is counted.
 import { h, s } from "./dom.js";
+import { moduled } from "./network_neurons.js";
 import { STATES } from "./neurons.js";
 import { shown } from "./numbers.js";
 
@@ -18,9 +19,10 @@ function* wireEntries(view, facts) {
   const signs = view.network.frame ? [count(1), count(-1)] : [of("positive"), of("negative")];
   if (state.colour === "module" && facts.modules.names.length > 0) {
     for (const [i, name] of facts.modules.names.slice(0, 12).entries()) {
-      const line = stroke({ class: "swatch", "stroke-width": 3 });
+      const [line, dot] = [stroke({ class: "swatch", "stroke-width": 3 }), s("path", { class: "dot", transform: "translate(14,7)" })];
       line.style.stroke = `var(--module-${i % 8})`;
-      yield [[line], name];
+      moduled(dot, 3.6, i);
+      yield [[line, dot], name];
     }
   } else if (state.colour === "effect") {
     const line = stroke({ "stroke-width": 3 });
@@ -66,7 +68,7 @@ function sentences(view, leftOut) {
   if (view.model.rows.some((row) => row.half)) found.push("Second coordinates are drawn upwards and aslant.");
   if (view.state.order === "start") found.push("Initial order: each neuron in the slot of its own number, where training starts unless it goes on from another run.");
   if (view.network.frame && view.model.framesNote) found.push(view.model.framesNote);
-  found.push("Small figures: neurons by index; right: neurons that are active or carried on, of all.");
+  found.push("Small figures: neurons by index; right: neurons on a path (active or carried on), of all.");
   if (leftOut > 0) found.push(`${leftOut} names of neurons found no room: zoom in, or point at them.`);
   return found;
 }

@@ -1,7 +1,7 @@
 // Words in the network: rows, blocks, heads, names of inputs and outputs, and neurons by index where there is room.
 import { s } from "./dom.js";
 import { labelLines, standing, textWidth } from "./network_layout.js";
-import { ACTIVE, CARRIED } from "./neurons.js";
+import { ACTIVE } from "./neurons.js";
 import { BIAS, BOX } from "./network_neurons.js";
 
 const NUMBER = 10; // font sizes
@@ -36,7 +36,7 @@ export function drawRowWords(group, view) {
     if (y < 4 || y > layout.height) return;
     const lines = labelLines(row);
     lines.forEach((line, k) => words.push(s("text", { class: "row", x: layout.left - layout.aslant - 13, y: y + layout.size * (0.35 + 0.95 * (k - (lines.length - 1) / 2)), "text-anchor": "end", "font-size": layout.size }, line)));
-    const count = network.frame ? row.x.reduce((sum, _, n) => sum + network.touched.has(`${row.name}:${n}`), 0) : row.states.filter((state) => state >= CARRIED).length;
+    const count = network.frame ? row.x.reduce((sum, _, n) => sum + network.touched.has(`${row.name}:${n}`), 0) : row.count;
     words.push(s("text", { class: "count", x: layout.width - 2, y: y + 4, "text-anchor": "end" }, `${count}/${row.x.length}`));
   });
   for (const block of new Set(model.rows.map((row) => row.block).filter((one) => one !== null))) {

@@ -1,9 +1,9 @@
 // The scene as the panel reads it: rows with titles, neurons by id, wires one by one, and the network at earlier steps.
-import { ACTIVE, IDLE, partsOf } from "./neurons.js";
+import { ACTIVE, IDLE } from "./neurons.js";
 
 export function modelOf(content) {
   const scene = content.scene;
-  const rows = scene.rows.map((row, index) => ({ ...row, index, title: titleOf(row), half: Math.max(0, ...row.lift.map(Math.abs)) }));
+  const rows = scene.rows.map((row, index) => ({ ...row, index, half: Math.max(0, ...row.lift.map(Math.abs)) }));
   const model = { scene, rows, byName: new Map(rows.map((row) => [row.name, row])), frames: content.evolution?.frames ?? [], framesNote: content.evolution?.note ?? "" };
   model.kinds = scene.wires.map((entry) => kindOf(rows[entry.source], rows[entry.target], rows));
   const inOrder = scene.wires.map((entry, i) => [entry.target, entry.source, model.kinds[i]]).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
@@ -19,17 +19,6 @@ export function modelOf(content) {
 }
 
 const byNumbers = (a, b) => a.split(".")[0] - b.split(".")[0] || a.split(".")[1] - b.split(".")[1];
-
-function titleOf(row) {
-  return row.block === null ? row.label : `block ${row.block} ${row.label}`;
-}
-
-/** A neuron's name for the reader: its row's title, its index, and its own name if it has one. */
-export function nameOf(model, id) {
-  const [row, index] = partsOf(id);
-  const own = model.byName.get(row);
-  return `${own.title} ${index}${own.labels ? ` (${own.labels[index]})` : ""}`;
-}
 
 /** What a matrix does, from the stages that it joins: Q, K, V, O, MLP in and out, embed, unembed, or its two rows. */
 function kindOf(source, target, rows) {

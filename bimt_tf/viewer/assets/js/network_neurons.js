@@ -1,7 +1,7 @@
 // Neurons as marks by what they are, their biases, heads' boxes, tables, and strips of rows too crowded for dots.
 import { s } from "./dom.js";
-import { nameOf, stateOf } from "./network_model.js";
-import { ACTIVE, CARRIED, IDLE, STATES } from "./neurons.js";
+import { stateOf } from "./network_model.js";
+import { ACTIVE, CARRIED, IDLE, STATES, shortOf } from "./neurons.js";
 
 export const BIAS = 0.16; // length of the mark of the largest bias, in units of height
 export const BOX = 0.19; // half the height of a head's box
@@ -29,7 +29,7 @@ export function drawNeurons(group, view) {
     const one = there.get(id) ?? s("g", { class: "neuron", role: "button", tabindex: "-1", "data-id": id });
     one.neuron = { id, row, n };
     one.what = stateOf(view.model, view.network, row, n);
-    one.setAttribute("aria-label", `${nameOf(view.model, id)}, ${STATES[one.what]}`);
+    one.setAttribute("aria-label", `${shortOf(id)}, ${STATES[one.what]}`);
     one.replaceChildren(...parts(view, one).filter((part) => part instanceof Node));
     return one;
   });
@@ -99,7 +99,8 @@ function valued(dot, r, share) {
   dot.style.fill = share < 0 ? "var(--paper)" : "var(--positive)";
 }
 
-function moduled(dot, r, number) {
+/** Style a path as a neuron of a module, by its number: a colour and a shape. */
+export function moduled(dot, r, number) {
   dot.setAttribute("d", d3.symbol().type(d3[`symbol${MODULES[number % MODULES.length]}`]).size(6 * r * r)());
   dot.style.fill = `var(--module-${number % 8})`;
   dot.style.stroke = "var(--ink)";

@@ -6,10 +6,10 @@ import { effectOf, factsOf } from "./network_facts.js";
 import { hitAt } from "./network_hit.js";
 import { drawKey } from "./network_key.js";
 import { focusOn, keyboard } from "./network_keys.js";
-import { modelOf, nameOf } from "./network_model.js";
+import { modelOf } from "./network_model.js";
 import { selectionBar } from "./network_selection.js";
 import { networkTables } from "./network_table.js";
-import { isNeuron } from "./neurons.js";
+import { isNeuron, shortOf } from "./neurons.js";
 import { neuronFacts, tooltip, wireFacts, wireTitle } from "./network_tooltip.js";
 import { searchBox } from "./search.js";
 import { onTheme } from "./theme.js";
@@ -27,7 +27,7 @@ function build(section, content, store) {
   const drawing = createDrawing(model, facts, store);
   const actions = actionsOf(store, drawing);
   const count = h("p", { class: "count", role: "status" });
-  const chosen = selectionBar(model, store, actions);
+  const chosen = selectionBar(store, actions);
   const key = h("ul", { class: "key", "aria-label": "Key" });
   const remarks = h("p", { class: "remarks" });
   const tables = networkTables();
@@ -130,8 +130,8 @@ function pointing(section, drawing, store, tip, facts) {
   const hover = (hit, x, y) => {
     store.set({ hovered: hit.neuron ?? null });
     svg.style.cursor = hit.neuron || hit.wire ? "pointer" : "";
-    if (hit.neuron) tip.show(nameOf(view.model, hit.neuron), neuronFacts(view, facts, hit.neuron), x, y);
-    else if (hit.wire) tip.show(wireTitle(view, hit.wire), wireFacts(view, facts, hit.wire), x, y);
+    if (hit.neuron) tip.show(shortOf(hit.neuron), neuronFacts(view, facts, hit.neuron), x, y);
+    else if (hit.wire) tip.show(wireTitle(hit.wire), wireFacts(view, facts, hit.wire), x, y);
     else tip.hide();
   };
   svg.addEventListener("pointermove", (event) => event.buttons === 0 && hover(hitAt(view, at(event), 9), event.clientX, event.clientY));

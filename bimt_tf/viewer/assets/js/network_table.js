@@ -1,7 +1,6 @@
 // The network as tables, for those who do not see it, and for copying numbers: made when they are opened.
 import { h } from "./dom.js";
-import { nameOf } from "./network_model.js";
-import { CARRIED } from "./neurons.js";
+import { CARRIED, nameOf } from "./neurons.js";
 import { dataTable } from "./tables.js";
 
 /** A <details> element and update(view), which fills it if it is open. */
@@ -26,10 +25,10 @@ function rowsTable({ model, network }) {
     const names = live.map((n) => (row.labels ? `${n} (${row.labels[n]})` : String(n))).sort((a, b) => parseInt(a, 10) - parseInt(b, 10));
     return [row.title, names.slice(0, 400).join(", ") + (names.length > 400 ? ", …" : "") || "none", `${live.length} of ${row.x.length}`, row.hook ?? "none"];
   });
-  return dataTable("Rows, from the input to the output", ["row", "active neurons", "how many", "hook"], lines);
+  return dataTable("Rows, from the input to the output", ["row", "neurons on a path", "how many", "hook"], lines);
 }
 
 function wiresTable({ model, drawn }) {
-  const lines = drawn.map((wire) => [nameOf(model, wire.source), nameOf(model, wire.target), String(wire.weight), wire.at ? `${wire.parameter}[${wire.at.join(", ")}]` : wire.parameter]);
+  const lines = drawn.map((wire) => [nameOf(wire.source), nameOf(wire.target), String(wire.weight), wire.at ? `${wire.parameter}[${wire.at.join(", ")}]` : wire.parameter]);
   return dataTable(`The ${drawn.length} wires that are drawn`, ["from", "to", "weight", "parameter"], lines);
 }

@@ -1,8 +1,8 @@
 // What is told of a neuron or a wire: beside the pointer or the focus.
 import { h } from "./dom.js";
 import { effectOf } from "./network_facts.js";
-import { nameOf, stateOf } from "./network_model.js";
-import { STATES, partsOf } from "./neurons.js";
+import { stateOf } from "./network_model.js";
+import { STATES, nameOf, partsOf, shortOf } from "./neurons.js";
 import { shown, signed } from "./numbers.js";
 
 const MOST = 5; // weights in and out
@@ -16,7 +16,8 @@ export function neuronFacts(view, facts, id) {
   const effect = facts.neuronEffects.get(id);
   const value = view.state.values?.[name]?.[n];
   const found = [
-    ["row", `${row.title}${row.name === row.title ? "" : ` (${row.name})`}`],
+    ["name", nameOf(id)],
+    ["row", row.title],
     ["index, slot", `${n}, ${row.slots[n]}`],
     row.heads[n] >= 0 && ["head", String(row.heads[n])],
     ["state", STATES[stateOf(view.model, view.network, row.index, n)]],
@@ -26,21 +27,13 @@ export function neuronFacts(view, facts, id) {
     typeof value === "number" && ["value", shown(value)],
     module !== undefined && ["module", facts.modules.names[module]],
     typeof effect === "number" && ["knocked out", `loss ${signed(effect)}`],
-    row.hook && ["hook", hookAddress(view.model, id)],
   ];
   return found.filter(Boolean);
 }
 
-/** ('blocks.0.hook_resid_post', 9): where a probe or an intervention finds a neuron; null without a hook. */
-export function hookAddress(model, id) {
-  const [name, n] = partsOf(id);
-  const { hook } = model.byName.get(name);
-  return hook ? `('${hook}', ${n})` : null;
-}
-
 function weights(view, id, own, other) {
   const all = view.network.wires.filter((wire) => wire[own] === id).sort((a, b) => b.strength - a.strength);
-  const first = all.slice(0, MOST).map((wire) => `${shown(wire.weight)} ${own === "target" ? "from" : "to"} ${nameOf(view.model, wire[other])}`);
+  const first = all.slice(0, MOST).map((wire) => `${shown(wire.weight)} ${own === "target" ? "from" : "to"} ${shortOf(wire[other])}`);
   const more = all.length > MOST ? [`and ${all.length - MOST} more`] : [];
   if (view.model.dense && !view.network.frame) more.push("of those drawn one by one");
   return all.length === 0 ? "none" : [...first, ...more];
@@ -52,6 +45,8 @@ export function wireFacts(view, facts, wire) {
   const dx = Math.abs(view.x[wire.from][wire.u] - view.x[wire.to][wire.v]);
   const effect = effectOf(facts, wire);
   const found = [
+    ["from", nameOf(wire.source)],
+    ["to", nameOf(wire.target)],
     ["weight", String(wire.weight)],
     ["parameter", wire.at ? `${wire.parameter}[${wire.at.join(", ")}]` : wire.parameter],
     ["size", `${shown(wire.strength)} of its matrix's largest`],
@@ -62,8 +57,8 @@ export function wireFacts(view, facts, wire) {
   return found.filter(Boolean);
 }
 
-export function wireTitle(view, wire) {
-  return `${nameOf(view.model, wire.source)} → ${nameOf(view.model, wire.target)}`;
+export function wireTitle(wire) {
+  return `${shortOf(wire.source)} → ${shortOf(wire.target)}`;
 }
 
 /** The box itself: show(title, pairs, x, y) in the window's pixels, hide(). */

@@ -2,7 +2,7 @@
 import { h } from "./dom.js";
 import { shown } from "./numbers.js";
 import { dataTable, folded } from "./tables.js";
-import { neuronWords } from "./neurons.js";
+import { nameOf } from "./neurons.js";
 import { marksOf, scatter } from "./charts.js";
 import { quantityText } from "./activity_data.js";
 import { explained, explainedByChance } from "./statistics.js";
@@ -12,7 +12,7 @@ export function neuronChart(name, values, state, activity, store) {
   const x = activity.quantities.get(state.quantity) ?? activity.quantities.get(activity.quantity);
   const bySign = state.colourBy === null && !activity.quantities.get(activity.target).classes;
   const by = activity.quantities.get(state.colourBy ?? activity.target) ?? x;
-  const label = neuronWords(name);
+  const label = nameOf(name);
   const said = explainedWords(x, values);
   const summary = `${label} against ${x.name}, ${activity.n} examples; ${said}`;
   const title = (i) => `example ${i}: ${label} ${shown(values[i])}, ${x.name} ${quantityText(x, i, shown)}, ${by.name} ${quantityText(by, i, shown)}`;

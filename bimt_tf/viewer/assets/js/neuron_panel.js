@@ -1,6 +1,6 @@
 // One neuron: what it does on the examples, what it reads and writes, and what is known of it.
 import { h } from "./dom.js";
-import { neuronWords } from "./neurons.js";
+import { nameOf } from "./neurons.js";
 import { choose, labelled, refill, selectNeuron } from "./tables.js";
 import { activityOf, neuronOptions, positionOptions, quantityOptions, valuesOf } from "./activity_data.js";
 import { neuronChart } from "./neuron_chart.js";
@@ -33,12 +33,12 @@ function buildNeuron(section, content, store) {
   store.subscribe((state, changed) => {
     if (!["selected", "quantity", "position", "colourBy", "example"].some((name) => changed.has(name))) return;
     const name = state.selected[state.selected.length - 1] ?? "";
-    choose(neuron.select, name, name && `${neuronWords(name)} (not on a path)`);
+    choose(neuron.select, name, name && `${nameOf(name)} (not on a path)`);
     if (quantity) choose(quantity.select, state.quantity ?? activity.quantity);
     if (colour) choose(colour.select, state.colourBy ?? "");
     if (position) choose(position.select, String(state.position ?? activity.answers));
     if (example) example.input.value = String(state.example);
-    heading.textContent = name ? neuronWords(name) : "No neuron is chosen: choose one above, or click one in the network.";
+    heading.textContent = name ? nameOf(name) : "No neuron is chosen: choose one above, or click one in the network.";
     refill(inside, heading, ...(name ? told(name, state, content, store, activity) : []));
   });
 }

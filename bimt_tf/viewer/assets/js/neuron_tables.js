@@ -5,19 +5,19 @@ import { dataTable, neuronButton } from "./tables.js";
 import { quantityText } from "./activity_data.js";
 import { bytesOf } from "./bytes.js";
 import { neuronEffectsOf, wireEffectsOf, wireKey } from "./network_facts.js";
-import { STATES, neuronWords, partsOf } from "./neurons.js";
+import { STATES, nameOf, partsOf } from "./neurons.js";
 
 const MOST_WEIGHTS = 60; // rows of the table
 const EXTREMES = 5; // examples at each end
 const MOST_COLUMNS = 8; // quantities of the table of examples
 
-/** Where the neuron is, how to address it, and what is known of it. */
+/** Where the neuron is, and what is known of it. */
 export function neuronFacts(name, content, activity) {
   const [rowName, index] = partsOf(name);
   const row = content.scene.rows.find((one) => one.name === rowName);
   const facts = [];
   if (row) {
-    facts.push(["row", row.label === row.name ? row.name : `${row.name} (${row.label})`], ["index", String(index)], ["slot", String(row.slots[index])]);
+    facts.push(["row", row.title], ["index", String(index)], ["slot", String(row.slots[index])]);
     if (row.heads[index] >= 0) facts.push(["head", String(row.heads[index])]);
     facts.push(["it is", STATES[row.states[index]]]);
     for (const bias of content.scene.biases) {
@@ -26,7 +26,6 @@ export function neuronFacts(name, content, activity) {
     }
   }
   const hook = activity?.rows[rowName]?.hook;
-  if (hook) facts.push(["hook", `("${hook}", ${index})`]);
   const effect = neuronEffectsOf(content.causes).get(name);
   if (effect !== undefined) facts.push(["knocked out", `loss ${signed(effect)} (its mean instead, ${shown(content.causes.neuron_examples)} examples)`]);
   const module = content.modules?.members[name];
@@ -71,7 +70,7 @@ export function neuronWeights(name, content, store) {
     return effects.size ? [...line, effect ?? null] : line;
   });
   const heads = ["", "neuron", "weight", "parameter", "active", ...(effects.size ? ["change of the loss without it"] : [])];
-  const caption = `Weights of ${neuronWords(name)}: ${rows.length}${cut}${thinned}`;
+  const caption = `Weights of ${nameOf(name)}: ${rows.length}${cut}${thinned}`;
   return h("div", {}, carriedWords(name, scene, store), rows.length ? dataTable(caption, heads, table) : h("p", { class: "quiet" }, "No weight reads or writes it in this row."));
 }
 
@@ -100,7 +99,7 @@ export function neuronExamples(name, values, activity, store) {
     ...quantities.map((one) => quantityText(one, i, (number) => number)),
   ]);
   const more = [...(activity.texts ? ["text up to here"] : []), ...(activity.images ? ["image"] : [])];
-  return dataTable(`Examples on which ${neuronWords(name)} is largest and smallest`, ["", "example", "activation", ...more, ...quantities.map((one) => one.name)], rows);
+  return dataTable(`Examples on which ${nameOf(name)} is largest and smallest`, ["", "example", "activation", ...more, ...quantities.map((one) => one.name)], rows);
 }
 
 function imageOf(images, example) {

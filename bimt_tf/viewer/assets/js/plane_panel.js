@@ -1,7 +1,7 @@
 // Two neurons: the plane that they span, coloured by a quantity.
 import { h } from "./dom.js";
 import { shown } from "./numbers.js";
-import { neuronWords } from "./neurons.js";
+import { nameOf } from "./neurons.js";
 import { choose, dataTable, folded, labelled, refill } from "./tables.js";
 import { activityOf, neuronOptions, positionOptions, quantityOptions, quantityText, valuesOf } from "./activity_data.js";
 import { marksOf, scatter } from "./charts.js";
@@ -34,7 +34,7 @@ function buildPlane(section, content, store) {
   store.subscribe((state, changed) => {
     if (!["selected", "planeColour", "position", "example"].some((name) => changed.has(name))) return;
     const names = state.selected.slice(-2);
-    selects.forEach(({ select }, place) => choose(select, names[place] ?? "", names[place] && neuronWords(names[place])));
+    selects.forEach(({ select }, place) => choose(select, names[place] ?? "", names[place] && nameOf(names[place])));
     choose(colour.select, state.planeColour ?? activity.quantity);
     if (position) choose(position.select, String(state.position ?? activity.answers));
     refill(inside, inside, ...drawPlane(names, state, activity, store));
@@ -46,7 +46,7 @@ function drawPlane(names, state, activity, store) {
   const [across, up] = names.map((name) => valuesOf(activity, name, state.position));
   if (!across || !up) return [h("p", { class: "quiet" }, "The values of one of these neurons are not stored.")];
   const by = activity.quantities.get(state.planeColour) ?? activity.quantities.get(activity.quantity);
-  const [x, y] = names.map(neuronWords);
+  const [x, y] = names.map(nameOf);
   const summary = `${y} against ${x}, ${activity.n} examples, coloured by ${by.name}`;
   const figure = scatter({
     summary, x: { label: x, values: across }, y: { label: y, values: up }, mark: marksOf(by, false), chosen: state.example,

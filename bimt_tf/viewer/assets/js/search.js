@@ -1,13 +1,12 @@
-// Find a neuron: by row and index ("Res2 9"), by hook ("blocks.0.hook_resid_post 9"), or by its own name ("x1").
+// Find a neuron: by row and index ("Res2 9"), by hook ("blocks.0.hook_resid_post[9]"), or by its own name ("x1").
 import { h } from "./dom.js";
-import { nameOf } from "./network_model.js";
-import { CARRIED } from "./neurons.js";
+import { CARRIED, nameOf, shortOf } from "./neurons.js";
 
 const MOST = 12;
 
 /** Neurons that a text may mean, active ones first. */
 export function found(model, text) {
-  const query = text.toLowerCase().replace(/[^\p{L}\p{N}._:[\]-]+/gu, " ").trim();
+  const query = text.toLowerCase().replace(/\[(\d+)\]$/, " $1").replace(/[^\p{L}\p{N}._:[\]-]+/gu, " ").trim();
   if (query === "") return [];
   const number = /(?:^|[\s:])(\d+)$/.exec(query);
   const word = number ? query.slice(0, number.index).trim() : query;
@@ -38,13 +37,13 @@ export function searchBox(model, choose) {
     input.removeAttribute("aria-activedescendant");
   };
   const take = (id) => {
-    input.value = nameOf(model, id);
+    input.value = shortOf(id);
     close();
     choose(id);
   };
   const show = () => {
     list.replaceChildren(...(hits.length > 0
-      ? hits.map((id, i) => h("li", { role: "option", id: `search-${i}`, "aria-selected": String(i === at), onmousedown: (event) => { event.preventDefault(); take(id); } }, nameOf(model, id)))
+      ? hits.map((id, i) => h("li", { role: "option", id: `search-${i}`, "aria-selected": String(i === at), onmousedown: (event) => { event.preventDefault(); take(id); } }, `${shortOf(id)} · ${nameOf(id)}`))
       : [h("li", { role: "option", "aria-disabled": "true", "aria-selected": "false" }, "nothing found")]));
     list.hidden = input.value.trim() === "";
     input.setAttribute("aria-expanded", String(!list.hidden));

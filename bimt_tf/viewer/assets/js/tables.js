@@ -1,6 +1,6 @@
 // Tables with captions and heads, and what goes around them.
 import { h } from "./dom.js";
-import { neuronWords } from "./neurons.js";
+import { nameOf } from "./neurons.js";
 import { shown } from "./numbers.js";
 
 /**
@@ -53,7 +53,7 @@ export function refill(element, heading, ...inside) {
 
 /** A button that selects a neuron. */
 export function neuronButton(name, store) {
-  return h("button", { type: "button", class: "link", onclick: () => selectNeuron(store, name) }, neuronWords(name));
+  return h("button", { type: "button", class: "link", onclick: () => selectNeuron(store, name) }, nameOf(name));
 }
 
 /** Select a neuron in the place of the last one. */
