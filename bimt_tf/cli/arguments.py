@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,8 @@ from bimt_tf.errors import InputError
 
 __all__ = [
     "HELP_GROUPS", "AsJson", "At", "Device", "Directory", "Hook", "Loggers", "Method", "NoFigures", "Out", "Overwrite",
-    "Preset", "REPEATED", "Seed", "at_of", "words_of",
+    "Preset", "REPEATED", "Seed", "at_of", "value_shown",
+    "words_of",
 ]  # fmt: skip
 
 HELP_GROUPS = {
@@ -24,6 +26,8 @@ HELP_GROUPS = {
     )
 }
 """The groups in which a command's help shows its options, in this order."""
+
+_SHOWS_VALUES = "metavar" in inspect.signature(Parameter).parameters  # cyclopts 5, which needs Python 3.11
 
 _TASK, _PENALTY, _OUTPUT = HELP_GROUPS["Task"], HELP_GROUPS["Penalty and geometry"], HELP_GROUPS["Output and machine"]
 
@@ -39,6 +43,11 @@ def _converted(kind: Any, tokens: Sequence[Token]) -> Any:
         if kind is Path and not token.value:
             raise ValueError("a path is needed, found an empty word")
     return convert(kind, tokens)
+
+
+def value_shown(words: str | None) -> dict[str, Any]:
+    """The keyword of a Parameter whose value help shows as these words, where this cyclopts has it."""
+    return {"metavar": words} if _SHOWS_VALUES else {}
 
 
 REPEATED = Parameter(allow_repeating=True, converter=_converted)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from bimt_tf.cli.arguments import HELP_GROUPS, REPEATED
+from bimt_tf.cli.arguments import HELP_GROUPS, REPEATED, value_shown
 from bimt_tf.config.fields import SECTIONS, ConfigField, config_fields
 from bimt_tf.config.schedules import SCHEDULED, Schedule
 from bimt_tf.config.values import is_list, read_word, spelled, without_none
@@ -124,7 +124,7 @@ def _annotation(field: ConfigField, flag: str, defaults: dict[tuple[str, str], A
     parameter = Parameter(
         help=field.sentence + (f" [{shown}]" if shown else ""),
         group=HELP_GROUPS.get(field.group, HELP_GROUPS["Other"]),
-        metavar=_metavar(field.kind),
+        **value_shown(_metavar(field.kind)),
         negative=() if without_none(field.kind) is not bool else None,
         show_default=False,
         allow_leading_hyphen=True,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from bimt_tf.cli.arguments import HELP_GROUPS, AsJson, Preset, words_of
+from bimt_tf.cli.arguments import HELP_GROUPS, AsJson, Preset, value_shown, words_of
 from bimt_tf.cli.options import Overrides, task_command
 from bimt_tf.config.limits import require_runnable
 from bimt_tf.config.methods import METHODS
@@ -22,7 +22,7 @@ _SWEEP = HELP_GROUPS["Sweep"]
 Axes = Annotated[
     list[str] | None,
     Parameter(
-        name="--set", group=_SWEEP, negative=(), metavar="FIELD=VALUES",
+        name="--set", group=_SWEEP, negative=(), **value_shown("FIELD=VALUES"),
         help="a config field (lr, or training.lr) and its values: lr=1e-3,2e-3; lists apart by semicolons: "
         "hidden=20,20;10,10, lam=0:0.001,0.5:0.01;0.003 (repeatable: every combination is run)",
     ),
@@ -33,7 +33,7 @@ LamFor = Annotated[
     str | None,
     Parameter(
         group=_SWEEP,
-        metavar="active=N|loss=X",
+        **value_shown("active=N|loss=X"),
         help="search the factor on lambda that gives this, mean of the seeds",
     ),
 ]
