@@ -114,7 +114,9 @@ def main() -> None:
     torch.set_num_threads(1)
     torch._inductor.config.compile_threads = 1  # compilers that this process waits for, so that their time is known
     candidates = 300 if given.quick else 2000
-    print("| seed | naive ends at (weights) | ours (weights) | naive, s (a step, a relocation) | ours, s (wall) | ratio |")
+    print(
+        "| seed | naive ends at (weights) | ours (weights) | naive, s (a step, a relocation) | ours, s (wall) | ratio |"
+    )
     print("|---|---|---|---|---|---|")
     ratios = []
     for seed in given.seeds:
