@@ -12,7 +12,10 @@ import torch._inductor.config
 
 from bimt_tf.pool.backend import COMPILERS
 
-__all__: list[str] = []
+__all__ = ["ALONE"]
 
-if COMPILERS not in os.environ:
+ALONE = COMPILERS not in os.environ
+"""Whether it does: not where a user sets the number of compilers."""
+
+if ALONE:
     torch._inductor.config.compile_threads = 1
