@@ -8,6 +8,9 @@ Prices of one problem serve the next that is much like it (:class:`Prices`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import numpy as np
 
 __all__ = ["Prices", "assign", "lower_bound"]
@@ -20,6 +23,8 @@ WIDE = 256  # from so many rows on, several stages of prices pay for themselves
 STAGES = ((30.0, 10), (120.0, 10), (500.0, 10), (2000.0, 15), (8000.0, 15))  # (sharpness, rounds) of a wide problem
 REFINED, COARSENING = 3, 4  # the last stages of a problem whose first ones were those of every fourth row and column
 TINY = np.float32(1e-30)
+
+Solver = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 class Prices:
@@ -43,31 +48,48 @@ def assign(cost: np.ndarray, prices: Prices | None = None) -> np.ndarray:
         prices: those of an earlier problem, or nothing yet. They change the time of a solution alone, and which it is
             where several cost the same.
     """
-    from scipy.optimize import linear_sum_assignment  # takes a second, which opening a run need not wait for
-
+    solve = _solver()
     if len(cost) < (PRICED if prices is None else SERVING):
-        return linear_sum_assignment(cost)[1]
+        return solve(cost)[1]
     if prices is not None and prices.found is not None:
-        return linear_sum_assignment(cost + prices.found)[1]
+        return solve(cost + prices.found)[1]
     least = cost.min(axis=1)
     spread = cost.max(axis=1) - least
     indifferent = len(cost) - np.count_nonzero(spread)
     if 2 * indifferent > len(cost):
-        return linear_sum_assignment(cost)[1]
+        return _few(cost, np.flatnonzero(spread))
     regret = cost - least[:, None]
-    if len(cost) >= WIDE:
-        price = _staged_prices(regret)
-    else:
-        sharpness, rounds = (SHARPNESS, ROUNDS) if len(cost) >= PRICED else (SOFTNESS, FEW)
-        price = _prices(regret, spread.max(), sharpness, rounds)
+    price = _staged_prices(regret) if len(cost) >= WIDE else _prices(regret, spread.max())
     if indifferent:
         price = np.maximum(price, np.sort(price)[indifferent - 1])
     elif prices is not None and len(cost) < WIDE:
         prices.found = price
     regret += price
+    if not indifferent and len(cost) < WIDE:
+        return solve(regret)[1]
     order = np.argsort(-spread, kind="stable")
     columns = np.empty(len(cost), dtype=np.int64)
-    columns[order] = linear_sum_assignment(regret[order])[1]
+    columns[order] = solve(regret[order])[1]
+    return columns
+
+
+@cache
+def _solver() -> Solver:
+    """SciPy's, loaded when it is needed: that takes a second, which opening a run need not wait for."""
+    from scipy.optimize import linear_sum_assignment
+
+    return linear_sum_assignment
+
+
+def _few(cost: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The assignment where few rows are not indifferent: these choose, and the others take what is left, in order."""
+    columns = np.empty(len(cost), dtype=np.int64)
+    columns[rows] = _solver()(cost[rows])[1]
+    others = np.ones(len(cost), dtype=bool)
+    others[rows] = False
+    left = np.ones(len(cost), dtype=bool)
+    left[columns[rows]] = False
+    columns[others] = np.flatnonzero(left)
     return columns
 
 
@@ -77,9 +99,11 @@ def lower_bound(cost: np.ndarray) -> float:
     return float((cost + price).min(axis=1).sum() - price.sum())
 
 
-def _prices(regret: np.ndarray, spread: float, sharpness: float, rounds: int) -> np.ndarray:
+def _prices(regret: np.ndarray, spread: float) -> np.ndarray:
     """Column prices of the smoothed problem; ``spread`` is the largest regret."""
-    kernel = np.exp(regret / spread * -sharpness)
+    sharpness, rounds = (SHARPNESS, ROUNDS) if len(regret) >= PRICED else (SOFTNESS, FEW)
+    kernel = regret / (-spread / sharpness)
+    np.exp(kernel, out=kernel)
     worth = np.ones(len(regret))  # within exp(+-sharpness) n, far from overflow
     for _ in range(rounds):
         worth = 1 / ((1 / (kernel @ worth)) @ kernel)

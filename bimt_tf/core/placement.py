@@ -81,8 +81,8 @@ class Placement:
             sizes = wired.flatten(parameter.abs())
             joined = (sizes[0].double() if len(sizes) == 1 else sizes.sum(0, dtype=torch.float64)).cpu().numpy()
             del sizes
-            score[p] += joined.sum(1)
-            score[q] += joined.sum(0)
+            score[p] += np.add.reduce(joined, axis=1)
+            score[q] += np.add.reduce(joined, axis=0)
             if not wired.local:  # it counts for who is important (Eq. 5), and pulls nobody anywhere
                 constant += scale[wired.parameter] * geometry.layer_gap * float(joined.sum())
                 continue

@@ -5,7 +5,6 @@ Every backend does the same with a job: make its run, go on with it from its new
 
 from __future__ import annotations
 
-import os
 import time
 import traceback
 from pathlib import Path
@@ -40,9 +39,9 @@ def attempt(job: Job, draw: bool) -> Said:
     """Make, or go on with, the job's run in this process; never raises for what the run itself does wrong."""
     from threadpoolctl import threadpool_limits
 
+    import bimt_tf.pool.compile_alone  # noqa: F401  # what it does is done by importing it
     from bimt_tf.runs.execute import resume_run, train_run
 
-    _compile_alone()
     try:
         with threadpool_limits(job.config.training.threads):
             if not holds(job.path, "config.yaml", "a run"):
@@ -57,14 +56,6 @@ def attempt(job: Job, draw: bool) -> Said:
         traceback.print_exc()
         return "died", f"{type(error).__name__}: {' '.join(str(error).split())}"
     return "done", ""
-
-
-def _compile_alone() -> None:
-    """Let torch compile in this process: the pool has a run for every core already."""
-    if "TORCHINDUCTOR_COMPILE_THREADS" not in os.environ:
-        import torch._inductor.config
-
-        torch._inductor.config.compile_threads = 1
 
 
 def _finished_elsewhere(job: Job) -> bool:

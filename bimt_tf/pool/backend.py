@@ -9,9 +9,11 @@ from typing import Protocol
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.pool.job import End, Job
 
-__all__ = ["BACKENDS", "Backend", "check_backend", "usable_cores"]
+__all__ = ["BACKENDS", "COMPILERS", "Backend", "check_backend", "usable_cores"]
 
 BACKENDS = ("processes", "ray")
+COMPILERS = "TORCHINDUCTOR_COMPILE_THREADS"
+"""The variable by which a user says how many compilers torch has at once."""
 
 
 class Backend(Protocol):

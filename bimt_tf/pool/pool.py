@@ -131,7 +131,8 @@ def _backend(name: str, workers: int, jobs: Sequence[Job], draw: bool) -> Backen
         return RayTasks(workers, threads, draw)
     from bimt_tf.pool.processes import Processes
 
-    return Processes(min(workers or max(usable_cores() // threads, 1), len(jobs)), draw)
+    compiling = any(job.config.training.compile != "no" for job in jobs)
+    return Processes(min(workers or max(usable_cores() // threads, 1), len(jobs)), draw, compiling)
 
 
 def _outcome(end: End) -> Outcome:

@@ -18,13 +18,16 @@ from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
 from bimt_tf.pool.attempt import Said, attempt, log_of, with_log
+from bimt_tf.pool.backend import COMPILERS
 from bimt_tf.pool.job import POLL, End, Job
 
 __all__ = ["Processes"]
 
-PRELOADED = [  # the last two load on first use: more than a second of every run
-    "bimt_tf.runs.execute", "bimt_tf.models.mlp", "bimt_tf.models.transformer", "torch._dynamo", "sklearn.datasets",
+PRELOADED = [  # the second line loads on first use: more than a second of every run
+    "bimt_tf.runs.execute", "bimt_tf.models.mlp", "bimt_tf.models.transformer",
+    "torch._dynamo", "sklearn.datasets", "matplotlib.backends.backend_pdf",
 ]  # fmt: skip
+COMPILER = ["bimt_tf.pool.compile_alone", "torch._inductor.compile_fx"]  # another second, of every run that compiles
 SERVERLESS = 10.0  # seconds for which a try waits to be started
 ORPHANED = 60.0  # seconds that a run has to write its checkpoint once the pool is gone
 
@@ -36,14 +39,15 @@ class _Try(NamedTuple):
 
 
 class Processes:
-    """The backend of one machine; ``slots`` processes at once."""
+    """The backend of one machine; ``slots`` processes at once. ``compiling``: whether a run may compile its steps."""
 
-    def __init__(self, slots: int, draw: bool) -> None:
+    def __init__(self, slots: int, draw: bool, compiling: bool) -> None:
         self.slots, self._draw = slots, draw
         self._context: Any
         if sys.platform.startswith("linux"):
             self._context = multiprocessing.get_context("forkserver")
-            self._context.set_forkserver_preload(PRELOADED)
+            alone = COMPILERS not in os.environ  # several would be the server's children, and not the runs'
+            self._context.set_forkserver_preload(PRELOADED + COMPILER if compiling and alone else PRELOADED)
         else:
             self._context = multiprocessing.get_context("spawn")
         self._running: dict[int, _Try] = {}

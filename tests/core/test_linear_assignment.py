@@ -8,7 +8,8 @@ from scipy.optimize import linear_sum_assignment
 
 from bimt_tf.core.linear_assignment import WIDE, Prices, assign, lower_bound
 
-KINDS = ("dense", "heavy tails", "dead rows", "ties", "one strong row", "constant", "tiny", "sparse", "nearly dead")
+KINDS = ("dense", "heavy tails", "dead rows", "ties", "one strong row", "constant", "tiny", "sparse", "nearly dead",
+         "mostly dead rows")  # fmt: skip
 
 
 def table(kind: str, n: int, neighbours: int = 20) -> np.ndarray:
@@ -20,6 +21,8 @@ def table(kind: str, n: int, neighbours: int = 20) -> np.ndarray:
         weights **= 6
     elif kind == "dead rows":
         weights[rng.random(n) < 0.3] = 0
+    elif kind == "mostly dead rows":
+        weights[rng.random(n) < 0.8] = 0
     elif kind == "nearly dead":
         weights[rng.random(n) < 0.9] *= 1e-9
     elif kind == "ties":

@@ -313,3 +313,22 @@ def test_metrics_of_a_run_that_has_not_logged(tmp_path):
     assert logged_step(tmp_path) == 0
     (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 5})[:-1])
     assert logged_step(Path(tmp_path)) == 0
+
+
+SERVER = """
+import sys, threading
+from bimt_tf.pool.processes import COMPILER, PRELOADED
+for name in PRELOADED + COMPILER:
+    __import__(name)
+import torch._inductor.config
+from multiprocessing import active_children
+print(torch._inductor.config.compile_threads, threading.active_count(), len(active_children()))
+print("torch._inductor.compile_fx" in sys.modules, "matplotlib.backends.backend_pdf" in sys.modules)
+"""
+
+
+def test_what_the_server_loads_leaves_it_without_threads_and_processes():
+    """A fork takes no thread along: a compiler's pool in the server would hang every run that compiles."""
+    own = {name: value for name, value in os.environ.items() if name != "TORCHINDUCTOR_COMPILE_THREADS"}
+    said = subprocess.run([sys.executable, "-c", SERVER], env=own, capture_output=True, text=True, check=True).stdout
+    assert said.splitlines() == ["1 1 0", "True True"]
