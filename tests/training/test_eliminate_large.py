@@ -26,6 +26,7 @@ from bimt_tf.training.elimination.objective import CrossEntropy, objective_of
 from bimt_tf.training.elimination.reach import reach
 from bimt_tf.training.elimination.rounds import dependencies, put_
 from bimt_tf.training.elimination.sampled_curvature import Sampled, grouped, rows, sampled_curvature, unrows
+from bimt_tf.training.elimination.set_apart import set_apart
 
 F64 = torch.float64
 
@@ -343,6 +344,25 @@ def test_mistakes_are_named(change, said):
     given = {"data": (tokens, tokens), "loss": "cross_entropy", "max_loss": 1.0} | change
     with pytest.raises(InputError, match=said):
         eliminate(bimt, given.pop("data"), given.pop("loss"), **given)
+
+
+@pytest.mark.parametrize("size", [2, 4, 9])
+def test_windows_that_validate_share_no_token_with_those_that_are_fitted(size):
+    text = torch.arange(200)
+    cut = text.unfold(0, size + 1, 1)
+    n = len(cut)
+    fitted, held = set_apart(Examples(cut[:, :-1], cut[:, 1:]), 0.2)
+    assert len(held.inputs) == round(0.2 * n) and n - len(held.inputs) - len(fitted.inputs) == size - 1
+    tokens = [set(part.inputs.flatten().tolist()) for part in (fitted, held)]
+    assert not tokens[0] & tokens[1] and max(tokens[0]) + 1 == min(tokens[1])
+    assert held.targets.data_ptr() - cut[:, 1:].data_ptr() == held.targets.storage_offset() * 8 - 8  # a view
+
+
+def test_examples_apart_from_each_other_validate_at_random():
+    x = torch.arange(40).view(20, 2)
+    fitted, held = set_apart(Examples(x, x), 0.25)
+    assert len(held.inputs) == 5 and held.inputs[:, 0].tolist() != list(range(30, 40, 2))
+    assert sorted(fitted.inputs[:, 0].tolist() + held.inputs[:, 0].tolist()) == x[:, 0].tolist()
 
 
 BOUNDED = """

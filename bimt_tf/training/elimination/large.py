@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from bimt_tf.bimt import BIMT
@@ -66,7 +67,7 @@ def remove_from_large(
     """
     rounds = [one for one in path if one.standing.stage == LARGE]
     given, training = _like(bimt, task.given), _like(bimt, task.training)
-    held = None if task.held is None else _like(bimt, task.held)
+    held = None if task.held is None else _like(bimt, _spaced(task.held, len(task.training.inputs)))
     search = LargeSearch(bimt, task.objective, given, training, held, on_round, stop, rounds)
     first = search.path[0]
     require_finite_loss(first)
@@ -105,3 +106,12 @@ def _like(bimt: BIMT, examples: Examples) -> Examples:
         return part.to(like.device, like.dtype if part.is_floating_point() else part.dtype)
 
     return Examples(*map(to, examples))
+
+
+def _spaced(examples: Examples, most: int) -> Examples:
+    """At most so many of the examples, evenly spaced."""
+    n = len(examples.inputs)
+    if n <= most:
+        return examples
+    chosen = torch.linspace(0, n - 1, most, dtype=torch.float64).long().to(examples.inputs.device)
+    return Examples(*(part[chosen] for part in examples))

@@ -17,10 +17,11 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from bimt_tf.bimt import BIMT
 from bimt_tf.training.elimination.budget import Budget
@@ -54,7 +55,9 @@ REFITS, ENOUGH = 5, 0.995
 """At the start, so many refits are tried to get below the budget's loss, while one lowers the loss by this factor."""
 
 DOUBLED = 2.0
-"""Down to a number of weights: a share is halved, unless it is the least, where it multiplies the loss by this."""
+NATS = 0.01
+"""Down to a number of weights: a share is halved, unless it is the least, where it multiplies the loss by this; and,
+for losses that are no squares, adds this as well, since the divergence of a model from itself is 0."""
 
 
 class LargeSearch:
@@ -91,6 +94,8 @@ class LargeSearch:
         parameters = {name: p for name, p in moved.items() if p.requires_grad}
         self.batches = Minibatches.of(model, parameters, objective, training)
         self._connections = {c.parameter: c for c in bimt.wiring.connections if c.parameter in parameters}
+        biases = {a.parameter for a in bimt.wiring.attachments if a.is_bias and a.charged}
+        self._removable = {n: p for n, p in parameters.items() if n in self._connections or n in biases}
         self._measured, self._validation = measured, validation
         self.on_round, self.stop, self.path = on_round, stop, list(path)
         self.budget = Budget(math.inf, 0, math.inf)
@@ -110,7 +115,7 @@ class LargeSearch:
     @property
     def live(self) -> int:
         """How many weights are not zero, biases and tables among them."""
-        return sum(int(p.count_nonzero()) for p in self.batches.parameters.values())
+        return _live(self.batches.parameters)
 
     def refit(self) -> None:
         """Refit all weights while the loss is above the budget and falls, if nothing was taken out yet."""
@@ -129,9 +134,9 @@ class LargeSearch:
         while not self.stop() and self.now.loss <= self.budget.loss:
             live = self.live
             spare = min(self.now.weights - self.budget.weights, live - down_to)
-            if spare <= 0:
+            if spare <= 0 or not _live(self._removable):
                 return
-            count = min(max(1, int(share * live)), spare)
+            count = min(max(1, int(share * live)), spare, _live(self._removable))
             if self._round(count, tries, share):
                 share, tries = self.share, 0
             elif share <= LEAST_SHARE or count == 1:
@@ -141,16 +146,17 @@ class LargeSearch:
 
     def _round(self, count: int, tries: int, share: float) -> bool:
         before = self.now
-        curvature = sampled_curvature(self.batches, self._connections, PROBES, self._generator(0))
-        lengths = wire_lengths(self.bimt, self.batches.parameters)
-        remove_(self.batches.parameters, self._connections, curvature, lengths, count)
-        del curvature, lengths
+        batches = self.batches._replace(parameters=self._removable)
+        curvature = sampled_curvature(batches, self._connections, PROBES, self._generator(0))
+        remove_(self._removable, self._connections, curvature, wire_lengths(self.bimt, self._removable), count)
+        del curvature
         losses, falls, number = self._refitted(MORE * tries), math.inf, 1
         while number < MORE and falls * (MORE - number) > losses[0] - self.budget.loss > 0 and not self.stop():
             longer = self._refitted(MORE * tries + number)
             losses, falls, number = longer, losses[0] - longer[0], number + 1
         careful = math.isinf(self.budget.loss) and share > LEAST_SHARE
-        kept = self.budget.allows(*losses) and not (careful and losses[0] > DOUBLED * before.loss)
+        floor = 0.0 if self.batches.objective.residuals else NATS
+        kept = self.budget.allows(*losses) and not (careful and losses[0] > DOUBLED * before.loss + floor)
         if kept and not self.stop():
             self.share = min(LARGEST_SHARE, GROWTH * share)
             self._keep("weights", *losses)
@@ -188,3 +194,7 @@ class LargeSearch:
             )
         )
         self.on_round(self.now)
+
+
+def _live(parameters: Mapping[str, Tensor]) -> int:
+    return sum(int(p.count_nonzero()) for p in parameters.values())
