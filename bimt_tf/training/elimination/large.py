@@ -17,7 +17,7 @@ from bimt_tf.training.elimination.live_network import Examples
 from bimt_tf.training.elimination.objective import Objective
 from bimt_tf.training.elimination.rounds import Round
 
-__all__ = ["Large", "Task", "live_weights", "remove_from_large", "require_finite_loss"]
+__all__ = ["Large", "Task", "guarded", "live_weights", "remove_from_large", "require_finite_loss"]
 
 
 class Large(NamedTuple):
@@ -71,7 +71,7 @@ def remove_from_large(
     search = LargeSearch(bimt, task.objective, given, training, held, on_round, stop, rounds)
     first = search.path[0]
     require_finite_loss(first)
-    budget = budget_for(first)
+    budget = guarded(budget_for(first), first)
     if budget.neurons and down_to is None:
         raise InputError(
             "neurons= needs a model in plain torch, whose curvature is exact: give max_loss or weights for this one"
@@ -96,6 +96,15 @@ def live_weights(bimt: BIMT) -> int:
     """How many of a model's numbers are not zero: weights, biases and tables."""
     held = bimt.parameters
     return sum(int(held[wired.parameter].count_nonzero()) for wired in bimt.wiring.wired)
+
+
+def guarded(budget: Budget, first: Round) -> Budget:
+    """The validation loss may rise by the factor that the loss may rise by, if that is less than the budget says."""
+    if first.validation_loss is None or not first.loss:
+        return budget
+    rise = max(1.0, budget.loss / first.loss)
+    bound = max(budget.loss, rise * first.validation_loss)
+    return budget._replace(validation_loss=min(budget.validation_loss, bound))
 
 
 def _like(bimt: BIMT, examples: Examples) -> Examples:

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from bimt_tf.bimt import BIMT
 from bimt_tf.training.elimination.budget import Budget
+from bimt_tf.training.elimination.distillation import evaluating
 from bimt_tf.training.elimination.live_network import Examples
 from bimt_tf.training.elimination.many_weights import remove_, wire_lengths
 from bimt_tf.training.elimination.minibatch_refit import refit_
@@ -42,14 +43,15 @@ LARGE = -1
 SHARE, LARGEST_SHARE, GROWTH, LEAST_SHARE = 0.2, 0.4, 1.3, 0.01
 """The share of the weights that a round begins with, the largest, its growth, and the share at which it ends."""
 
-PROBES = 64
-"""Random gradients a curvature; each entry is known to a fifth."""
+PROBES = 32
+"""Random gradients a curvature; each entry is known to a quarter."""
 
-STEPS, RATE = 100, 1.5e-3
+STEPS, RATE = 100, 1e-2
 """Of a refit; ``RATE``: see minibatch_refit.py."""
 
 MORE = 4
-"""A round is refitted up to so many times, as long as its loss falls fast enough to come into the budget in these."""
+"""A round is refitted up to so many times, as long as its loss falls fast enough to come into the budget in these; on
+the way to a number of weights, to come back to the loss of the network as given."""
 
 REFITS, ENOUGH = 5, 0.995
 """At the start, so many refits are tried to get below the budget's loss, while one lowers the loss by this factor."""
@@ -87,7 +89,7 @@ class LargeSearch:
         stop: Callable[[], bool],
         path: Sequence[Round] = (),
     ) -> None:
-        model = copy.deepcopy(bimt.model).eval()
+        model, self._teacher = copy.deepcopy(bimt.model).eval(), bimt.model
         self.bimt = BIMT(model, bimt.geometry, bimt.wiring, bimt.reduction, bimt.layout)
         held = self.bimt.parameters
         moved = {wired.parameter: held[wired.parameter] for wired in bimt.wiring.wired}
@@ -151,7 +153,8 @@ class LargeSearch:
         remove_(self._removable, self._connections, curvature, wire_lengths(self.bimt, self._removable), count)
         del curvature
         losses, falls, number = self._refitted(MORE * tries), math.inf, 1
-        while number < MORE and falls * (MORE - number) > losses[0] - self.budget.loss > 0 and not self.stop():
+        goal = self.path[0].loss if math.isinf(self.budget.loss) else self.budget.loss
+        while number < MORE and falls * (MORE - number) > losses[0] - goal > 0 and not self.stop():
             longer = self._refitted(MORE * tries + number)
             losses, falls, number = longer, losses[0] - longer[0], number + 1
         careful = math.isinf(self.budget.loss) and share > LEAST_SHARE
@@ -166,7 +169,8 @@ class LargeSearch:
 
     def _refitted(self, number: int) -> tuple[float, float | None]:
         """The losses after a refit, whose minibatches follow from its ``number`` in this round."""
-        refit_(self.batches, STEPS, RATE, self._generator(1 + number), self.stop)
+        with evaluating(self._teacher):
+            refit_(self.batches, STEPS, RATE, self._generator(1 + number), self.stop, self._teacher)
         return self._losses()
 
     def _generator(self, number: int) -> torch.Generator:

@@ -20,7 +20,9 @@ def set_apart(given: Examples, share: float) -> tuple[Examples, Examples]:
     aside = max(1, round(share * n))
     shared = max(_neighbours(part) for part in given)
     if shared and n > aside + shared:
-        return Examples(*(part[: n - aside - shared] for part in given)), Examples(*(part[n - aside :] for part in given))
+        return Examples(*(part[: n - aside - shared] for part in given)), Examples(
+            *(part[n - aside :] for part in given)
+        )
     order = shuffled(n).to(given.inputs.device)
     fitted, validating = order[aside:].sort().values, order[:aside].sort().values
     return Examples(*(part[fitted] for part in given)), Examples(*(part[validating] for part in given))
