@@ -279,6 +279,16 @@ def test_a_loss_above_the_budget_is_refitted_and_nothing_goes_if_that_fails(lang
 
 
 @pytest.mark.usefixtures("few_steps")
+def test_a_network_above_the_budget_is_not_learned_from(monkeypatch):
+    """Half of the divergence from a network that knows nothing would keep the loss above 0.5."""
+    monkeypatch.setattr(large_search, "RATE", 0.5)
+    bimt = untaught()
+    given = mean_loss(bimt, DATA)
+    e = eliminate(bimt, DATA, "cross_entropy", validation=False, max_loss=0.3)
+    assert given > 1.3 and [one.what for one in e.path[:2]] == ["as given", "refit"] and e.path[-1].loss <= 0.3
+
+
+@pytest.mark.usefixtures("few_steps")
 def test_validation_takes_rounds_back(language):
     bimt, data = language, DATA
     other = data[0][:5], (data[1][:5] + 1) % 5  # right on the training examples is wrong here

@@ -4,8 +4,8 @@ A round takes a share of the weights out by a sampled curvature (sampled_curvatu
 on minibatches (minibatch_refit.py), and is kept if the budget allows. The share grows after rounds that were kept and
 is halved after others; it ends when a small share cannot go. The model is of the user's dtype and on its device.
 
-Beside the given model and one minibatch's activations this takes about 13 numbers a weight (measured: 131 MB for 1.05
-million weights in float32, 291 MB for 4.2 million): a copy of the model, its last state (a sparse tensor, with the
+Beside the given model and one minibatch's activations this takes about 13 numbers a weight (measured: 133 MB for 1.05
+million weights in float32, 298 MB for 4.2 million): a copy of the model, its last state (a sparse tensor, with the
 places), and the curvature or the optimizer.
 
 What is random depends alone on how many rounds were kept and tried, and a round's standing tells the next share: so an
@@ -177,8 +177,9 @@ class LargeSearch:
     def _refitted(self, tries: int, number: int, share: float) -> tuple[float, float | None]:
         """The losses after a round's refit of this ``number``, whose minibatches follow from both numbers."""
         steps, rate = STEPS * 2**number, RATE * (1 + number) * min(1.0, share / SHARE)
+        teacher = self._teacher if self.budget.loss >= self.path[0].loss else None  # unless it must become better
         with evaluating(self._teacher):
-            refit_(self.batches, steps, rate, self._generator(1 + MORE * tries + number), self.stop, self._teacher)
+            refit_(self.batches, steps, rate, self._generator(1 + MORE * tries + number), self.stop, teacher)
         return self._losses()
 
     def _generator(self, number: int) -> torch.Generator:
