@@ -35,6 +35,8 @@ from bimt_tf.training.elimination.objective import Loss, Objective, objective_of
 from bimt_tf.training.elimination.rounds import Dependency, Round, put_
 from bimt_tf.training.elimination.search import Search
 from bimt_tf.training.elimination.single_weights import goal_for, remove_weights
+from bimt_tf.training.elimination.softmax_gauge import choose_gauge
+from bimt_tf.training.elimination.structure import remove_parts
 from bimt_tf.training.elimination.whole_neurons import remove_neurons
 
 __all__ = ["Elimination", "eliminate"]
@@ -203,7 +205,13 @@ def _stages(few_neurons: bool, whole_neurons: WholeNeurons) -> tuple[Callable[[S
         return (early_rounds, _refit, remove_neurons, _remove_weights_of_the_rest)
     first = (remove_neurons,) if whole_neurons == "first" else ()
     last = (remove_neurons, remove_weights) if whole_neurons != "no" else ()
-    return (early_rounds, _refit, *first, remove_weights, *last)
+    return (choose_gauge, early_rounds, _refit, *first, remove_weights, remove_parts, _weights_without_parts, *last)
+
+
+def _weights_without_parts(search: Search) -> None:
+    """Single weights again, if a part went or this had begun."""
+    if search.now.standing.stage >= search.stage - 1:
+        remove_weights(search)
 
 
 def _refit(search: Search) -> None:

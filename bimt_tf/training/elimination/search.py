@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -17,7 +17,7 @@ from bimt_tf.training.elimination.budget import Budget
 from bimt_tf.training.elimination.levenberg_marquardt import Pulled, levenberg_marquardt
 from bimt_tf.training.elimination.live_network import Examples, LiveNetwork
 from bimt_tf.training.elimination.objective import Objective
-from bimt_tf.training.elimination.rounds import Round, Standing, counts, dependencies, put_
+from bimt_tf.training.elimination.rounds import Round, Standing, What, counts, dependencies, put_
 
 __all__ = ["Search", "double"]
 
@@ -45,7 +45,8 @@ class Search:
         path: rounds of a search that was stopped, to go on from the last.
         stay_near: whether refits end as soon as the budget allows and hold weights hard (single_weights.py).
 
-    ``stage`` and ``share`` say where the search stands (rounds.py); stages set them.
+    ``stage`` and ``share`` say where the search stands (rounds.py); stages set them. ``wire_lengths``: parameter -> the
+    length of each of its wires.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Search:
         self.stage, self.share = 0, FIRST_SHARE
         self.notes = list[str]()
         self.budget = Budget(float("inf"), 0, float("inf"))
-        self._lengths = _lengths(self.bimt)
+        self.wire_lengths = _lengths(self.bimt)
         self._began = time.monotonic() - (path[-1].seconds if path else 0.0)
         if path:
             put_(self.bimt, path[0].state)
@@ -88,6 +89,11 @@ class Search:
         return self.path[-1]
 
     @property
+    def live(self) -> int:
+        """How many numbers of the present network are not zero."""
+        return sum(int(p.count_nonzero()) for p in self.bimt.parameters.values() if p.requires_grad)
+
+    @property
     def reached(self) -> bool:
         """Whether so few weights or neurons are left as the budget asks for."""
         budget, now = self.budget, self.now
@@ -97,6 +103,13 @@ class Search:
     def level(self) -> float:
         """The loss that refits are measured by: the budget's, or without one a share of that of the given network."""
         return self.budget.loss if math.isfinite(self.budget.loss) else LEVEL * self.path[0].loss
+
+    @property
+    def fair(self) -> float:
+        """The largest loss that a move may end with that is tried for itself: the budget's, or without one no more than
+        the present.
+        """
+        return self.budget.loss if math.isfinite(self.budget.loss) else max(self.level, self.now.loss)
 
     @property
     def pull(self) -> float:
@@ -115,13 +128,13 @@ class Search:
 
     def lengths(self, network: LiveNetwork) -> Float[Tensor, " n"]:
         """How long the wire of each live weight is, as a share of the longest; a bias has the layer gap."""
-        lengths = network.gather(self._lengths)
+        lengths = network.gather(self.wire_lengths)
         longest = float(lengths.max()) if len(lengths) else 0.0
         return (lengths / longest).clamp_min(1e-2) if longest else lengths + 1
 
     def attempt(
         self,
-        what: Literal["refit", "neuron", "weights"],
+        what: What,
         network: LiveNetwork,
         values: Float[Tensor, " n"],
         *,
@@ -149,6 +162,27 @@ class Search:
         """
         network.write_(values, self._scratch)
         trial = LiveNetwork(self._scratch, self.examples, self.objective, dense)
+        return self.attempt_trial(what, trial, steps=steps, tolerance=tolerance, goal=goal, most=most, share=share)
+
+    @torch.no_grad()
+    def trial(self, changed: Mapping[str, Tensor]) -> LiveNetwork:
+        """The present network with some whole parameters changed, their zeros for good; it stands by itself."""
+        for name, parameter in self._scratch.parameters.items():
+            parameter.copy_(changed.get(name, self.bimt.parameters[name]))
+        return LiveNetwork(self._scratch, self.examples, self.objective)
+
+    def attempt_trial(
+        self,
+        what: What,
+        trial: LiveNetwork,
+        *,
+        steps: int,
+        tolerance: float,
+        goal: float,
+        most: float = float("inf"),
+        share: float | None = None,
+    ) -> bool:
+        """Refit a trial from where it is, and keep it as :meth:`attempt` does."""
         start = trial.start
         pulled = Pulled(trial, self.pull, start)
         limit = min(most, self.budget.loss)
@@ -165,7 +199,7 @@ class Search:
 
     def _keep(
         self,
-        what: Literal["as given", "refit", "neuron", "weights"],
+        what: What,
         network: LiveNetwork,
         values: Tensor | None = None,
     ) -> None:
