@@ -1,4 +1,4 @@
-"""Moves of whole parts: a softmax's gauge, neurons that others carry, heads and modules, with truths that were planted."""
+"""Moves of whole parts: a softmax's gauge, neurons that others carry, heads, modules; with planted truths."""
 
 import itertools
 import math
