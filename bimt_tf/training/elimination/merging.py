@@ -7,8 +7,6 @@ changes; where it is nearly so, a refit makes up for the rest, within the budget
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from bimt_tf.core.population import Stage
@@ -46,7 +44,7 @@ def merge_neuron(search: Search) -> bool:
             trial = search.trial(changed)
             if len(trial.start) < search.live:
                 trials.append((trial.loss(trial.start), trial))
-    trials = [one for one in trials if math.isfinite(one[0])]
+    trials = [one for one in trials if not search.hopeless(one[0])]
     best: list[LiveNetwork] = [trial for _, trial in sorted(trials, key=lambda one: one[0])[:REFITTED]]
     return any(_kept(search, trial) for trial in best if not search.stop())
 

@@ -28,6 +28,9 @@ LEVEL = 0.05
 PULL = 0.01
 """See :attr:`Search.level` and :attr:`Search.pull`."""
 
+HOPELESS = 1e4
+"""See :meth:`Search.hopeless`: so many times what is allowed."""
+
 NEAR_PULL = 10.0
 """In the place of ``PULL`` where the search stays near: harder, the loss hardly falls; softer, Q does."""
 
@@ -110,6 +113,10 @@ class Search:
         the present.
         """
         return self.budget.loss if math.isfinite(self.budget.loss) else max(self.level, self.now.loss)
+
+    def hopeless(self, loss: float) -> bool:
+        """Whether no refit is worth trying from a loss, that of a move which is tried for itself."""
+        return not loss <= HOPELESS * self.fair
 
     @property
     def pull(self) -> float:

@@ -102,6 +102,8 @@ def shift_equal_weights(search: Search) -> bool:
             steps, goal = steps_for(n), goal_for(n, search)
             if search.stop():
                 return False
+            if search.hopeless(trial.loss(trial.start)):
+                continue
             if search.attempt_trial("gauge", trial, steps=steps, tolerance=TOLERANCE, goal=goal, most=search.fair):
                 search.note(GAUGE)
                 return True

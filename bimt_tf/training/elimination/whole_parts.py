@@ -87,7 +87,7 @@ def _remove(search: Search, what: Literal["head", "module"], without: Iterator[d
         trial = search.trial(changed)
         if len(trial.start) < search.live:
             trials.append((trial.loss(trial.start), trial))
-    trials = sorted((one for one in trials if math.isfinite(one[0])), key=lambda one: one[0])
+    trials = sorted((one for one in trials if not search.hopeless(one[0])), key=lambda one: one[0])
     return any(_kept(search, what, trial) for _, trial in trials if not search.stop())
 
 
