@@ -231,14 +231,20 @@ def test_a_folded_neuron_moves_nothing_where_tokens_share_it():
 
 
 def test_what_leaves_more_weights_is_not_kept():
-    model = MLP([3, 3, 4], "identity", 0, dtype=F64)
+    """A neuron of an embedding that is the sum of two others: its table's 30 entries could go, for 4 weights more."""
+    model = TokenMLP(30, 3, 2, [6], seed=0, dtype=F64)
     with torch.no_grad():
-        model.layers[0].weight.copy_(torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 1, 0]]))
-        model.layers[0].bias.zero_(), model.layers[1].bias.zero_()
-        model.layers[1].weight.copy_(torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1]]))
-    x = numbers(60, 3)  # the third neuron is the sum of the two others, but two read it: four weights in place of four
+        model.embed.weight[:, 2] = model.embed.weight[:, 0] + model.embed.weight[:, 1]
+        read = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 2], [0, 0, 1], [0, 0, 3]], dtype=F64)
+        model.layers[0].weight.copy_(torch.cat([read, torch.zeros(6, 3, dtype=F64)], 1))
+    x = torch.randint(30, (80, 2), generator=torch.Generator().manual_seed(0))
     search = search_of(model, x, model(x).detach(), squares(), budget=1e-20)
-    assert not merge_neuron(search) or search.now.weights + search.now.biases < 8
+    changed = {}
+    one = next(d for d in dependences(model.embed.weight.detach(), [0, 1, 2], 2) if (d.neuron, len(d.others)) == (2, 2))
+    assert fold_(search.bimt, changed, hidden_stages(search.bimt)[0], one)
+    trial = search.trial(changed)
+    assert len(trial.start) < search.live and trial.loss(trial.start) < 1e-25 and not search.fewer(trial)
+    assert not merge_neuron(search)
 
 
 # --- heads and modules

@@ -2,7 +2,8 @@
 
 Two neurons whose activations are equal but for a factor and a constant carry the same thing; so do three of which one
 is a sum of the others, and one that hardly varies carries nothing (folding.py). Where that is so to rounding, nothing
-changes; where it is nearly so, a refit makes up for the rest, within the budget. What leaves fewer numbers is kept.
+changes; where it is nearly so, a refit makes up for the rest, within the budget. What leaves fewer numbers, and no more
+active weights, is kept: to let others carry a token's embedding takes many entries from its table, but may add weights.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def merge_neuron(search: Search) -> bool:
             return False
         if fold_(search.bimt, changed, stage, one):
             trial = search.trial(changed)
-            if len(trial.start) < search.live:
+            if search.fewer(trial):
                 trials.append((trial.loss(trial.start), trial))
     trials = [one for one in trials if not search.hopeless(one[0])]
     best: list[LiveNetwork] = [trial for _, trial in sorted(trials, key=lambda one: one[0])[:REFITTED]]

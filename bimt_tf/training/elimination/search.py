@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bimt_tf.analysis.active import active_weights
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.charged import ChargedWeights
 from bimt_tf.training.elimination.budget import Budget
@@ -113,6 +114,13 @@ class Search:
         the present.
         """
         return self.budget.loss if math.isfinite(self.budget.loss) else max(self.level, self.now.loss)
+
+    def fewer(self, trial: LiveNetwork) -> bool:
+        """Whether a trial has fewer numbers that are not zero, and no more active weights among them."""
+        if len(trial.start) >= self.live:
+            return False
+        trial.write_(trial.start, self._scratch)
+        return active_weights(self._scratch, 0.0) <= self.now.weights
 
     def hopeless(self, loss: float) -> bool:
         """Whether no refit is worth trying from a loss, that of a move which is tried for itself."""

@@ -85,7 +85,7 @@ def _remove(search: Search, what: Literal["head", "module"], without: Iterator[d
     trials = []
     for changed in without:
         trial = search.trial(changed)
-        if len(trial.start) < search.live:
+        if search.fewer(trial):
             trials.append((trial.loss(trial.start), trial))
     trials = sorted((one for one in trials if not search.hopeless(one[0])), key=lambda one: one[0])
     return any(_kept(search, what, trial) for _, trial in trials if not search.stop())
