@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bimt_tf.tasks.base import Fitted
 from bimt_tf.tasks.kinds import AS_PUBLISHED, Classification, MLPOptions
 
 if TYPE_CHECKING:
@@ -47,13 +48,21 @@ class DigitImages(Classification):
 
     def loss(self, options: Any, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean squared error against one-hot targets."""
-        from torch.nn.functional import one_hot
+        return _errors(outputs, targets).square().mean()
 
-        return (outputs - one_hot(targets, CLASSES).to(outputs)).square().mean()
+    def fitted(self, options: Any) -> Fitted:
+        """The differences of outputs and one-hot targets."""
+        return Fitted("squared", _errors)
 
     def labels(self, options: Any) -> Mapping[str, list[str]]:
         """The digits, on the way out."""
         return {"output": [str(i) for i in range(CLASSES)]}
+
+
+def _errors(outputs: Tensor, targets: Tensor) -> Tensor:
+    from torch.nn.functional import one_hot
+
+    return outputs - one_hot(targets, CLASSES).to(outputs)
 
 
 _GEOMETRY: Mapping[str, Any] = {

@@ -1,17 +1,19 @@
 """Elimination: from a trained network to a circuit of few weights, by curvature instead of gradients alone.
 
-1. Of more than some hundred weights, take out most in quick rounds on few examples (elimination/early_rounds.py).
-2. Refit the live weights by Levenberg-Marquardt (elimination/levenberg_marquardt.py).
-3. If asked, take out whole neurons (elimination/whole_neurons.py), before single weights, after them, or both.
-4. Take out weights by optimal brain surgeon, a share of them a round, refitting after each
+1. Of classes by a softmax, choose its gauge, which moves no probability (elimination/softmax_gauge.py).
+2. Of more than some hundred weights, take out most in quick rounds on few examples (elimination/early_rounds.py).
+3. Refit the live weights by Levenberg-Marquardt (elimination/levenberg_marquardt.py).
+4. If asked, take out whole neurons (elimination/whole_neurons.py), before single weights, after them, or both.
+5. Take out weights by optimal brain surgeon, a share of them a round, refitting after each
    (elimination/single_weights.py), as long as the budget allows.
-5. If asked, whole neurons, which fewer weights hold now, and weights again.
+6. Take out heads, modules and neurons that others carry (elimination/structure.py), and weights again if one went.
+7. If asked, whole neurons, which fewer weights hold now, and weights again.
 
 Everything is computed in float64 on a copy, whatever the model's dtype; the model is written to once, at the end. All
 that the search depends on is in its rounds, so that one which was stopped goes on from them to the same bits.
 
 From TransformerBridges, and models of more weights than curvature can be held of, weights go by minibatches in the
-model's own dtype (elimination/large_search.py); where few enough are left of a model in plain torch, 1 to 5 go on.
+model's own dtype (elimination/large_search.py); where few enough are left of a model in plain torch, 1 to 7 go on.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ from bimt_tf.training.elimination.rounds import Dependency, Round, put_
 from bimt_tf.training.elimination.search import Search
 from bimt_tf.training.elimination.set_apart import set_apart, shuffled
 from bimt_tf.training.elimination.single_weights import goal_for, remove_weights
+from bimt_tf.training.elimination.softmax_gauge import choose_gauge
+from bimt_tf.training.elimination.structure import remove_parts
 from bimt_tf.training.elimination.whole_neurons import remove_neurons
 
 __all__ = ["Elimination", "eliminate"]
@@ -204,7 +208,13 @@ def _stages(few_neurons: bool, whole_neurons: WholeNeurons) -> tuple[Callable[[S
         return (early_rounds, _refit, remove_neurons, _remove_weights_of_the_rest)
     first = (remove_neurons,) if whole_neurons == "first" else ()
     last = (remove_neurons, remove_weights) if whole_neurons != "no" else ()
-    return (early_rounds, _refit, *first, remove_weights, *last)
+    return (choose_gauge, early_rounds, _refit, *first, remove_weights, remove_parts, _weights_without_parts, *last)
+
+
+def _weights_without_parts(search: Search) -> None:
+    """Single weights again, if a part went or this had begun."""
+    if search.now.standing.stage >= search.stage - 1:
+        remove_weights(search)
 
 
 def _refit(search: Search) -> None:

@@ -151,10 +151,13 @@ def test_equal_neurons_and_one_example():
     assert alone.path[-1].weights <= 1
 
 
-@pytest.mark.parametrize("name", ["in-context", "symbolic-a", "two-moon", "modular-addition-transformer", "lm"])
+NAMES = ["in-context", "symbolic-a", "two-moon", "digits", "modular-addition-transformer", "lm"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_what_is_fitted_of_a_task_is_its_training_loss(name):
     small = {"in-context": {"samples": 60}, "symbolic-a": {"samples": 60}, "two-moon": {"samples": 60},
-             "modular-addition-transformer": {"modulus": 7}, "lm": {}}[name]  # fmt: skip
+             "modular-addition-transformer": {"modulus": 7}, "digits": {}, "lm": {}}[name]  # fmt: skip
     training = {"batch_size": 4, "compile": "no"}
     trainer = set_up(make(name, overrides={"data": small, "training": training}))
     options, data = trainer.config.data, trainer.data.train

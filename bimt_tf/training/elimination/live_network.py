@@ -95,6 +95,11 @@ class LiveNetwork:
         inputs, targets = examples if examples is not None else self.examples
         return float(self._objective.loss(self._outputs(self._filled(values), inputs), targets))
 
+    @torch.no_grad()
+    def outputs(self) -> Tensor:
+        """What the network gives for the examples as it is."""
+        return self._outputs(self._all, self.examples.inputs)
+
     def best_of(self, trials: Sequence[Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
         """The trial of the least loss; one whose loss is not finite only if none is."""
         losses = [self.loss(trial) for trial in trials]

@@ -95,19 +95,16 @@ class CrossEntropy:
 
     def factors(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The square roots of the probabilities, which S is made of."""
-        return self._logits(outputs, targets).softmax(-1).sqrt()
+        return self.logits(outputs, targets).softmax(-1).sqrt()
 
     def rows(self, outputs: Tensor, targets: Tensor, factors: Tensor) -> Tensor:
         """S'o, without ever making S: sqrt(p) (o - p.o) / sqrt 2."""
-        logits = self._logits(outputs, targets)
+        logits = self.logits(outputs, targets)
         mean = (factors.square() * logits).sum(-1, keepdim=True)
         return (factors * (logits - mean) / 2**0.5).flatten(1)
 
-    def logits(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Those that the loss reads [n, positions, classes]."""
-        return self._logits(outputs, targets)
-
-    def _logits(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def logits(self, outputs: Tensor, targets: Tensor) -> Float[Tensor, "n positions classes"]:
+        """Those that are compared with classes."""
         logits = self._read(outputs, targets)[0]
         return logits.reshape(len(outputs), -1, logits.shape[-1])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import networkx as nx
 import torch
@@ -15,10 +15,15 @@ from bimt_tf.analysis.paths import flow
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.population import Node
 
-__all__ = ["Dependency", "Round", "Standing", "counts", "dependencies", "put_"]
+__all__ = ["Dependency", "Round", "Standing", "What", "counts", "dependencies", "put_"]
 
 Dependency = tuple[Node, Node]
 """An output neuron and an input neuron that it depends on."""
+
+What: TypeAlias = Literal["as given", "refit", "neuron", "weights", "gauge", "merge", "head", "module"]
+"""What a round did: nothing, a refit alone, or before its refit: took out one neuron, a share of the weights, one head
+or one module; shifted the weights into the classes of a softmax (softmax_gauge.py); or let other neurons carry what one
+had carried (merging.py)."""
 
 
 OUTER = ("input", "output")
@@ -35,7 +40,7 @@ class Standing(NamedTuple):
 class Round(NamedTuple):
     """The network after a round that was kept.
 
-    ``what``: as it was given, refitted without removals, without one more neuron, or without single weights.
+    ``what``: see :data:`What`.
     ``weights``: active weights (any size above zero); ``biases``: biases and other attachments that are not zero.
     ``neurons``: population -> neurons with an active weight. ``loss``: of the training examples that were taken, in
     float64; ``validation_loss``: of the validation examples, None without them. ``severed``: the (output, input) pairs
@@ -44,7 +49,7 @@ class Round(NamedTuple):
     with the rounds before, all that it depends on.
     """
 
-    what: Literal["as given", "refit", "neuron", "weights"]
+    what: What
     weights: int
     biases: int
     neurons: Mapping[str, int]

@@ -5,19 +5,20 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bimt_tf.analysis.active import active_weights
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.charged import ChargedWeights
 from bimt_tf.training.elimination.budget import Budget
 from bimt_tf.training.elimination.levenberg_marquardt import Pulled, levenberg_marquardt
 from bimt_tf.training.elimination.live_network import Examples, LiveNetwork
 from bimt_tf.training.elimination.objective import Objective
-from bimt_tf.training.elimination.rounds import Round, Standing, counts, dependencies, put_
+from bimt_tf.training.elimination.rounds import Round, Standing, What, counts, dependencies, put_
 
 __all__ = ["Search", "double"]
 
@@ -27,6 +28,9 @@ FIRST_SHARE = 0.15
 LEVEL = 0.05
 PULL = 0.01
 """See :attr:`Search.level` and :attr:`Search.pull`."""
+
+HOPELESS = 1e4
+"""See :meth:`Search.hopeless`: so many times what is allowed."""
 
 NEAR_PULL = 10.0
 """In the place of ``PULL`` where the search stays near: harder, the loss hardly falls; softer, Q does."""
@@ -45,7 +49,8 @@ class Search:
         path: rounds of a search that was stopped, to go on from the last.
         stay_near: whether refits end as soon as the budget allows and hold weights hard (single_weights.py).
 
-    ``stage`` and ``share`` say where the search stands (rounds.py); stages set them.
+    ``stage`` and ``share`` say where the search stands (rounds.py); stages set them. ``wire_lengths``: parameter -> the
+    length of each of its wires.
     """
 
     def __init__(
@@ -67,7 +72,7 @@ class Search:
         self.stage, self.share = 0, FIRST_SHARE
         self.notes = list[str]()
         self.budget = Budget(float("inf"), 0, float("inf"))
-        self._lengths = _lengths(self.bimt)
+        self.wire_lengths = _lengths(self.bimt)
         self._began = time.monotonic() - (path[-1].seconds if path else 0.0)
         if path:
             put_(self.bimt, path[0].state)
@@ -88,6 +93,11 @@ class Search:
         return self.path[-1]
 
     @property
+    def live(self) -> int:
+        """How many numbers of the present network are not zero."""
+        return sum(int(p.count_nonzero()) for p in self.bimt.parameters.values() if p.requires_grad)
+
+    @property
     def reached(self) -> bool:
         """Whether so few weights or neurons are left as the budget asks for."""
         budget, now = self.budget, self.now
@@ -97,6 +107,24 @@ class Search:
     def level(self) -> float:
         """The loss that refits are measured by: the budget's, or without one a share of that of the given network."""
         return self.budget.loss if math.isfinite(self.budget.loss) else LEVEL * self.path[0].loss
+
+    @property
+    def fair(self) -> float:
+        """The largest loss that a move may end with that is tried for itself: the budget's, or without one no more than
+        the present.
+        """
+        return self.budget.loss if math.isfinite(self.budget.loss) else max(self.level, self.now.loss)
+
+    def fewer(self, trial: LiveNetwork) -> bool:
+        """Whether a trial has fewer numbers that are not zero, and no more active weights among them."""
+        if len(trial.start) >= self.live:
+            return False
+        trial.write_(trial.start, self._scratch)
+        return active_weights(self._scratch, 0.0) <= self.now.weights
+
+    def hopeless(self, loss: float) -> bool:
+        """Whether no refit is worth trying from a loss, that of a move which is tried for itself."""
+        return not loss <= HOPELESS * self.fair
 
     @property
     def pull(self) -> float:
@@ -115,13 +143,13 @@ class Search:
 
     def lengths(self, network: LiveNetwork) -> Float[Tensor, " n"]:
         """How long the wire of each live weight is, as a share of the longest; a bias has the layer gap."""
-        lengths = network.gather(self._lengths)
+        lengths = network.gather(self.wire_lengths)
         longest = float(lengths.max()) if len(lengths) else 0.0
         return (lengths / longest).clamp_min(1e-2) if longest else lengths + 1
 
     def attempt(
         self,
-        what: Literal["refit", "neuron", "weights"],
+        what: What,
         network: LiveNetwork,
         values: Float[Tensor, " n"],
         *,
@@ -149,6 +177,27 @@ class Search:
         """
         network.write_(values, self._scratch)
         trial = LiveNetwork(self._scratch, self.examples, self.objective, dense)
+        return self.attempt_trial(what, trial, steps=steps, tolerance=tolerance, goal=goal, most=most, share=share)
+
+    @torch.no_grad()
+    def trial(self, changed: Mapping[str, Tensor]) -> LiveNetwork:
+        """The present network with some whole parameters changed, their zeros for good; it stands by itself."""
+        for name, parameter in self._scratch.parameters.items():
+            parameter.copy_(changed.get(name, self.bimt.parameters[name]))
+        return LiveNetwork(self._scratch, self.examples, self.objective)
+
+    def attempt_trial(
+        self,
+        what: What,
+        trial: LiveNetwork,
+        *,
+        steps: int,
+        tolerance: float,
+        goal: float,
+        most: float = float("inf"),
+        share: float | None = None,
+    ) -> bool:
+        """Refit a trial from where it is, and keep it as :meth:`attempt` does."""
         start = trial.start
         pulled = Pulled(trial, self.pull, start)
         limit = min(most, self.budget.loss)
@@ -165,7 +214,7 @@ class Search:
 
     def _keep(
         self,
-        what: Literal["as given", "refit", "neuron", "weights"],
+        what: What,
         network: LiveNetwork,
         values: Tensor | None = None,
     ) -> None:
