@@ -16,6 +16,7 @@ from bimt_tf.errors import InputError
 from bimt_tf.runs.atomic import CannotWrite
 from bimt_tf.runs.conclude import conclude, measuring, require_no_signal
 from bimt_tf.runs.directory import RunDirectory
+from bimt_tf.runs.eliminate import budgeted
 from bimt_tf.runs.load import load_run, result_of
 from bimt_tf.runs.loggers import check as check_logger
 from bimt_tf.runs.loggers import logger
@@ -88,6 +89,8 @@ def run_trainer(
     """
     for name in loggers:
         check_logger(name)
+    if trainer.config.training.eliminate:
+        budgeted(trainer.config, trainer.config.elimination)  # what cannot be is said before anything is trained
     run = RunDirectory.create(Path(out), trainer.config, overwrite)
     with run.lock():
         return _go(run, trainer, loggers, watcher or SilentWatcher(), draw, draw if page is None else page)
@@ -151,7 +154,7 @@ def eliminate_run(
     run, watcher = RunDirectory.open(Path(path)), watcher or SilentWatcher()
     if not is_trained(run.path):
         raise InputError(f"{path} is not trained to its end: 'bimt resume {path}' goes on with it")
-    files = run.elimination
+    files, settings = run.elimination, budgeted(run.config, settings)
     if files.begun and not overwrite and (files.ended or files.settings != settings):
         raise InputError(
             f"{path} has an elimination already: give --overwrite to replace it; --at opens any point of it"
@@ -218,6 +221,7 @@ def _go(
         if not ended:
             raise Interrupted(caught[0], f"stopped at step {trainer.step}; 'bimt resume {run.path}' goes on")
         run.save_result(trainer.weights(), trainer.bimt.layout.slots)
+        trainer.release_()  # an elimination computes from the weights as they lie when a run is opened, to the same bits
         trained = Trained(
             trainer.config,
             trainer.model,
