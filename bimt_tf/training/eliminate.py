@@ -34,6 +34,7 @@ from bimt_tf.training.elimination.live_network import Examples
 from bimt_tf.training.elimination.objective import Loss, Objective, objective_of
 from bimt_tf.training.elimination.rounds import Dependency, Round, put_
 from bimt_tf.training.elimination.search import Search
+from bimt_tf.training.elimination.set_apart import set_apart, shuffled
 from bimt_tf.training.elimination.single_weights import goal_for, remove_weights
 from bimt_tf.training.elimination.whole_neurons import remove_neurons
 
@@ -179,7 +180,7 @@ def _prepared(
     held = _pair("validation", validation, device) if validation else None
     notes, of = tuple[str, ...](), len(given.inputs)
     if validation is None and of < FEW * live_weights(bimt) and of > 1:
-        given, held = _apart(given)
+        given, held = set_apart(given, VALIDATED)
         notes = (
             f"{len(held.inputs)} of {of} examples were not fitted but validated each round; the network was "
             "trained on them before",
@@ -250,21 +251,8 @@ def _at_most(given: Examples, most: int) -> Examples:
     n = len(given.inputs)
     if most >= n:
         return given
-    chosen = _shuffled(n)[:most].sort().values.to(given.inputs.device)
+    chosen = shuffled(n)[:most].sort().values.to(given.inputs.device)
     return Examples(*(part[chosen] for part in given))
-
-
-def _apart(given: Examples) -> tuple[Examples, Examples]:
-    """The examples that are fitted, and the others, which validate."""
-    n = len(given.inputs)
-    order = _shuffled(n).to(given.inputs.device)
-    aside = max(1, round(VALIDATED * n))
-    fitted, validating = order[aside:].sort().values, order[:aside].sort().values
-    return Examples(*(part[fitted] for part in given)), Examples(*(part[validating] for part in given))
-
-
-def _shuffled(n: int) -> Tensor:
-    return torch.randperm(n, generator=torch.Generator().manual_seed(0))
 
 
 def _objective(bimt: BIMT, examples: Examples, loss: Loss) -> Objective:

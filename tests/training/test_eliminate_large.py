@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 
@@ -18,14 +19,18 @@ from bimt_tf.models.transformer import RegressionTransformer
 from bimt_tf.training import eliminate as elimination
 from bimt_tf.training.eliminate import eliminate
 from bimt_tf.training.elimination import large_search
+from bimt_tf.training.elimination.budget import Budget
+from bimt_tf.training.elimination.distillation import evaluating, refit_loss
+from bimt_tf.training.elimination.large import guarded
 from bimt_tf.training.elimination.live_network import Examples
 from bimt_tf.training.elimination.many_weights import DAMPING, remove_, wire_lengths
 from bimt_tf.training.elimination.minibatch_refit import refit_
 from bimt_tf.training.elimination.minibatches import Minibatches
 from bimt_tf.training.elimination.objective import CrossEntropy, objective_of
 from bimt_tf.training.elimination.reach import reach
-from bimt_tf.training.elimination.rounds import dependencies, put_
+from bimt_tf.training.elimination.rounds import Round, Standing, dependencies, put_
 from bimt_tf.training.elimination.sampled_curvature import Sampled, grouped, rows, sampled_curvature, unrows
+from bimt_tf.training.elimination.set_apart import set_apart
 
 F64 = torch.float64
 
@@ -345,10 +350,97 @@ def test_mistakes_are_named(change, said):
         eliminate(bimt, given.pop("data"), given.pop("loss"), **given)
 
 
+def test_a_refit_learns_from_the_network_as_given_by_half():
+    """Against the divergence written out, and the loss alone where classes are not drawn."""
+    inputs, targets = torch.zeros(3, 2), torch.tensor([[0, 1], [2, 2], [1, 0]])
+    outputs, said = numbers(3, 2, 4), numbers(3, 2, 4, seed=1)
+    p, q = said.exp() / said.exp().sum(-1, keepdim=True), outputs.exp() / outputs.exp().sum(-1, keepdim=True)
+    divergence = (p * (p / q).log()).sum() / 6
+    own = -q.gather(-1, targets[..., None]).log().mean()
+    found = refit_loss(CrossEntropy(), lambda _: said, inputs, outputs, targets)
+    torch.testing.assert_close(found, own / 2 + divergence / 2)
+    torch.testing.assert_close(refit_loss(CrossEntropy(), None, inputs, outputs, targets), own)
+    squares = objective_of("squared", outputs, said)
+    torch.testing.assert_close(
+        refit_loss(squares, lambda _: 0 * said, inputs, outputs, said), (outputs - said).square().mean()
+    )
+
+
+def test_the_teacher_has_no_dropout_and_its_parts_keep_their_modes():
+    model = nn.Sequential(nn.Dropout(), nn.Sequential(nn.Dropout().eval(), nn.Linear(2, 2)))
+    modes = [part.training for part in model.modules()]
+    with pytest.raises(KeyError), evaluating(model):
+        assert not any(part.training for part in model.modules())
+        raise KeyError
+    assert [part.training for part in model.modules()] == modes and len(set(modes)) == 2
+
+
+@pytest.mark.usefixtures("few_steps")
+def test_tables_and_gains_lose_nothing():
+    """A token that the examples lack costs nothing, yet its row of the table stays."""
+    bimt = BIMT(token_transformer(6, 4, d_model=4, n_layers=1, n_heads=1, d_mlp=8, normalization="rms"))
+    names = {w.parameter for w in bimt.wiring.connections}
+    names |= {a.parameter for a in bimt.wiring.attachments if a.is_bias and a.charged}
+    before = {name: int(p.count_nonzero()) for name, p in bimt.parameters.items() if name not in names}
+    assert {"embed.weight", "unembed.weight"} <= set(before) and any("ln" in name for name in before)
+    e = eliminate(bimt, DATA, "cross_entropy", validation=False, weights=20)
+    assert e.path[-1].weights <= 20
+    assert {name: int(bimt.parameters[name].count_nonzero()) for name in before} == before
+
+
+@pytest.mark.usefixtures("few_steps")
+def test_a_loss_of_zero_at_first_does_not_shrink_the_rounds(language):
+    """The divergence from the network as given: whatever is small against a hundredth of a nat is no doubling."""
+    bimt, data = language, DATA
+    with torch.no_grad():
+        wanted = bimt.model(data[0]).log_softmax(-1)
+
+    def divergence(outputs, targets):
+        return (targets.exp() * (targets - outputs.log_softmax(-1))).sum(-1).mean()
+
+    e = eliminate(bimt, (data[0], wanted), divergence, validation=False, weights=60)
+    assert e.path[0].loss < 1e-6 and e.path[-1].weights <= 60
+    assert e.path[1].weights + e.path[1].biases <= 0.85 * (e.path[0].weights + e.path[0].biases)
+
+
+def test_the_validation_loss_may_rise_as_the_loss_may():
+    def first(loss, validation):
+        return Round("as given", 9, 0, {}, loss, validation, (), 0.0, {}, Standing(-1, 0.2))
+
+    assert guarded(Budget(1.0, 0, 2.2), first(1.0, 2.0)).validation_loss == 2.0
+    assert guarded(Budget(1.05, 0, 2.2), first(1.0, 2.0)).validation_loss == pytest.approx(2.1)
+    assert guarded(Budget(2.0, 0, 2.2), first(1.0, 2.0)).validation_loss == 2.2
+    assert guarded(Budget(0.1, 0, 2.2), first(1.0, 2.0)).validation_loss == 2.0  # to be refitted first
+    assert guarded(Budget(0.1, 0, 0.1), first(0.0, 0.0)).validation_loss == 0.1
+    assert guarded(Budget(0.1, 0, math.inf), first(0.2, None)).validation_loss == math.inf
+
+
+@pytest.mark.parametrize("size", [2, 4, 9])
+def test_windows_that_validate_share_no_token_with_those_that_are_fitted(size):
+    text = torch.arange(200)
+    cut = text.unfold(0, size + 1, 1)
+    n = len(cut)
+    fitted, held = set_apart(Examples(cut[:, :-1], cut[:, 1:]), 0.2)
+    assert len(held.inputs) == round(0.2 * n) and n - len(held.inputs) - len(fitted.inputs) == size - 1
+    tokens = [set(part.inputs.flatten().tolist()) for part in (fitted, held)]
+    assert not tokens[0] & tokens[1] and max(tokens[0]) + 1 == min(tokens[1])
+    assert held.targets.data_ptr() - cut[:, 1:].data_ptr() == held.targets.storage_offset() * 8 - 8  # a view
+
+
+def test_examples_apart_from_each_other_validate_at_random():
+    x = torch.arange(40).view(20, 2)
+    fitted, held = set_apart(Examples(x, x), 0.25)
+    assert len(held.inputs) == 5 and held.inputs[:, 0].tolist() != list(range(30, 40, 2))
+    assert sorted(fitted.inputs[:, 0].tolist() + held.inputs[:, 0].tolist()) == x[:, 0].tolist()
+
+
 BOUNDED = """
 import resource, torch
 from bimt_tf import BIMT, MLP, eliminate
 from bimt_tf.training.elimination import large_search
+from bimt_tf.training.elimination.budget import Budget
+from bimt_tf.training.elimination.distillation import evaluating, refit_loss
+from bimt_tf.training.elimination.large import guarded
 from bimt_tf.training.elimination.live_network import Examples
 from bimt_tf.training.elimination.minibatches import Minibatches
 from bimt_tf.training.elimination.objective import Squares

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from bimt_tf.bimt import BIMT
@@ -16,7 +17,7 @@ from bimt_tf.training.elimination.live_network import Examples
 from bimt_tf.training.elimination.objective import Objective
 from bimt_tf.training.elimination.rounds import Round
 
-__all__ = ["Large", "Task", "live_weights", "remove_from_large", "require_finite_loss"]
+__all__ = ["Large", "Task", "guarded", "live_weights", "remove_from_large", "require_finite_loss"]
 
 
 class Large(NamedTuple):
@@ -66,11 +67,11 @@ def remove_from_large(
     """
     rounds = [one for one in path if one.standing.stage == LARGE]
     given, training = _like(bimt, task.given), _like(bimt, task.training)
-    held = None if task.held is None else _like(bimt, task.held)
+    held = None if task.held is None else _like(bimt, _spaced(task.held, len(task.training.inputs)))
     search = LargeSearch(bimt, task.objective, given, training, held, on_round, stop, rounds)
     first = search.path[0]
     require_finite_loss(first)
-    budget = budget_for(first)
+    budget = guarded(budget_for(first), first)
     if budget.neurons and down_to is None:
         raise InputError(
             "neurons= needs a model in plain torch, whose curvature is exact: give max_loss or weights for this one"
@@ -97,6 +98,15 @@ def live_weights(bimt: BIMT) -> int:
     return sum(int(held[wired.parameter].count_nonzero()) for wired in bimt.wiring.wired)
 
 
+def guarded(budget: Budget, first: Round) -> Budget:
+    """The validation loss may rise by the factor that the loss may rise by, if that is less than the budget says."""
+    if first.validation_loss is None or not first.loss:
+        return budget
+    rise = max(1.0, budget.loss / first.loss)
+    bound = max(budget.loss, rise * first.validation_loss)
+    return budget._replace(validation_loss=min(budget.validation_loss, bound))
+
+
 def _like(bimt: BIMT, examples: Examples) -> Examples:
     """Examples on the model's device, numbers in its dtype."""
     like = next(bimt.model.parameters())
@@ -105,3 +115,12 @@ def _like(bimt: BIMT, examples: Examples) -> Examples:
         return part.to(like.device, like.dtype if part.is_floating_point() else part.dtype)
 
     return Examples(*map(to, examples))
+
+
+def _spaced(examples: Examples, most: int) -> Examples:
+    """At most so many of the examples, evenly spaced."""
+    n = len(examples.inputs)
+    if n <= most:
+        return examples
+    chosen = torch.linspace(0, n - 1, most, dtype=torch.float64).long().to(examples.inputs.device)
+    return Examples(*(part[chosen] for part in examples))

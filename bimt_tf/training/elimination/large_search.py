@@ -17,13 +17,15 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from bimt_tf.bimt import BIMT
 from bimt_tf.training.elimination.budget import Budget
+from bimt_tf.training.elimination.distillation import evaluating
 from bimt_tf.training.elimination.live_network import Examples
 from bimt_tf.training.elimination.many_weights import remove_, wire_lengths
 from bimt_tf.training.elimination.minibatch_refit import refit_
@@ -41,20 +43,23 @@ LARGE = -1
 SHARE, LARGEST_SHARE, GROWTH, LEAST_SHARE = 0.2, 0.4, 1.3, 0.01
 """The share of the weights that a round begins with, the largest, its growth, and the share at which it ends."""
 
-PROBES = 64
-"""Random gradients a curvature; each entry is known to a fifth."""
+PROBES = 32
+"""Random gradients a curvature; each entry is known to a quarter."""
 
-STEPS, RATE = 100, 1.5e-3
+STEPS, RATE = 100, 1e-2
 """Of a refit; ``RATE``: see minibatch_refit.py."""
 
 MORE = 4
-"""A round is refitted up to so many times, as long as its loss falls fast enough to come into the budget in these."""
+"""A round is refitted up to so many times, as long as its loss falls fast enough to come into the budget in these; on
+the way to a number of weights, to come back to the loss of the network as given."""
 
 REFITS, ENOUGH = 5, 0.995
 """At the start, so many refits are tried to get below the budget's loss, while one lowers the loss by this factor."""
 
 DOUBLED = 2.0
-"""Down to a number of weights: a share is halved, unless it is the least, where it multiplies the loss by this."""
+NATS = 0.01
+"""Down to a number of weights: a share is halved, unless it is the least, where it multiplies the loss by this; and,
+for losses that are no squares, adds this as well, since the divergence of a model from itself is 0."""
 
 
 class LargeSearch:
@@ -84,13 +89,15 @@ class LargeSearch:
         stop: Callable[[], bool],
         path: Sequence[Round] = (),
     ) -> None:
-        model = copy.deepcopy(bimt.model).eval()
+        model, self._teacher = copy.deepcopy(bimt.model).eval(), bimt.model
         self.bimt = BIMT(model, bimt.geometry, bimt.wiring, bimt.reduction, bimt.layout)
         held = self.bimt.parameters
         moved = {wired.parameter: held[wired.parameter] for wired in bimt.wiring.wired}
         parameters = {name: p for name, p in moved.items() if p.requires_grad}
         self.batches = Minibatches.of(model, parameters, objective, training)
         self._connections = {c.parameter: c for c in bimt.wiring.connections if c.parameter in parameters}
+        biases = {a.parameter for a in bimt.wiring.attachments if a.is_bias and a.charged}
+        self._removable = {n: p for n, p in parameters.items() if n in self._connections or n in biases}
         self._measured, self._validation = measured, validation
         self.on_round, self.stop, self.path = on_round, stop, list(path)
         self.budget = Budget(math.inf, 0, math.inf)
@@ -110,7 +117,7 @@ class LargeSearch:
     @property
     def live(self) -> int:
         """How many weights are not zero, biases and tables among them."""
-        return sum(int(p.count_nonzero()) for p in self.batches.parameters.values())
+        return _live(self.batches.parameters)
 
     def refit(self) -> None:
         """Refit all weights while the loss is above the budget and falls, if nothing was taken out yet."""
@@ -129,9 +136,9 @@ class LargeSearch:
         while not self.stop() and self.now.loss <= self.budget.loss:
             live = self.live
             spare = min(self.now.weights - self.budget.weights, live - down_to)
-            if spare <= 0:
+            if spare <= 0 or not _live(self._removable):
                 return
-            count = min(max(1, int(share * live)), spare)
+            count = min(max(1, int(share * live)), spare, _live(self._removable))
             if self._round(count, tries, share):
                 share, tries = self.share, 0
             elif share <= LEAST_SHARE or count == 1:
@@ -141,16 +148,18 @@ class LargeSearch:
 
     def _round(self, count: int, tries: int, share: float) -> bool:
         before = self.now
-        curvature = sampled_curvature(self.batches, self._connections, PROBES, self._generator(0))
-        lengths = wire_lengths(self.bimt, self.batches.parameters)
-        remove_(self.batches.parameters, self._connections, curvature, lengths, count)
-        del curvature, lengths
+        batches = self.batches._replace(parameters=self._removable)
+        curvature = sampled_curvature(batches, self._connections, PROBES, self._generator(0))
+        remove_(self._removable, self._connections, curvature, wire_lengths(self.bimt, self._removable), count)
+        del curvature
         losses, falls, number = self._refitted(MORE * tries), math.inf, 1
-        while number < MORE and falls * (MORE - number) > losses[0] - self.budget.loss > 0 and not self.stop():
+        goal = self.path[0].loss if math.isinf(self.budget.loss) else self.budget.loss
+        while number < MORE and falls * (MORE - number) > losses[0] - goal > 0 and not self.stop():
             longer = self._refitted(MORE * tries + number)
             losses, falls, number = longer, losses[0] - longer[0], number + 1
         careful = math.isinf(self.budget.loss) and share > LEAST_SHARE
-        kept = self.budget.allows(*losses) and not (careful and losses[0] > DOUBLED * before.loss)
+        floor = 0.0 if self.batches.objective.residuals else NATS
+        kept = self.budget.allows(*losses) and not (careful and losses[0] > DOUBLED * before.loss + floor)
         if kept and not self.stop():
             self.share = min(LARGEST_SHARE, GROWTH * share)
             self._keep("weights", *losses)
@@ -160,7 +169,8 @@ class LargeSearch:
 
     def _refitted(self, number: int) -> tuple[float, float | None]:
         """The losses after a refit, whose minibatches follow from its ``number`` in this round."""
-        refit_(self.batches, STEPS, RATE, self._generator(1 + number), self.stop)
+        with evaluating(self._teacher):
+            refit_(self.batches, STEPS, RATE, self._generator(1 + number), self.stop, self._teacher)
         return self._losses()
 
     def _generator(self, number: int) -> torch.Generator:
@@ -188,3 +198,7 @@ class LargeSearch:
             )
         )
         self.on_round(self.now)
+
+
+def _live(parameters: Mapping[str, Tensor]) -> int:
+    return sum(int(p.count_nonzero()) for p in parameters.values())

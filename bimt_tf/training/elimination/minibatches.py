@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from bimt_tf.training.elimination.distillation import refit_loss
 from bimt_tf.training.elimination.live_network import Examples
 from bimt_tf.training.elimination.objective import Objective
 
@@ -57,10 +58,12 @@ class Minibatches(NamedTuple):
             total, units = total + found * float(self.objective.loss(outputs, y)), units + found
         return total / units
 
-    def gradients(self, count: int, generator: torch.Generator) -> Iterator[list[Tensor]]:
-        """Gradients of the mean loss of ``count`` minibatches, drawn without replacement as long as there are some."""
+    def gradients(
+        self, count: int, generator: torch.Generator, teacher: nn.Module | None = None
+    ) -> Iterator[list[Tensor]]:
+        """Gradients of what a refit lowers (distillation.py), of ``count`` minibatches, drawn without replacement."""
         for x, y in self._drawn(count, self.size, generator):
-            yield self._gradients(self.objective.loss(self.model(x), y))
+            yield self._gradients(refit_loss(self.objective, teacher, x, self.model(x), y))
 
     def probes(self, count: int, generator: torch.Generator) -> Iterator[list[Tensor]]:
         """Random gradients g of ``count`` minibatches: the mean of g g' is the curvature of the mean loss."""

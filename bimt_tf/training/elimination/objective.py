@@ -103,8 +103,11 @@ class CrossEntropy:
         mean = (factors.square() * logits).sum(-1, keepdim=True)
         return (factors * (logits - mean) / 2**0.5).flatten(1)
 
+    def logits(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Those that the loss reads [n, positions, classes]."""
+        return self._logits(outputs, targets)
+
     def _logits(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """[n, positions, classes]."""
         logits = self._read(outputs, targets)[0]
         return logits.reshape(len(outputs), -1, logits.shape[-1])
 
