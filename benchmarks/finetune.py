@@ -79,7 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
         for kind in ("gpt2", "llama"):
-            start = untrained(kind, options.width, options.layers, options.context, folder / kind / "untrained", options.seed)
+            start = untrained(
+                kind, options.width, options.layers, options.context, folder / kind / "untrained", options.seed
+            )
             trained = folder / kind / "trained"
             show(kind, "from scratch", run(start, trained, "vanilla", "lm", options), divergence=False)
             for factor in map(float, options.factors.split(",")):

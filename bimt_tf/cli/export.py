@@ -17,7 +17,9 @@ def export(
     directory: Directory,
     /,
     *,
-    form: Annotated[str, Parameter(name="--format", help="graphml, gexf or json; huggingface: a fine-tuned model for transformers")] = "graphml",
+    form: Annotated[
+        str, Parameter(name="--format", help="graphml, gexf or json; huggingface: a fine-tuned model for transformers")
+    ] = "graphml",
     residual: Annotated[
         Literal["shared", "unrolled"], Parameter(help="residual stream: once, or at each depth")
     ] = "shared",
@@ -25,7 +27,10 @@ def export(
         bool,
         Parameter(negative=(), show_default=False, help="also knock out every neuron: its effect on the test loss"),
     ] = False,
-    out: Annotated[Path | None, Parameter(help="file to write [DIRECTORY/graph.FORMAT]; for huggingface, a folder that must be given")] = None,
+    out: Annotated[
+        Path | None,
+        Parameter(help="file to write [DIRECTORY/graph.FORMAT]; for huggingface, a folder that must be given"),
+    ] = None,
     at: At = "shown",
     device: Device = "cpu",
     json: AsJson = False,

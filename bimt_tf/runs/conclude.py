@@ -12,7 +12,7 @@ from bimt_tf.models.modes import evaluating
 from bimt_tf.runs.directory import RunDirectory
 from bimt_tf.runs.draw import draw as draw_figure
 from bimt_tf.runs.draw import figures_of
-from bimt_tf.runs.eliminate import budget_in_words, budgeted, eliminate_into
+from bimt_tf.runs.eliminate import budget_in_words, budgeted, eliminate_into, require_a_loss
 from bimt_tf.runs.export_model import PLAIN, save_plain
 from bimt_tf.runs.figure_files import image_of
 from bimt_tf.runs.opened_run import OpenedRun
@@ -106,7 +106,9 @@ def _eliminate(run: RunDirectory, trained: Trained, watcher: Watcher) -> None:
     """Eliminate to the end, from the last round that is there; a signal ends it after its step."""
     files = run.elimination
     if not files.begun:
-        files.begin(budgeted(trained.config, trained.config.elimination))
+        asked = budgeted(trained.config, trained.config.elimination)
+        require_a_loss(trained, asked)
+        files.begin(asked)
     settings = files.settings
     watcher.eliminating(budget_in_words(settings))
     with caught_signals() as caught:

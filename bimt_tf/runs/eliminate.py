@@ -29,6 +29,7 @@ from bimt_tf.training.elimination.task_loss import task_loss
 
 __all__ = [
     "budget_in_words", "budgeted", "copied", "eliminate_in_memory", "eliminate_into", "eliminate_trained", "place",
+    "require_a_loss",
 ]  # fmt: skip
 
 
@@ -55,6 +56,18 @@ def budgeted(config: Config, settings: EliminationConfig) -> EliminationConfig:
     return dataclasses.replace(settings, max_loss=task.largest_loss(config.data))
 
 
+def require_a_loss(trained: Trained, settings: EliminationConfig) -> None:
+    """Raise InputError where the budget is a multiple of a divergence that is 0, for the model is what it was."""
+    if settings.loss_factor is None or trained.task.largest_loss(trained.config.data) is None:
+        return
+    loss = trained.evaluate("train")["loss"]
+    if loss < NO_LOSS:
+        raise InputError(
+            f"loss_factor multiplies the training loss, which is {loss:.1g} as long as the model is what it was: give "
+            "max_loss, in nats, or weights"
+        )
+
+
 def eliminate_trained(
     trained: Trained,
     settings: EliminationConfig,
@@ -73,10 +86,10 @@ def eliminate_trained(
         stop: asked between two steps; True ends it at the last round that was kept.
 
     Raises:
-        InputError: where ``bimt_tf.eliminate`` refuses the model or its loss, or the budget is a multiple of none.
+        InputError: where ``bimt_tf.eliminate`` refuses the model or its loss.
     """
-    if settings.loss_factor is not None and trained.task.largest_loss(trained.config.data) is not None and not path:
-        _require_a_loss(trained)
+    for p in trained.bimt.parameters.values():  # a bridge's are views with gaps when it is opened, none when trained:
+        p.data = p.data.clone(memory_format=torch.contiguous_format)  # products of both differ in their last bits
     return eliminate(
         trained.bimt,
         trained.data.train[:2],
@@ -93,15 +106,6 @@ def eliminate_trained(
         stop=stop,
         path=path,
     )
-
-
-def _require_a_loss(trained: Trained) -> None:
-    loss = trained.evaluate("train")["loss"]
-    if loss < NO_LOSS:
-        raise InputError(
-            f"loss_factor multiplies the training loss, which is {loss:.1g} as long as the model is what it was: give "
-            "max_loss, in nats, or weights"
-        )
 
 
 def eliminate_into(
@@ -253,6 +257,7 @@ def eliminate_in_memory(
         on_round(one)
 
     settings = budgeted(trained.config, settings)
+    require_a_loss(trained, settings)
     done = eliminate_trained(trained, settings, on_round=measure)
     shown = _shown(rows, settings, done.max_loss)
     if not done.path[shown].state:  # of large networks the last round alone is kept

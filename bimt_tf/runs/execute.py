@@ -16,7 +16,7 @@ from bimt_tf.errors import InputError
 from bimt_tf.runs.atomic import CannotWrite
 from bimt_tf.runs.conclude import conclude, measuring, require_no_signal
 from bimt_tf.runs.directory import RunDirectory
-from bimt_tf.runs.eliminate import budgeted
+from bimt_tf.runs.eliminate import budgeted, require_a_loss
 from bimt_tf.runs.load import load_run, result_of
 from bimt_tf.runs.loggers import check as check_logger
 from bimt_tf.runs.loggers import logger
@@ -164,6 +164,7 @@ def eliminate_run(
         trained = load_run(run.path, device or run.config.training.device, at="trained")
         seconds = float(run.summary.get("seconds") or _seconds(run))
         if overwrite or not files.begun:
+            require_a_loss(trained, settings)
             files.begin(settings)
         return conclude(run, trained, seconds, watcher, draw, draw)
 
@@ -221,7 +222,6 @@ def _go(
         if not ended:
             raise Interrupted(caught[0], f"stopped at step {trainer.step}; 'bimt resume {run.path}' goes on")
         run.save_result(trainer.weights(), trainer.bimt.layout.slots)
-        trainer.release_()  # an elimination computes from the weights as they lie when a run is opened, to the same bits
         trained = Trained(
             trainer.config,
             trainer.model,

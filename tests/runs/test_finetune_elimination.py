@@ -107,7 +107,11 @@ def test_what_is_left_opens_in_transformers_and_in_a_bridge_with_the_same_logits
     held = run.bimt.parameters
     zeros = sum(int((held[c.parameter] == 0).sum()) for c in run.bimt.wiring.connections)
     layers = dict(found.named_parameters())
-    matrices = [p for name, p in layers.items() if p.ndim == 2 and not any(w in name for w in ("wte", "wpe", "embed", "lm_head"))]
+    matrices = [
+        p
+        for name, p in layers.items()
+        if p.ndim == 2 and not any(w in name for w in ("wte", "wpe", "embed", "lm_head"))
+    ]
     assert sum(int((p == 0).sum()) for p in matrices) == zeros == summary["total_weights"] - summary["nonzero_weights"]
 
 
