@@ -40,16 +40,18 @@ __all__ = ["LARGE", "LargeSearch"]
 LARGE = -1
 """The stage of these rounds, before all of the exact form's."""
 
-SHARE, LARGEST_SHARE, GROWTH, LEAST_SHARE = 0.2, 0.4, 1.3, 0.01
+SHARE, LARGEST_SHARE, GROWTH, LEAST_SHARE = 0.2, 0.4, 1.3, 0.025
 """The share of the weights that a round begins with, the largest, its growth, and the share at which it ends."""
 
 PROBES = 32
 """Random gradients a curvature; each entry is known to a quarter."""
 
 STEPS, RATE = 100, 1e-2
-"""Of a refit; ``RATE``: see minibatch_refit.py."""
+"""Of a round's first refit; ``RATE``: see minibatch_refit.py. The next takes twice as many steps at twice this rate,
+the third four times as many at three times. Where the share was halved, so is the rate: less went, and weights may stay
+near."""
 
-MORE = 4
+MORE = 3
 """A round is refitted up to so many times, as long as its loss falls fast enough to come into the budget in these; on
 the way to a number of weights, to come back to the loss of the network as given."""
 
@@ -123,7 +125,7 @@ class LargeSearch:
         """Refit all weights while the loss is above the budget and falls, if nothing was taken out yet."""
         while self.budget.loss < self.now.loss and self.now.what != "weights" and len(self.path) <= REFITS:
             before = self.now
-            losses = self._refitted(0)
+            losses = self._refitted(0, 0, SHARE)
             allowed = self.budget._replace(loss=ENOUGH * before.loss)
             if self.stop() or not allowed.allows(*losses):
                 put_(self.bimt, before.state)
@@ -152,11 +154,10 @@ class LargeSearch:
         curvature = sampled_curvature(batches, self._connections, PROBES, self._generator(0))
         remove_(self._removable, self._connections, curvature, wire_lengths(self.bimt, self._removable), count)
         del curvature
-        losses, falls, number = self._refitted(MORE * tries), math.inf, 1
-        goal = self.path[0].loss if math.isinf(self.budget.loss) else self.budget.loss
-        while number < MORE and falls * (MORE - number) > losses[0] - goal > 0 and not self.stop():
-            longer = self._refitted(MORE * tries + number)
-            losses, falls, number = longer, losses[0] - longer[0], number + 1
+        losses, falls, number = self._refitted(tries, 0, share), math.inf, 1
+        while number < MORE and falls * (MORE - number) > (above := self._above(*losses)) > 0 and not self.stop():
+            losses = self._refitted(tries, number, share)
+            falls, number = above - self._above(*losses), number + 1
         careful = math.isinf(self.budget.loss) and share > LEAST_SHARE
         floor = 0.0 if self.batches.objective.residuals else NATS
         kept = self.budget.allows(*losses) and not (careful and losses[0] > DOUBLED * before.loss + floor)
@@ -167,10 +168,17 @@ class LargeSearch:
         put_(self.bimt, before.state)
         return False
 
-    def _refitted(self, number: int) -> tuple[float, float | None]:
-        """The losses after a refit, whose minibatches follow from its ``number`` in this round."""
+    def _above(self, loss: float, validation_loss: float | None) -> float:
+        """How far the worse of two losses is above where refits end."""
+        first, budget = self.path[0].loss, self.budget
+        training = loss - (first if math.isinf(budget.loss) else budget.loss)
+        return training if validation_loss is None else max(training, validation_loss - budget.validation_loss)
+
+    def _refitted(self, tries: int, number: int, share: float) -> tuple[float, float | None]:
+        """The losses after a round's refit of this ``number``, whose minibatches follow from both numbers."""
+        steps, rate = STEPS * 2**number, RATE * (1 + number) * min(1.0, share / SHARE)
         with evaluating(self._teacher):
-            refit_(self.batches, STEPS, RATE, self._generator(1 + number), self.stop, self._teacher)
+            refit_(self.batches, steps, rate, self._generator(1 + MORE * tries + number), self.stop, self._teacher)
         return self._losses()
 
     def _generator(self, number: int) -> torch.Generator:
