@@ -7,9 +7,9 @@ The models are those of benchmarks/finetune.py: small byte models, trained from 
 nothing is downloaded. What is kept is the model as it was (``--objective kl``). Four criteria (benchmarks/pruning.py)
 leave the same share of the weights, each: at once; at once and refitted; and in rounds, refitted after each, with the
 same number of steps in all. Every refit is the product's own: the same minibatches, optimizer and rates. Below them,
-what the commands do with the budgets given: ``bimt finetune --steps 0 --eliminate``, and ``bimt finetune`` followed by
-``bimt eliminate``; points of their paths at the same shares. Every network's neurons are placed by the same swap, so that
-wiring lengths compare. Seconds are of one core: taking out, refitting, and what the losses of rounds cost.
+what the commands do with the budget given: ``bimt finetune --steps 0 --eliminate``, and ``bimt finetune`` followed by
+``bimt eliminate``; points of their paths at the same shares. Every network's neurons are placed by the same swap, so
+that wiring lengths compare. Seconds are of one core: taking out, refitting, and what the losses of rounds cost.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import torch
 
 from benchmarks.finetune import run, untrained
-from benchmarks.pruning import CRITERIA, Layers, live
+from benchmarks.pruning import CRITERIA, Layers
 from bimt_tf.analysis.wiring_length import wiring_length
 from bimt_tf.config.reading import make
 from bimt_tf.config.settings import EliminationConfig

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import warnings
 
 import pytest
@@ -15,7 +14,6 @@ from bimt_tf.config.reading import make
 from bimt_tf.config.settings import EliminationConfig
 from bimt_tf.errors import InputError
 from bimt_tf.models.pretrained import quiet
-from bimt_tf.runs import eliminate as of_runs
 from bimt_tf.runs.execute import Interrupted, eliminate_run, resume_run, train_run
 from bimt_tf.runs.load import load_run
 from bimt_tf.tasks import finetune as finetuning
@@ -107,11 +105,8 @@ def test_what_is_left_opens_in_transformers_and_in_a_bridge_with_the_same_logits
     held = run.bimt.parameters
     zeros = sum(int((held[c.parameter] == 0).sum()) for c in run.bimt.wiring.connections)
     layers = dict(found.named_parameters())
-    matrices = [
-        p
-        for name, p in layers.items()
-        if p.ndim == 2 and not any(w in name for w in ("wte", "wpe", "embed", "lm_head"))
-    ]
+    tables = ("wte", "wpe", "embed", "lm_head")
+    matrices = [p for name, p in layers.items() if p.ndim == 2 and not any(word in name for word in tables)]
     assert sum(int((p == 0).sum()) for p in matrices) == zeros == summary["total_weights"] - summary["nonzero_weights"]
 
 
@@ -240,10 +235,3 @@ def test_no_teacher_is_asked_for_the_curvature():
     found = Divergence(teacher)
     assert found.rows(outputs, outputs, found.factors(outputs, outputs)).shape == (2, 12)
     assert found.units(outputs, outputs) == 6
-
-
-def test_the_same_word_for_the_folder(models, text, tmp_path):
-    eliminated(models["gpt2"], text, tmp_path / "run", max_loss=0.05)
-    line = json.loads((tmp_path / "run" / "elimination" / "rounds.jsonl").read_text().splitlines()[-1])
-    assert {"test_bits_per_byte", "wiring_length", "weights"} <= line.keys()
-    assert of_runs.budget_in_words(load_run(tmp_path / "run").config.elimination) == "up to a training loss of 0.05"

@@ -10,7 +10,8 @@ S: its rows are the residuals, and g = J'r / u. Of cross entropy with the probab
 
     B = diag(p) - p p',      S = (diag(sqrt p) - p sqrt(p)') / sqrt 2
 
-which is that of the divergence from wanted probabilities too, for these do not hang on the weights. Any other loss has its B computed by automatic differentiation, and made positive semidefinite.
+which is that of the divergence from wanted probabilities too, for these do not hang on the weights. Any other loss has
+its B computed by automatic differentiation, and made positive semidefinite.
 """
 
 from __future__ import annotations
