@@ -18,7 +18,7 @@ import argparse
 import logging
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,12 +97,13 @@ def pruned(dense: Trained, name: str, share: float, rounds: int, steps: int) -> 
     return measured(what, trained, time.process_time() - begun)
 
 
-def eliminated(trained: Trained, what: str, settings: EliminationConfig, shares: Sequence[float]) -> Iterator[Row]:
-    """The points of an elimination that come next below each share, and its end."""
+def eliminated(
+    trained: Trained, what: str, settings: EliminationConfig, shares: Sequence[float], show: Callable[[Row], None]
+) -> None:
+    """Show the points of an elimination that come next below each share, as they come, and its end."""
     scratch, begun = copied(trained), time.process_time()
     total = sum(c.numel for c in trained.bimt.wiring.connections)
     waiting, last, measuring = sorted(shares, reverse=True), list[Row](), 0.0
-    rows = list[Row]()
 
     def on_round(one: Round) -> None:
         nonlocal measuring
@@ -110,11 +111,11 @@ def eliminated(trained: Trained, what: str, settings: EliminationConfig, shares:
         put_(scratch.bimt, one.state)
         last[:] = [measured(f"{what}, its end", scratch, before - begun - measuring)]
         while waiting and one.weights <= waiting[0] * total:
-            rows.append(last[0]._replace(what=f"{what}, first below {waiting.pop(0):.1%}"))
+            show(last[0]._replace(what=f"{what}, first below {waiting.pop(0):.1%}"))
         measuring += time.process_time() - before
 
     eliminate_trained(trained, settings, on_round=on_round)
-    return iter([*rows, *last])
+    show(last[0])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -167,14 +168,12 @@ def compare(kind: str, shares: Sequence[float], folder: Path, options: argparse.
                 show(pruned(dense, name, share, rounds, steps))
     budget = EliminationConfig(max_loss=options.max_loss, fit_examples=500)
     if "dense" in parts:
-        for row in eliminated(copied(dense), "bimt eliminate", budget, shares):
-            show(row)
+        eliminated(copied(dense), "bimt eliminate", budget, shares, show)
     if "finetuned" in parts:
         tuned = folder / "bimt-1"
         if not (tuned / "summary.json").exists():
             run(trained / "huggingface", tuned, "bimt", "kl", options)
-        for row in eliminated(load_run(tuned), "bimt finetune, eliminate", budget, shares):
-            show(row)
+        eliminated(load_run(tuned), "bimt finetune, eliminate", budget, shares, show)
 
 
 if __name__ == "__main__":
