@@ -25,7 +25,7 @@ from bimt_tf.runs.execute import train_run
 BYTES = 256
 
 
-def untrained(kind: str, width: int, layers: int, context: int, path: Path) -> Path:
+def untrained(kind: str, width: int, layers: int, context: int, path: Path, seed: int = 0) -> Path:
     """A directory with a randomly initialised model."""
     import transformers
 
@@ -39,7 +39,7 @@ def untrained(kind: str, width: int, layers: int, context: int, path: Path) -> P
             num_attention_heads=heads, num_key_value_heads=max(heads // 2, 1), intermediate_size=3 * width,
         ),
     }  # fmt: skip
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         transformers.AutoModelForCausalLM.from_config(configs[kind]()).save_pretrained(path)
@@ -56,7 +56,7 @@ def run(model: Path, out: Path, method: str, objective: str, options: argparse.N
     if objective == "lm":
         training |= {"lr": 2e-3, "finish_lr": 2e-3, "batch_size": 16}
     data = {"model": str(model), "objective": objective, "context": options.context, "max_text": options.max_text}
-    config = make("finetune", method=method, overrides={"data": data, "training": training})
+    config = make("finetune", method=method, seed=options.seed, overrides={"data": data, "training": training})
     return train_run(config, out, overwrite=True, draw=False)
 
 
@@ -64,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print one Markdown row a training."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=1_000)
+    parser.add_argument("--seed", type=int, default=0, help="of first weights and batches")
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--context", type=int, default=64)
@@ -78,7 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
         for kind in ("gpt2", "llama"):
-            start = untrained(kind, options.width, options.layers, options.context, folder / kind / "untrained")
+            start = untrained(
+                kind, options.width, options.layers, options.context, folder / kind / "untrained", options.seed
+            )
             trained = folder / kind / "trained"
             show(kind, "from scratch", run(start, trained, "vanilla", "lm", options), divergence=False)
             for factor in map(float, options.factors.split(",")):

@@ -1,4 +1,4 @@
-"""``bimt export DIR``: the connection graph for other tools."""
+"""``bimt export DIR``: the connection graph for other tools, or a fine-tuned model for transformers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from bimt_tf.cli.arguments import AsJson, At, Device, Directory, at_of
+from bimt_tf.errors import InputError
 
 __all__ = ["export"]
 
@@ -16,7 +17,9 @@ def export(
     directory: Directory,
     /,
     *,
-    form: Annotated[str, Parameter(name="--format", help="graphml, gexf or json")] = "graphml",
+    form: Annotated[
+        str, Parameter(name="--format", help="graphml, gexf or json; huggingface: a fine-tuned model for transformers")
+    ] = "graphml",
     residual: Annotated[
         Literal["shared", "unrolled"], Parameter(help="residual stream: once, or at each depth")
     ] = "shared",
@@ -24,12 +27,15 @@ def export(
         bool,
         Parameter(negative=(), show_default=False, help="also knock out every neuron: its effect on the test loss"),
     ] = False,
-    out: Annotated[Path | None, Parameter(help="file to write [DIRECTORY/graph.FORMAT]")] = None,
+    out: Annotated[
+        Path | None,
+        Parameter(help="file to write [DIRECTORY/graph.FORMAT]; for huggingface, a folder that must be given"),
+    ] = None,
     at: At = "shown",
     device: Device = "cpu",
     json: AsJson = False,
 ) -> None:
-    """Write the connection graph of the network in DIRECTORY for other tools.
+    """Write the connection graph of the network in DIRECTORY for other tools, or a fine-tuned model for transformers.
 
     Neurons carry place, head, module, activity and effect, edges weight, sign and parameter. Effects that were computed
     once are kept in DIRECTORY/interventions.json and written from then on.
@@ -38,11 +44,17 @@ def export(
     from bimt_tf.cli.console.reports import print_json, print_line
     from bimt_tf.runs.ask.circuits import export as write
     from bimt_tf.runs.ask.circuits import neuron_effects
+    from bimt_tf.runs.export_model import PLAIN, save_plain
     from bimt_tf.runs.kept_effects import ASKED, QUESTION, effects_made, kept_effects
     from bimt_tf.runs.load import load_run
 
-    out = out if out is not None else directory / f"graph.{form}"
     run = load_run(directory, device, at=at_of(at))
+    if form == PLAIN:
+        if out is None:
+            raise InputError("--format huggingface needs --out, a folder to write; DIRECTORY/huggingface is there")
+        folder = save_plain(run, out)
+        return print_json({"model": str(folder)}) if json else print_line(f"for transformers: {folder}")
+    out = out if out is not None else directory / f"graph.{form}"
     found = kept_effects(run)
     if effects and found is None:
         with progress_bar("knocking out neurons") as progress:

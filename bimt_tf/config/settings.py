@@ -11,6 +11,7 @@ from bimt_tf.config.methods import METHODS
 from bimt_tf.config.schedules import Schedule, Varying, VaryingSteps, require_schedule
 from bimt_tf.errors import InputError, require_at_most, require_non_negative, require_positive, require_seed, unknown
 from bimt_tf.tasks.own import is_own, load_own
+from bimt_tf.tasks.registry import task as find_task
 
 __all__ = ["BUDGETS", "Config", "EliminationConfig", "GeometryConfig", "TrainingConfig"]
 
@@ -49,7 +50,7 @@ class TrainingConfig:
     """
 
     steps: int = 40_000
-    """optimizer steps, the finish phase and the polish included"""
+    """optimizer steps, the finish phase and the polish included; 0, of a pretrained model alone: none"""
     batch_size: int = 64
     """examples a step; 0 for the full batch"""
     lr: Varying = 1e-3
@@ -128,7 +129,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for name in (
-            "steps",
+            *(("steps",) if self.steps else ()),  # Config judges 0
             "finish_lr",
             "swap_starts",
             "top_k",
@@ -216,6 +217,8 @@ class Config:
         if self.method not in METHODS:
             raise unknown("method", str(self.method), METHODS)
         require_seed(self.seed)
+        if not find_task(self.task).pretrained:  # a pretrained model may be eliminated as it is
+            require_positive("steps", self.training.steps)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For pickle: a task in a file of one's own goes by its name, so that another process can load that file."""

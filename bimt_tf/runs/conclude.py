@@ -12,8 +12,8 @@ from bimt_tf.models.modes import evaluating
 from bimt_tf.runs.directory import RunDirectory
 from bimt_tf.runs.draw import draw as draw_figure
 from bimt_tf.runs.draw import figures_of
-from bimt_tf.runs.eliminate import budget_in_words, eliminate_into
-from bimt_tf.runs.export_model import save_plain
+from bimt_tf.runs.eliminate import budget_in_words, budgeted, eliminate_into, require_a_loss
+from bimt_tf.runs.export_model import PLAIN, save_plain
 from bimt_tf.runs.figure_files import image_of
 from bimt_tf.runs.opened_run import OpenedRun
 from bimt_tf.runs.page_file import PAGE, write_page
@@ -67,7 +67,7 @@ def conclude(
 
 def _measure(run: RunDirectory, trained: Trained, seconds: float, before: Mapping[str, Any], draw: bool) -> Measured:
     if trained.task.pretrained:
-        save_plain(trained, run.path)
+        save_plain(trained, run.path / PLAIN)
     measured = measure(trained, seconds)
     summary = measured.summary
     summary |= before
@@ -106,7 +106,9 @@ def _eliminate(run: RunDirectory, trained: Trained, watcher: Watcher) -> None:
     """Eliminate to the end, from the last round that is there; a signal ends it after its step."""
     files = run.elimination
     if not files.begun:
-        files.begin(trained.config.elimination)
+        asked = budgeted(trained.config, trained.config.elimination)
+        require_a_loss(trained, asked)
+        files.begin(asked)
     settings = files.settings
     watcher.eliminating(budget_in_words(settings))
     with caught_signals() as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,20 +16,56 @@ from bimt_tf.analysis.modularity import modularity
 from bimt_tf.analysis.wiring_length import wiring_length
 from bimt_tf.bimt import BIMT
 from bimt_tf.config.methods import METHODS
-from bimt_tf.config.settings import EliminationConfig
+from bimt_tf.config.settings import BUDGETS, Config, EliminationConfig
+from bimt_tf.errors import InputError
 from bimt_tf.runs.elimination_files import EliminationFiles
 from bimt_tf.runs.summary import MOST_EDGES
 from bimt_tf.runs.trained import Trained
+from bimt_tf.tasks.registry import task as find_task
 from bimt_tf.training.eliminate import Elimination, eliminate
 from bimt_tf.training.elimination.budget import LOSS_FACTOR
 from bimt_tf.training.elimination.rounds import Round, put_
 from bimt_tf.training.elimination.task_loss import task_loss
 
-__all__ = ["budget_in_words", "copied", "eliminate_in_memory", "eliminate_into", "eliminate_trained", "place"]
+__all__ = [
+    "budget_in_words", "budgeted", "copied", "eliminate_in_memory", "eliminate_into", "eliminate_trained", "place",
+    "require_a_loss",
+]  # fmt: skip
 
 
 NEAR = 2
 """The point that is shown has at most so many times the weights of the end."""
+
+NO_LOSS = 1e-5
+"""A training loss below which no multiple of it is a budget, in nats; float32 computes a divergence to some 1e-7."""
+
+
+def budgeted(config: Config, settings: EliminationConfig) -> EliminationConfig:
+    """``settings``, with the task's own budget where none is given.
+
+    Raises:
+        InputError: for what a pretrained model's elimination cannot do, before anything is trained or written.
+    """
+    task = find_task(config.task)
+    manner = {"neurons": settings.neurons, "whole_neurons": settings.whole_neurons != "no"}
+    for name, asked in (manner | {"stay_near": settings.stay_near}).items() if task.pretrained else ():
+        if asked:
+            raise InputError(f"a pretrained model is eliminated by minibatches, which do not know {name}: leave it out")
+    if any(getattr(settings, name) is not None for name in BUDGETS):
+        return settings
+    return dataclasses.replace(settings, max_loss=task.largest_loss(config.data))
+
+
+def require_a_loss(trained: Trained, settings: EliminationConfig) -> None:
+    """Raise InputError where the budget is a multiple of a divergence that is 0, for the model is what it was."""
+    if settings.loss_factor is None or trained.task.largest_loss(trained.config.data) is None:
+        return
+    loss = trained.evaluate("train")["loss"]
+    if loss < NO_LOSS:
+        raise InputError(
+            f"loss_factor multiplies the training loss, which is {loss:.1g} as long as the model is what it was: give "
+            "max_loss, in nats, or weights"
+        )
 
 
 def eliminate_trained(
@@ -51,6 +88,8 @@ def eliminate_trained(
     Raises:
         InputError: where ``bimt_tf.eliminate`` refuses the model or its loss.
     """
+    for p in trained.bimt.parameters.values():  # a bridge's are views with gaps when it is opened, none when trained:
+        p.data = p.data.clone(memory_format=torch.contiguous_format)  # products of both differ in their last bits
     return eliminate(
         trained.bimt,
         trained.data.train[:2],
@@ -217,6 +256,8 @@ def eliminate_in_memory(
         rows.append({"round": len(rows), "weights": one.weights, "loss": one.loss, "modularity_shared": q})
         on_round(one)
 
+    settings = budgeted(trained.config, settings)
+    require_a_loss(trained, settings)
     done = eliminate_trained(trained, settings, on_round=measure)
     shown = _shown(rows, settings, done.max_loss)
     if not done.path[shown].state:  # of large networks the last round alone is kept

@@ -17,6 +17,7 @@ from bimt_tf.errors import InputError
 from bimt_tf.runs.atomic import CannotWrite
 from bimt_tf.runs.conclude import conclude, measuring, require_no_signal
 from bimt_tf.runs.directory import RunDirectory
+from bimt_tf.runs.eliminate import budgeted, require_a_loss
 from bimt_tf.runs.load import load_run, result_of
 from bimt_tf.runs.loggers import check as check_logger
 from bimt_tf.runs.loggers import logger
@@ -92,6 +93,8 @@ def run_trainer(
     """
     for name in loggers:
         check_logger(name)
+    if trainer.config.training.eliminate:
+        budgeted(trainer.config, trainer.config.elimination)  # what cannot be is said before anything is trained
     run = RunDirectory.create(Path(out), trainer.config, overwrite)
     with run.lock():
         return _go(run, trainer, loggers, watcher or SilentWatcher(), draw, draw if page is None else page)
@@ -155,7 +158,7 @@ def eliminate_run(
     run, watcher = RunDirectory.open(Path(path)), watcher or SilentWatcher()
     if not is_trained(run.path):
         raise InputError(f"{path} is not trained to its end: 'bimt resume {path}' goes on with it")
-    files = run.elimination
+    files, settings = run.elimination, budgeted(run.config, settings)
     if files.begun and not overwrite and (files.ended or files.settings != settings):
         raise InputError(
             f"{path} has an elimination already: give --overwrite to replace it; --at opens any point of it"
@@ -165,6 +168,7 @@ def eliminate_run(
         trained = load_run(run.path, device or run.config.training.device, at="trained")
         seconds = float(run.summary.get("seconds") or _seconds(run))
         if overwrite or not files.begun:
+            require_a_loss(trained, settings)
             files.begin(settings)
         return conclude(run, trained, seconds, watcher, draw, draw)
 

@@ -1,4 +1,4 @@
-"""What fine-tuning leaves besides a run's usual files: the model as plain transformers loads it."""
+"""A fine-tuned model as plain transformers loads it: a file of its run, and any point of its elimination apart."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bimt_tf.adapters.hugging_face import plain_model
+from bimt_tf.errors import InputError
 from bimt_tf.models.pretrained import quiet, tokenizer
 from bimt_tf.runs.atomic import replacing_directory
 from bimt_tf.runs.trained import Trained
@@ -15,15 +16,19 @@ __all__ = ["PLAIN", "save_plain"]
 PLAIN = "huggingface"
 
 
-def save_plain(trained: Trained, run: Path) -> Path:
-    """Write the trained model, and the tokenizer it came with, into RUN/huggingface; the directory appears whole.
+def save_plain(trained: Trained, folder: Path) -> Path:
+    """Write a model, and the tokenizer it came with, into ``folder``, which appears whole; gives the folder.
 
-    Neurons stay in their own order, as in RUN/model.safetensors; layout.json says where they stand.
+    Neurons stay in their own order, as in the run's model.safetensors; its layout.json says where they stand.
 
     Raises:
+        InputError: for a model that is none of Hugging Face's.
         CannotWrite: if it cannot be written.
     """
-    folder = run / PLAIN
+    if not trained.task.pretrained:
+        raise InputError(
+            f"transformers has no model for the task {trained.task.name}: graphml, gexf and json are there for it"
+        )
     model: Any = plain_model(trained.model)
     words = tokenizer(trained.config.data.model)
     with replacing_directory(folder) as unfinished, quiet():

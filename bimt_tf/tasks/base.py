@@ -77,11 +77,12 @@ class Fitted(NamedTuple):
     """What of outputs and targets a training loss is made of, for those who need its curvature.
 
     ``read`` takes outputs and targets [n, ...] and gives, for the ``kind`` "squared", residuals [n, k], whose mean
-    square is the loss; for "cross_entropy" logits [n, ..., classes] and classes [n, ...]; for "other" the loss itself,
-    which must be a mean over examples.
+    square is the loss; for "cross_entropy" logits [n, ..., classes] and classes [n, ...]; for "divergence" the
+    outputs, which are logits [n, ..., classes], and wanted log-probabilities of the same shape; for "other" the loss
+    itself, which must be a mean over examples.
     """
 
-    kind: Literal["squared", "cross_entropy", "other"]
+    kind: Literal["squared", "cross_entropy", "divergence", "other"]
     read: Callable[[Tensor, Tensor], Any]
 
 
@@ -139,6 +140,14 @@ class Task(ABC):
     def fitted(self, options: Any) -> Fitted:
         """What :meth:`loss` is made of; an elimination is faster where that is said. Unless overridden, nothing is."""
         return Fitted("other", partial(self.loss, options))
+
+    def largest_loss(self, options: Any) -> float | None:
+        """Up to which training loss an elimination goes that is given no budget.
+
+        Unless overridden None, a multiple of the trained network's own; a task whose training loss begins at 0 says
+        more.
+        """
+        return None
 
     @abstractmethod
     def metrics(self, options: Any, outputs: Tensor, targets: Tensor) -> dict[str, float]:

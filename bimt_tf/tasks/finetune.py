@@ -7,11 +7,11 @@ sparse network to compute the same function; or the next token's cross-entropy (
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from bimt_tf.errors import InputError
-from bimt_tf.tasks.base import Data, Split
+from bimt_tf.tasks.base import Data, Fitted, Split
 from bimt_tf.tasks.lm import Language
 from bimt_tf.tasks.text import BYTES, STDLIB, Corpus, as_bytes, as_text, require_text_options, windows
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 __all__ = ["FINETUNE", "FinetuneOptions", "FinetuneTask", "PretrainedOptions"]
+
+
+DIVERGENCE = 0.02
+"""Nats a token up to which an elimination goes that is given no budget: 1.05 times nothing would be nothing."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,16 @@ class FinetuneTask(Language):
             return super().loss(options, outputs, targets)
         return _divergence(options, outputs, targets)
 
+    def fitted(self, options: FinetuneOptions) -> Fitted:
+        """The logits, and the true next tokens or the model's log-probabilities as it was."""
+        if options.objective == "lm":
+            return super().fitted(options)
+        return Fitted("divergence", partial(_read_divergence, options))
+
+    def largest_loss(self, options: FinetuneOptions) -> float | None:
+        """A divergence of :data:`DIVERGENCE`."""
+        return DIVERGENCE if options.objective == "kl" else None
+
     def metrics(self, options: FinetuneOptions, outputs: Tensor, targets: Tensor) -> dict[str, float]:
         """``loss`` is the objective; bits and accuracy of the next token in either case."""
         of_next_token = super().metrics(replace(options, objective="lm"), outputs, targets)
@@ -108,12 +122,17 @@ class FinetuneTask(Language):
 
 def _divergence(options: FinetuneOptions, outputs: Tensor, targets: Tensor) -> Tensor:
     """Mean over positions of KL(model as it was || model now)."""
+    _, wanted = _read_divergence(options, outputs, targets)
+    return (wanted.exp() * (wanted - outputs.log_softmax(-1))).sum(-1).mean()
+
+
+def _read_divergence(options: FinetuneOptions, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The logits, and the log-probabilities of the model as it was, [batch, positions, vocabulary] each."""
     import torch
 
     before = _original(options.model, outputs.dtype, outputs.device)
     with torch.no_grad():
-        wanted: Tensor = before(targets[:, :-1]).log_softmax(-1)
-    return (wanted.exp() * (wanted - outputs.log_softmax(-1))).sum(-1).mean()
+        return outputs, before(targets[:, :-1]).log_softmax(-1)
 
 
 @lru_cache(maxsize=1)

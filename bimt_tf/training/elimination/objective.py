@@ -10,7 +10,8 @@ S: its rows are the residuals, and g = J'r / u. Of cross entropy with the probab
 
     B = diag(p) - p p',      S = (diag(sqrt p) - p sqrt(p)') / sqrt 2
 
-Any other loss has its B computed by automatic differentiation, and made positive semidefinite.
+which is that of the divergence from wanted probabilities too, for these do not hang on the weights. Any other loss has
+its B computed by automatic differentiation, and made positive semidefinite.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from torch.func import jacrev, vmap
 
 from bimt_tf.errors import InputError, unknown
 
-__all__ = ["CrossEntropy", "Loss", "Objective", "Scalar", "Squares", "objective_of"]
+__all__ = ["CrossEntropy", "Divergence", "Loss", "Objective", "Scalar", "Squares", "objective_of"]
 
 
 class Objective(Protocol):
@@ -107,6 +108,26 @@ class CrossEntropy:
         """Those that are compared with classes."""
         logits = self._read(outputs, targets)[0]
         return logits.reshape(len(outputs), -1, logits.shape[-1])
+
+
+class Divergence(CrossEntropy):
+    """The mean divergence KL(wanted || softmax of the outputs) of logits [n, ..., classes], in nats.
+
+    ``read`` gives logits and wanted log-probabilities of outputs and targets; it is asked for the loss alone, since it
+    may be as dear as the outputs themselves (another model's outputs).
+    """
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """In nats."""
+        logits, wanted = self._read(outputs, targets)
+        return (wanted.exp() * (wanted - logits.log_softmax(-1))).sum(-1).mean()
+
+    def units(self, outputs: Tensor, targets: Tensor) -> int:
+        """The distributions that are compared."""
+        return outputs.shape[:-1].numel()
+
+    def _logits(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return outputs.reshape(len(outputs), -1, outputs.shape[-1])
 
 
 class Scalar:
