@@ -126,7 +126,7 @@ class Divergence(CrossEntropy):
         """The distributions that are compared."""
         return outputs.shape[:-1].numel()
 
-    def _logits(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def logits(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return outputs.reshape(len(outputs), -1, outputs.shape[-1])
 
 
