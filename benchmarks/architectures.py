@@ -25,7 +25,7 @@ from bimt_tf.adapters.hugging_face import plain_model
 from bimt_tf.errors import InputError
 from bimt_tf.models.pretrained import quiet
 
-VOCABULARY, TOKENS, SPREAD = 17, 7, 0.2
+VOCABULARY, TOKENS, WAVE, SPREAD = 17, 7, 800, 0.2
 EXACT, SINGLE = 1e-9, 1e-6
 """Relative tolerances: of float64, and of architectures that compute a norm, attention or rotation in float32."""
 
@@ -169,7 +169,9 @@ def inputs(model: nn.Module) -> Tensor:
     wrapped = getattr(model, "original_model", model)
     if (kind := getattr(wrapped, "main_input_name", "input_ids")) != "input_ids":  # of images or sound
         config: Any = wrapped.config
-        shape = (2, 3, config.image_size, config.image_size) if kind == "pixel_values" else (2, config.max_length, 16)
+        shape = (2, 3, config.image_size, config.image_size) if kind == "pixel_values" else (2, WAVE)
+        if hasattr(config, "max_length"):  # a spectrum
+            shape = (2, config.max_length, 16)
         return torch.randn(shape, generator=generator, dtype=next(model.parameters()).dtype)
     return torch.randint(0, VOCABULARY, (2, TOKENS), generator=generator)
 

@@ -144,7 +144,7 @@ def wiring(model: Any, given: Given = NOTHING) -> Wiring:
     layers = {"embed.weight": "embed", "unembed.weight": "unembed"}
     outside = parts_outside(model, at, anatomy.first, anatomy.last)
     table, left_out = table | outside.axes, left_out + outside.free
-    positions, free = {}, list(free_of_order(everything))
+    positions, free, exchangeable, counted = {}, list(free_of_order(everything)), [], set[str]()
     for block in anatomy.blocks:
         table |= _block(block, at, parallel)
         layers |= {f"{block.name}.attn.{x}.{own}": f"{block.name}.attn.qkv" for x in "qkv" for own in _OWN}
@@ -158,6 +158,8 @@ def wiring(model: Any, given: Given = NOTHING) -> Wiring:
         found = _rotary(model, heads[block.name].size, bool(shared))
         positions[block.name] = found._replace(anchored=found.anchored or bool(parts.by_head + parts.inside_heads))
         free += parts.routers + parts.free
+        exchangeable += [block.name] * parts.exchangeable
+        counted |= parts.axes.keys()
         left_out += [*shared, *parts.free, *parts.by_head]
     made = wired(
         table,
@@ -170,6 +172,8 @@ def wiring(model: Any, given: Given = NOTHING) -> Wiring:
         left_out=left_out,
         order_free=free,
         given=given,
+        buffers={one.name: one.tensor for one in everything if one.kind == "buffer" and one.name in counted},
+        exchangeable=exchangeable,
     )
     return _held(made, outside.held, "unembed.weight" in at)
 
