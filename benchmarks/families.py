@@ -219,7 +219,7 @@ def page(results: Sequence[Row | Untried]) -> Iterator[str]:
     yield from (row.markdown() for row in found if row not in bare)
     if bare:
         yield f"\nRefused altogether, as wire said of a small model of each ({len(bare)}):\n"
-        yield from _by_reason({row.family: row.refused.split(" knows a ")[0] for row in bare})
+        yield from _by_reason({row.family: re.sub(r" knows a \w+", "", row.refused) for row in bare})
     missing = [one for one in results if isinstance(one, Untried)]
     if missing:
         yield f"\nNot tried ({len(missing)}):\n"

@@ -25,6 +25,10 @@ SMALL: dict[str, Any] = dict(
 
 _ROTATION: dict[str, Any] = {"rope_type": "default", "rope_theta": 1e4}
 OWN: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(
+        ("BartConfig", "BlenderbotConfig", "LEDConfig", "M2M100Config", "MBartConfig", "PegasusConfig"),
+        dict(tie_word_embeddings=True),
+    ),
     "BambaConfig": dict(attn_layer_indices=[1]),
     "BltConfig": dict(encoder_hash_byte_group_vocab=50),
     "CohereCompassTextConfig": dict(
@@ -58,7 +62,7 @@ OWN: dict[str, dict[str, Any]] = {
         projector_input_dim=32, projector_output_dim=32, vision_output_dim=32, intermediate_size=128,
     ),
     "Mamba2Config": dict(head_dim=16, n_groups=1),
-    "MarianConfig": dict(decoder_start_token_id=0, decoder_vocab_size=VOCABULARY),
+    "MarianConfig": dict(decoder_start_token_id=0, decoder_vocab_size=VOCABULARY, tie_word_embeddings=True),
     "MuseGlimmerConfig": dict(projector_hidden_size=32),
     "MusicgenDecoderConfig": dict(vocab_size=VOCABULARY - 1, pad_token_id=VOCABULARY - 1),
     "MusicgenMelodyDecoderConfig": dict(vocab_size=VOCABULARY - 1, pad_token_id=VOCABULARY - 1),
