@@ -65,6 +65,39 @@ def _hugging_face(name: str, **settings: Any) -> Callable[[], nn.Module]:
     return make
 
 
+def _of_class(kind: str, config: str, **settings: Any) -> Callable[[], nn.Module]:
+    """A bridge around a class that AutoModelForCausalLM does not give."""
+
+    def make() -> nn.Module:
+        import transformers
+        from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
+
+        made = getattr(transformers, config)(**settings)
+        made._attn_implementation = "eager"
+        model = getattr(transformers, kind)(made).double().eval()
+        return build_bridge_from_module(model, kind, hf_config=made)
+
+    return make
+
+
+def _convolutions() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1, groups=8),
+        nn.Conv2d(8, 12, 1), nn.GroupNorm(1, 12), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(192, 10),
+        nn.ReLU(), nn.Linear(10, 4),
+    ).double()  # fmt: skip
+
+
+_T5 = dict(vocab_size=VOCABULARY, d_model=32, d_kv=8, d_ff=20, num_layers=2, num_heads=4, decoder_start_token_id=0)
+_BART = dict(
+    vocab_size=VOCABULARY, d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4,
+    decoder_attention_heads=4, encoder_ffn_dim=20, decoder_ffn_dim=20, max_position_embeddings=32, pad_token_id=0,
+    bos_token_id=1, eos_token_id=2, decoder_start_token_id=0,
+)  # fmt: skip
+_VIT = dict(
+    hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=20, image_size=32, patch_size=8,
+    num_labels=3,
+)  # fmt: skip
 _LLAMA = dict(
     vocab_size=VOCABULARY, max_position_embeddings=32, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
     intermediate_size=20,
@@ -137,6 +170,16 @@ ARCHITECTURES = (
         _hugging_face("Mixtral", **_LLAMA, **_GROUPED, num_local_experts=3, experts_implementation="eager"),
         SINGLE,
     ),
+    Architecture("T5", _of_class("T5ForConditionalGeneration", "T5Config", **_T5), SINGLE),
+    Architecture("BART", _of_class("BartForConditionalGeneration", "BartConfig", **_BART)),
+    Architecture(
+        "BART, two tables",
+        _of_class("BartForConditionalGeneration", "BartConfig", **_BART, tie_word_embeddings=False),
+    ),
+    Architecture("Marian", _of_class("MarianMTModel", "MarianConfig", **_BART, decoder_vocab_size=VOCABULARY)),
+    Architecture("ViT", _of_class("ViTForImageClassification", "ViTConfig", **_VIT)),
+    Architecture("DeiT", _of_class("DeiTForImageClassification", "DeiTConfig", **_VIT)),
+    Architecture("convolutions", _convolutions),
     Architecture("Mamba", _hugging_face("Mamba", vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2)),
 )  # fmt: skip
 
@@ -162,6 +205,8 @@ def build(architecture: Architecture) -> nn.Module:
 def inputs(model: nn.Module) -> Tensor:
     """A batch that the model takes."""
     generator = torch.Generator().manual_seed(0)
+    if isinstance(model, nn.Sequential):
+        return torch.randn((2, 3, 8, 8), dtype=torch.float64, generator=generator)
     sizes = getattr(model.cfg, "sizes", None)
     if sizes or isinstance(model, RegressionTransformer):
         shape = (4, sizes[0]) if sizes else (4, 3, model.cfg.d_in)

@@ -155,9 +155,15 @@ def tried(family: str, layouts: int) -> Row:
 
 def short(line: str) -> str:
     """The beginning of a refusal, for a cell of the table."""
-    line = line.split("; say what")[0].split(": with heads")[0].split(": keys or")[0].split("; put Trans")[0]
+    line = (
+        line.split("; say what")[0]
+        .split(": with heads")[0]
+        .split(": keys or")[0]
+        .split("; put Trans")[0]
+        .split("; wire it")[0]
+    )
     line = re.sub(r" of the model: .*?\(", " (", line) if "not wired)" in line else line
-    return line[:150].replace("|", "/")
+    return line.split("; pass a part")[0][:220].replace("|", "/")
 
 
 def held(bimt: BIMT) -> str:

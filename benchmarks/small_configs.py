@@ -38,8 +38,8 @@ OWN: dict[str, dict[str, Any]] = {
     "DbrxAttentionConfig": dict(rope_theta=1e4, kv_n_heads=2),
     "DbrxFFNConfig": dict(ffn_hidden_size=20, moe_num_experts=3, moe_top_k=2),
     "Dots3NoteTextConfig": dict(
-        num_key_value_heads=4, shared_experts_intermediate_size=12, swa_num_attention_heads=4, swa_num_key_value_heads=4,
-        swa_q_lora_rank=8, swa_kv_lora_rank=8, swa_head_dim=8, swa_qk_nope_head_dim=4, swa_v_head_dim=8,
+        num_key_value_heads=4, shared_experts_intermediate_size=12, swa_num_attention_heads=4,
+        swa_num_key_value_heads=4, swa_q_lora_rank=8, swa_kv_lora_rank=8, swa_head_dim=8, swa_qk_nope_head_dim=4, swa_v_head_dim=8,
     ),
     "FalconH1Config": dict(mamba_d_ssm=64),
     "Florence2VisionConfig": dict(
@@ -79,8 +79,8 @@ OWN: dict[str, dict[str, Any]] = {
     ),
     "Qwen2_5_VLTextConfig": dict(rope_parameters=_ROTATION | {"mrope_section": [1, 1, 2]}),
     "Qwen4ExpTextConfig": dict(
-        indexer_n_heads=2, indexer_kv_heads=1, indexer_head_dim=8, indexer_budget=4, indexer_compress_ratio=1, hc_lowrank=8,
-        ple_embed_dim=32, linear_key_head_dim=8, linear_value_head_dim=8, linear_num_key_heads=2,
+        indexer_n_heads=2, indexer_kv_heads=1, indexer_head_dim=8, indexer_budget=4, indexer_compress_ratio=1,
+        hc_lowrank=8, ple_embed_dim=32, linear_key_head_dim=8, linear_value_head_dim=8, linear_num_key_heads=2,
         linear_num_value_heads=4, ngram_vocab_size_base=50,
     ),
     "RecurrentGemmaConfig": dict(block_types=["recurrent", "attention"], lru_width=32),

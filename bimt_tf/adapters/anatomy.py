@@ -188,6 +188,7 @@ def wired(
     for name in given.axes:
         if name not in parameters:
             raise unknown("parameter in axes", name, parameters)
+    order_free = [name for name in order_free if name not in given.left_out]  # known of what is wired alone
     free = [*order_free, *(name for name in left_out if name in parameters)]
     table = {**table, **given.axes}
     out = {*left_out, *given.left_out}

@@ -5,7 +5,7 @@ By config and shape:
 cfg.d_in and cfg.n_ctx          RegressionTransformer: [4, n_ctx, d_in] numbers
 cfg.sizes                       MLP: [4, sizes[0]] numbers
 cfg.n_tokens                    TokenMLP: [4, n_tokens] tokens of its table
-nn.Sequential                   [4, in_features] of its first linear layer, or [2, channels, side, ...] of its first convolution
+nn.Sequential                   [4, in_features] of its first linear layer, [2, channels, side, ...] of a convolution
 cfg.d_vocab, config.vocab_size  token models: [2, at most 8] tokens
 """
 

@@ -1,10 +1,11 @@
-"""Convolutional networks: any nn.Sequential, however deep, of convolutions, norms, pools, activations and linear layers.
+"""Convolutional networks: any nn.Sequential, however deep, of convolutions, norms, pools and linear layers.
 
 A convolution's output channels are a population; its kernel has no coordinates, so each of its entries pays for the
-distance of the two channels that it joins. Populations ``input`` (the channels of the image), ``channels0``, ``channels1``,
-..., ``hidden0``, ..., ``output``. Inputs are batches, [batch, channels, places ...]; what is flattened holds a channel's places one
-after the other: ``hidden0 (channels1 _)``. A depthwise kernel hangs on its channel, the statistics of batch norms move along.
-Norms over some of the channels, convolutions in groups, and layers that fold channels (PixelShuffle) are refused by name.
+distance of the two channels that it joins. Populations ``input`` (the channels of the image), ``channels0``,
+``channels1``, ..., ``hidden0``, ..., ``output``. Inputs are batches, [batch, channels, places ...]; what is flattened
+holds a channel's places one after the other: ``hidden0 (channels1 _)``. A depthwise kernel hangs on its channel, the
+statistics of batch norms move along. Norms over some of the channels, convolutions in groups, and layers that fold
+channels (PixelShuffle) are refused by name.
 
 A network that joins layers otherwise (a ResNet) is wired by a table: ``"block.conv2.weight": "residual channels _ _"``.
 """
@@ -155,8 +156,8 @@ def _of_weights(path: str, layer: nn.Module, after: str, here: _Here) -> dict[st
     assert isinstance(layer, _ConvNd)
     if type(layer) not in _CONVOLUTIONS or layer.groups != 1 or not _fits(layer, here):
         raise InputError(
-            f"layer {path!r} is a {type(layer).__name__} in {layer.groups} group(s) on {here.places} dimensions of places: "
-            "wired are plain convolutions in one group, or in as many as there are channels, on their own dimensions"
+            f"layer {path!r} is a {type(layer).__name__} in {layer.groups} group(s) on {here.places} dimensions of "
+            "places: wired are plain convolutions in one group, or in one for each channel, on their own dimensions"
         )
     ends = f"{here.axes} {after}" if isinstance(layer, _ConvTransposeNd) else f"{after} {here.axes}"
     return {f"{path}.weight": f"{ends}{f' {ANY}' * len(layer.kernel_size)}", f"{path}.bias": after}

@@ -1,8 +1,8 @@
 """Encoders and decoders behind TransformerLens's bridge: T5, BART, Marian and their kin.
 
-Two residual streams, joined by the decoder's cross attention, whose keys and values read the encoder's last stage. Where
-one table of words is embedded into both, one order must serve both: they are one population, ``residual``, with stages
-``encoder.Res0``, ``encoder.Res1``, ..., ``decoder.Res0``, ... Where each has a table of its own the encoder's is
+Two residual streams, joined by the decoder's cross attention, whose keys and values read the encoder's last stage.
+Where one table of words is embedded into both, one order must serve both: they are one population, ``residual``, with
+stages ``encoder.Res0``, ``encoder.Res1``, ..., ``decoder.Res0``, ... Where each has a table of its own the encoder's is
 ``encoder.residual``. Populations of a block: ``encoder_blocks.0.qk .ov .mlp``, ``decoder_blocks.0.qk .ov .mlp``, and
 ``decoder_blocks.0.cross.qk .cross.ov``.
 
@@ -37,7 +37,7 @@ Homes = Mapping[str, tuple[nn.Module, str]]
 
 
 class _Drawn(NamedTuple):
-    """What the blocks of both stacks add up to: tables, rows of the drawing, and attentions by the name of their block."""
+    """What the blocks of both stacks add up to: tables, rows of the drawing, attentions by their block's name."""
 
     table: dict[str, str]
     layers: dict[str, str]
@@ -181,6 +181,9 @@ def _position(model: Any, size: int, cross: bool) -> Rotary:
     mapping = model.adapter.component_mapping
     if _by_distance(model):
         return Rotary(anchored=not cross)
-    if getattr(model.cfg, "positional_embedding_type", None) == "standard" and {"pos_embed", "decoder_pos_embed"} <= set(mapping):
+    if getattr(model.cfg, "positional_embedding_type", None) == "standard" and {
+        "pos_embed",
+        "decoder_pos_embed",
+    } <= set(mapping):
         return Rotary()
     return Rotary(pinned=size, anchored={"encoder_rotary_emb", "decoder_rotary_emb"}.isdisjoint(mapping))

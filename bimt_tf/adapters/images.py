@@ -16,7 +16,13 @@ from bimt_tf.core.axes import ANY
 
 __all__ = ["known", "parts"]
 
-_CLASSES = ("ViTForImageClassification", "ViTModel", "DeiTForImageClassification", "DeiTModel", "ASTForAudioClassification")
+_CLASSES = (
+    "ViTForImageClassification",
+    "ViTModel",
+    "DeiTForImageClassification",
+    "DeiTModel",
+    "ASTForAudioClassification",
+)
 _TOKENS = re.compile(r"embed\.(cls_token|distillation_token|mask_token|position_embeddings)$")
 _PATCHES = re.compile(r"(.*\.)?embeddings\.patch_embeddings\.projection\.(weight|bias)$")
 
@@ -26,7 +32,9 @@ def known(model: Any) -> bool:
     return type(model.original_model).__name__ in _CLASSES
 
 
-def parts(model: Any, at: Mapping[str, tuple[nn.Module, str]], first: str, last: str) -> tuple[dict[str, str], list[str]]:
+def parts(
+    model: Any, at: Mapping[str, tuple[nn.Module, str]], first: str, last: str
+) -> tuple[dict[str, str], list[str]]:
     """The axes of what lies before the first block and behind the last one, and the names that rely on no order.
 
     Args:

@@ -5,8 +5,8 @@ and what nobody knows is refused, not guessed. Names are those inside a block, w
 (``mlp.gate.weight``) or the wrapped model's (``mlp.experts.gate_up_proj``).
 
 Experts are one population a block, ``blocks.{i}.experts``, with an expert where other populations have a head. Whole
-experts exchange places, and the router's rows and biases, which count them, move along; these have no coordinates. Where
-experts come in groups that are chosen first, or the router's numbers are an output, each expert keeps its own.
+experts exchange places, and the router's rows and biases, which count them, move along; these have no coordinates.
+Where experts come in groups that are chosen first, or the router's numbers are an output, each expert keeps its own.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
     **dict.fromkeys(
         ("MixtralForCausalLM", "OlmoeForCausalLM", "FlexOlmoForCausalLM", "MiniMaxM2ForCausalLM", "Qwen2MoeForCausalLM",
          "Qwen3MoeForCausalLM", "GraniteMoeForCausalLM", "Ernie4_5_MoeForCausalLM", "Glm4MoeForCausalLM",
-         "Llama4ForCausalLM"),
+         "Llama4ForCausalLM", "PhimoeForCausalLM"),
         _MIXTURE,
     ),
     "GptOssForCausalLM": _MIXTURE | _SINKS,
@@ -153,7 +153,9 @@ def _numbered(bridge: Any) -> bool:
     """Whether something relies on the numbers of experts: groups that are chosen first, or the router's own outputs."""
     config = bridge.original_model.config
     configs = [config, *(getattr(config, name, None) for name in getattr(config, "sub_configs", ()))]
-    return any((getattr(one, "n_group", None) or 1) > 1 or getattr(one, "output_router_logits", False) for one in configs)
+    return any(
+        (getattr(one, "n_group", None) or 1) > 1 or getattr(one, "output_router_logits", False) for one in configs
+    )
 
 
 class Outside(NamedTuple):

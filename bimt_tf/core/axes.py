@@ -138,7 +138,9 @@ def einops_patterns(
         for word in words:
             if word == ANY or axis_of(word) not in own:  # heads that are counted alone have no coordinates either
                 letter = f"{COPY}{len(copies)}"
-                lengths[letter] = length // prod(sizes[axis_of(w)] for w in words if w != ANY) if word == ANY else length
+                lengths[letter] = (
+                    length // prod(sizes[axis_of(w)] for w in words if w != ANY) if word == ANY else length
+                )
                 copies.append(letter)
             else:
                 letter = letters.setdefault(axis_of(word), f"a{len(letters)}")

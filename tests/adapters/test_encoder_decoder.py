@@ -1,0 +1,131 @@
+"""Encoders and decoders: one residual stream or two, cross attention, and what holds heads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.architectures import SINGLE, SPREAD, VOCABULARY, bakes, inputs, outputs, seeded, swaps
+from benchmarks.families import cost_gradient
+from bimt_tf import BIMT, Layout, wire
+from bimt_tf.adapters.families import parameters
+from bimt_tf.adapters.hugging_face import plain_model
+from bimt_tf.errors import InputError
+
+_T5: dict[str, Any] = dict(
+    vocab_size=VOCABULARY, d_model=32, d_kv=8, d_ff=20, num_layers=2, num_heads=4, decoder_start_token_id=0
+)
+_BART: dict[str, Any] = dict(
+    vocab_size=VOCABULARY, d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4,
+    decoder_attention_heads=4, encoder_ffn_dim=20, decoder_ffn_dim=20, max_position_embeddings=32, pad_token_id=0,
+    bos_token_id=1, eos_token_id=2, decoder_start_token_id=0,
+)  # fmt: skip
+MODELS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "T5": ("T5ForConditionalGeneration", "T5Config", _T5),
+    "T5, gated": ("T5ForConditionalGeneration", "T5Config", _T5 | dict(feed_forward_proj="gated-gelu")),
+    "BART": ("BartForConditionalGeneration", "BartConfig", _BART),
+    "BART, two tables": ("BartForConditionalGeneration", "BartConfig", _BART | dict(tie_word_embeddings=False)),
+    "Marian": ("MarianMTModel", "MarianConfig", _BART | dict(decoder_vocab_size=VOCABULARY)),
+}
+
+
+def made(name: str, change: Callable[[nn.Module], object] = lambda model: None) -> nn.Module:
+    import transformers
+    from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
+
+    kind, config_kind, settings = MODELS[name]
+    config = getattr(transformers, config_kind)(**settings)
+    config._attn_implementation = "eager"
+    with seeded():
+        plain = getattr(transformers, kind)(config).double().eval()
+        change(plain)
+        model = build_bridge_from_module(plain, kind, hf_config=config)
+        with torch.no_grad():
+            for p in model.parameters():
+                p.add_(torch.randn_like(p), alpha=SPREAD)
+    return model.eval()
+
+
+@pytest.mark.parametrize(
+    ("name", "held", "streams"),
+    [
+        ("T5", {"qk", "ov"}, {"residual"}),
+        ("T5, gated", {"qk", "ov"}, {"residual"}),
+        ("BART", set(), {"residual"}),
+        ("BART, two tables", {"encoder.residual", "residual"}, {"residual", "encoder.residual"}),
+        ("Marian", set(), {"residual"}),
+    ],
+)
+def test_they_are_wired_swapped_and_baked(name, held, streams):
+    model = made(name)
+    bimt = BIMT(model)
+    assert swaps(model, bimt) and cost_gradient(model, bimt) < 1e-6
+    found = bakes(model, bimt, 4)
+    assert found.change <= SINGLE * found.logit
+    unbaked = bimt.wiring.unbaked
+    assert {n for n in bimt.wiring.populations if n.endswith("residual")} == streams
+    if name == "BART, two tables":  # a third table, which nobody reads, holds what it may stand on
+        assert "'model.shared.weight'" in unbaked["residual"] and held <= set(unbaked)
+    else:
+        assert {n.rpartition(".")[2] for n in unbaked} == held and not any(".cross." in n for n in unbaked)
+    spelled = {one.parameter for one in bimt.wiring.moving} | set(bimt.wiring.left_out)
+    assert set(parameters(model)) <= spelled
+
+
+def test_cross_attention_reads_the_encoders_last_stage():
+    wiring = wire(made("BART"))
+    ends = {one.parameter: tuple(stage.name for stage in one.stages) for one in wiring.connections}
+    assert ends["decoder_blocks.1.cross_attn.k.weight"] == ("encoder.Res4", "decoder_blocks.1.cross.k")
+    assert ends["decoder_blocks.1.cross_attn.v.weight"] == ("encoder.Res4", "decoder_blocks.1.cross.v")
+    assert ends["decoder_blocks.1.cross_attn.q.weight"] == ("decoder.Res4", "decoder_blocks.1.cross.q")
+    assert ends["decoder_blocks.1.cross_attn.o.weight"] == ("decoder_blocks.1.cross.v", "decoder.Res5")
+    assert ends["decoder_blocks.0.mlp.in.weight"] == ("decoder.Res2", "decoder_blocks.0.mlp")
+    at = {stage.name: stage.depth for stage in wiring.stages}
+    assert at["encoder.Res4"] < at["decoder.Res0"] < at["decoder_blocks.0.cross.k"]
+    gains = {one.parameter: one.stage.name for one in wiring.attachments}
+    assert (
+        gains["decoder_blocks.0.ln2.weight"] == "decoder.Res1"
+        and gains["encoder_blocks.1.ln2.weight"] == "encoder.Res3"
+    )
+
+
+def test_the_order_of_t5s_heads_counts_and_that_of_cross_attention_does_not():
+    model = made("T5")
+    wiring = wire(model)
+    assert {p.name for p in wiring.populations.values() if p.anchored} == {
+        f"{x}_blocks.{i}.{y}" for x in ("encoder", "decoder") for i in range(2) for y in ("qk", "ov")
+    }
+    free = {n: replace(p, anchored=False) for n, p in wiring.populations.items()}
+    careless = BIMT(model)
+    careless._guard.wiring = replace(wiring, populations=free)
+    careless.layout = Layout.random(wiring, torch.Generator().manual_seed(0))
+    with pytest.raises(InputError, match="bake_ moved 'output'.*coder_blocks.0.qk"):
+        careless.bake_(check=inputs(model))
+
+
+def test_two_streams_cannot_be_one_where_tables_are_not_shared():
+    """The streams of BART with two tables have an order each, and bake apart once nothing else holds them."""
+    model = made("BART, two tables")
+    wiring = wire(model, order_free=["model.shared.weight"])
+    assert not wiring.unbaked
+    bimt = BIMT(model, wiring=wiring)
+    found = bakes(model, bimt, 3)
+    assert found.change <= SINGLE * found.logit
+    bimt.layout = Layout.random(wiring, torch.Generator().manual_seed(4))
+    orders = bimt.bake_(check=True)
+    assert not torch.equal(orders["residual"], orders["encoder.residual"])
+
+
+def test_a_baked_encoder_decoder_is_given_back_as_a_plain_model():
+    model = made("BART")
+    bimt = BIMT(model)
+    bimt.layout = Layout.random(bimt.wiring, torch.Generator().manual_seed(1))
+    bimt.bake_(check=True)
+    plain = plain_model(model)
+    x = inputs(model)
+    assert (outputs(plain, x) - outputs(model, x)).abs().max() < 1e-9
