@@ -20,12 +20,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from benchmarks.other_models import BART, T5, VIT, VOCABULARY, convolutions, of_class
 from bimt_tf import BIMT, MLP, Layout, RegressionTransformer, wire
 from bimt_tf.adapters.hugging_face import plain_model
 from bimt_tf.errors import InputError
 from bimt_tf.models.pretrained import quiet
 
-VOCABULARY, TOKENS, WAVE, SPREAD = 17, 7, 800, 0.2
+TOKENS, WAVE, SPREAD = 7, 800, 0.2
 EXACT, SINGLE = 1e-9, 1e-6
 """Relative tolerances: of float64, and of architectures that compute a norm, attention or rotation in float32."""
 
@@ -65,39 +66,6 @@ def _hugging_face(name: str, **settings: Any) -> Callable[[], nn.Module]:
     return make
 
 
-def _of_class(kind: str, config: str, **settings: Any) -> Callable[[], nn.Module]:
-    """A bridge around a class that AutoModelForCausalLM does not give."""
-
-    def make() -> nn.Module:
-        import transformers
-        from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
-
-        made = getattr(transformers, config)(**settings)
-        made._attn_implementation = "eager"
-        model = getattr(transformers, kind)(made).double().eval()
-        return build_bridge_from_module(model, kind, hf_config=made)
-
-    return make
-
-
-def _convolutions() -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1, groups=8),
-        nn.Conv2d(8, 12, 1), nn.GroupNorm(1, 12), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(192, 10),
-        nn.ReLU(), nn.Linear(10, 4),
-    ).double()  # fmt: skip
-
-
-_T5 = dict(vocab_size=VOCABULARY, d_model=32, d_kv=8, d_ff=20, num_layers=2, num_heads=4, decoder_start_token_id=0)
-_BART = dict(
-    vocab_size=VOCABULARY, d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4,
-    decoder_attention_heads=4, encoder_ffn_dim=20, decoder_ffn_dim=20, max_position_embeddings=32, pad_token_id=0,
-    bos_token_id=1, eos_token_id=2, decoder_start_token_id=0,
-)  # fmt: skip
-_VIT = dict(
-    hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=20, image_size=32, patch_size=8,
-    num_labels=3,
-)  # fmt: skip
 _LLAMA = dict(
     vocab_size=VOCABULARY, max_position_embeddings=32, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
     intermediate_size=20,
@@ -170,16 +138,16 @@ ARCHITECTURES = (
         _hugging_face("Mixtral", **_LLAMA, **_GROUPED, num_local_experts=3, experts_implementation="eager"),
         SINGLE,
     ),
-    Architecture("T5", _of_class("T5ForConditionalGeneration", "T5Config", **_T5), SINGLE),
-    Architecture("BART", _of_class("BartForConditionalGeneration", "BartConfig", **_BART)),
+    Architecture("T5", of_class("T5ForConditionalGeneration", "T5Config", **T5), SINGLE),
+    Architecture("BART", of_class("BartForConditionalGeneration", "BartConfig", **BART)),
     Architecture(
         "BART, two tables",
-        _of_class("BartForConditionalGeneration", "BartConfig", **_BART, tie_word_embeddings=False),
+        of_class("BartForConditionalGeneration", "BartConfig", **BART, tie_word_embeddings=False),
     ),
-    Architecture("Marian", _of_class("MarianMTModel", "MarianConfig", **_BART, decoder_vocab_size=VOCABULARY)),
-    Architecture("ViT", _of_class("ViTForImageClassification", "ViTConfig", **_VIT)),
-    Architecture("DeiT", _of_class("DeiTForImageClassification", "DeiTConfig", **_VIT)),
-    Architecture("convolutions", _convolutions),
+    Architecture("Marian", of_class("MarianMTModel", "MarianConfig", **BART, decoder_vocab_size=VOCABULARY)),
+    Architecture("ViT", of_class("ViTForImageClassification", "ViTConfig", **VIT)),
+    Architecture("DeiT", of_class("DeiTForImageClassification", "DeiTConfig", **VIT)),
+    Architecture("convolutions", convolutions),
     Architecture("Mamba", _hugging_face("Mamba", vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2)),
 )  # fmt: skip
 
@@ -223,8 +191,13 @@ def inputs(model: nn.Module) -> Tensor:
 
 def outputs(model: nn.Module, x: Tensor) -> Tensor:
     """The logits, whatever holds them."""
+    config: Any = getattr(model, "config", None)
+    more = {}
+    if getattr(config, "is_encoder_decoder", False) and not hasattr(model, "original_model"):  # as a bridge does
+        start = torch.full((len(x), 1), config.decoder_start_token_id)
+        more = {"decoder_input_ids": torch.cat([start, x[:, :-1]], dim=1)}
     with torch.no_grad():
-        found = model(x)
+        found = model(x, **more)
     if isinstance(found, Tensor):
         return found
     logits = getattr(found, "logits", None)

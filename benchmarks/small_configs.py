@@ -39,7 +39,8 @@ OWN: dict[str, dict[str, Any]] = {
     "DbrxFFNConfig": dict(ffn_hidden_size=20, moe_num_experts=3, moe_top_k=2),
     "Dots3NoteTextConfig": dict(
         num_key_value_heads=4, shared_experts_intermediate_size=12, swa_num_attention_heads=4,
-        swa_num_key_value_heads=4, swa_q_lora_rank=8, swa_kv_lora_rank=8, swa_head_dim=8, swa_qk_nope_head_dim=4, swa_v_head_dim=8,
+        swa_num_key_value_heads=4, swa_q_lora_rank=8, swa_kv_lora_rank=8, swa_head_dim=8, swa_qk_nope_head_dim=4,
+        swa_v_head_dim=8,
     ),
     "FalconH1Config": dict(mamba_d_ssm=64),
     "Florence2VisionConfig": dict(

@@ -38,8 +38,9 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "norms": lambda: nn.Sequential(
         nn.Conv2d(3, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 8, 3, padding=1),
         nn.BatchNorm2d(8, affine=False), nn.GroupNorm(1, 8), nn.PReLU(8), nn.Conv2d(8, 8, 1),
-        nn.InstanceNorm2d(8, affine=True), nn.PReLU(), nn.LayerNorm([8, 8, 8]), nn.AvgPool2d(2), nn.Flatten(), nn.BatchNorm1d(128), nn.Linear(128, 10),
-        nn.LayerNorm(10), nn.GELU(), nn.Linear(10, 4),
+        nn.InstanceNorm2d(8, affine=True), nn.PReLU(), nn.LayerNorm([8, 8, 8]),
+        nn.AvgPool2d(2), nn.Flatten(), nn.BatchNorm1d(128), nn.Linear(128, 10), nn.LayerNorm(10), nn.GELU(),
+        nn.Linear(10, 4),
     ),
     "depthwise, nested": lambda: nn.Sequential(
         nn.Sequential(nn.Conv2d(3, 6, 3, stride=2), nn.BatchNorm2d(6), nn.Hardswish()),

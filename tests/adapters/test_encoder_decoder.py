@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,45 +9,26 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.architectures import SINGLE, SPREAD, VOCABULARY, bakes, inputs, outputs, seeded, swaps
+from benchmarks.architectures import SINGLE, Architecture, bakes, build, inputs, outputs, swaps
 from benchmarks.families import cost_gradient
+from benchmarks.other_models import BART, T5, VOCABULARY, of_class
 from bimt_tf import BIMT, Layout, wire
 from bimt_tf.adapters.families import parameters
 from bimt_tf.adapters.hugging_face import plain_model
 from bimt_tf.errors import InputError
 
-_T5: dict[str, Any] = dict(
-    vocab_size=VOCABULARY, d_model=32, d_kv=8, d_ff=20, num_layers=2, num_heads=4, decoder_start_token_id=0
-)
-_BART: dict[str, Any] = dict(
-    vocab_size=VOCABULARY, d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4,
-    decoder_attention_heads=4, encoder_ffn_dim=20, decoder_ffn_dim=20, max_position_embeddings=32, pad_token_id=0,
-    bos_token_id=1, eos_token_id=2, decoder_start_token_id=0,
-)  # fmt: skip
 MODELS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "T5": ("T5ForConditionalGeneration", "T5Config", _T5),
-    "T5, gated": ("T5ForConditionalGeneration", "T5Config", _T5 | dict(feed_forward_proj="gated-gelu")),
-    "BART": ("BartForConditionalGeneration", "BartConfig", _BART),
-    "BART, two tables": ("BartForConditionalGeneration", "BartConfig", _BART | dict(tie_word_embeddings=False)),
-    "Marian": ("MarianMTModel", "MarianConfig", _BART | dict(decoder_vocab_size=VOCABULARY)),
+    "T5": ("T5ForConditionalGeneration", "T5Config", T5),
+    "T5, gated": ("T5ForConditionalGeneration", "T5Config", T5 | dict(feed_forward_proj="gated-gelu")),
+    "BART": ("BartForConditionalGeneration", "BartConfig", BART),
+    "BART, two tables": ("BartForConditionalGeneration", "BartConfig", BART | dict(tie_word_embeddings=False)),
+    "Marian": ("MarianMTModel", "MarianConfig", BART | dict(decoder_vocab_size=VOCABULARY)),
 }
 
 
-def made(name: str, change: Callable[[nn.Module], object] = lambda model: None) -> nn.Module:
-    import transformers
-    from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
-
-    kind, config_kind, settings = MODELS[name]
-    config = getattr(transformers, config_kind)(**settings)
-    config._attn_implementation = "eager"
-    with seeded():
-        plain = getattr(transformers, kind)(config).double().eval()
-        change(plain)
-        model = build_bridge_from_module(plain, kind, hf_config=config)
-        with torch.no_grad():
-            for p in model.parameters():
-                p.add_(torch.randn_like(p), alpha=SPREAD)
-    return model.eval()
+def made(name: str) -> nn.Module:
+    kind, config, settings = MODELS[name]
+    return build(Architecture(name, of_class(kind, config, **settings)))
 
 
 @pytest.mark.parametrize(

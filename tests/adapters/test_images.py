@@ -8,30 +8,16 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.architectures import SPREAD, bakes, inputs, seeded, swaps
+from benchmarks.architectures import Architecture, bakes, build, inputs, swaps
 from benchmarks.families import cost_gradient
+from benchmarks.other_models import VIT, of_class
 from bimt_tf import BIMT, Layout, wire
 
-_SMALL: dict[str, Any] = dict(
-    hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=20, image_size=32, patch_size=8,
-    num_labels=3,
-)  # fmt: skip
 _SOUND: dict[str, Any] = dict(max_length=64, num_mel_bins=16)
 
 
-def made(kind: str, config_kind: str, settings: dict[str, Any]) -> nn.Module:
-    import transformers
-    from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
-
-    config = getattr(transformers, config_kind)(**settings)
-    config._attn_implementation = "eager"
-    with seeded():
-        plain = getattr(transformers, kind)(config).double().eval()
-        model = build_bridge_from_module(plain, kind, hf_config=config)
-        with torch.no_grad():
-            for p in model.parameters():
-                p.add_(torch.randn_like(p), alpha=SPREAD)
-    return model.eval()
+def made(kind: str, config: str, settings: dict[str, Any]) -> nn.Module:
+    return build(Architecture(kind, of_class(kind, config, **settings)))
 
 
 @pytest.mark.parametrize(
@@ -44,7 +30,7 @@ def made(kind: str, config_kind: str, settings: dict[str, Any]) -> nn.Module:
     ],
 )
 def test_they_are_wired_swapped_and_baked(kind, config, more, held):
-    model = made(kind, config, _SMALL | more)
+    model = made(kind, config, VIT | more)
     bimt = BIMT(model)
     assert swaps(model, bimt) and cost_gradient(model, bimt) < 1e-6
     found = bakes(model, bimt, 4)
@@ -53,7 +39,7 @@ def test_they_are_wired_swapped_and_baked(kind, config, more, held):
 
 
 def test_patches_enter_by_a_convolution_whose_channels_are_the_stream():
-    model = made("ViTForImageClassification", "ViTConfig", _SMALL)
+    model = made("ViTForImageClassification", "ViTConfig", VIT)
     bimt = BIMT(model)
     patches = next(
         one for one in bimt.wiring.attachments if one.parameter.endswith("patch_embeddings.projection.weight")
@@ -67,7 +53,7 @@ def test_patches_enter_by_a_convolution_whose_channels_are_the_stream():
 
 
 def test_a_class_of_another_name_gets_no_such_parts():
-    model = made("ViTForImageClassification", "ViTConfig", _SMALL)
+    model = made("ViTForImageClassification", "ViTConfig", VIT)
     model.original_model.__class__ = type("OtherForImages", (type(model.original_model),), {})
     with pytest.raises(Exception, match=r"wire does not know 4 .*\(an encoder of images or sound: not wired\)"):
         wire(model)
