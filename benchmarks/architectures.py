@@ -164,9 +164,13 @@ def build(architecture: Architecture) -> nn.Module:
     """The model, all parameters away from 0 and 1, so that no wrong exchange goes unseen."""
     with seeded():
         model = architecture.make()
+        waves = {
+            id(p) for m in model.modules() if "Sinusoidal" in type(m).__name__ for p in m.parameters()
+        }  # not saved
         with torch.no_grad():
             for parameter in model.parameters():
-                parameter.add_(torch.randn_like(parameter), alpha=SPREAD)
+                if id(parameter) not in waves:
+                    parameter.add_(torch.randn_like(parameter), alpha=SPREAD)
     return model.eval()
 
 

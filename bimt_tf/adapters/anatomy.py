@@ -198,27 +198,39 @@ def wired(
     table, uncounted = _counting({n: axes for n, axes in table.items() if n in tensors and n not in left_out}, anatomy)
     left_out += [name for name in uncounted if name in parameters]
     tensors = {name: tensor for name, tensor in tensors.items() if name in table or name in parameters}
-    words = _words(table)
-    populations, stages = {word.split("@")[0] for word in words}, {word.split("@")[-1] for word in words}
-    blocks = [b for b in anatomy.blocks if b.head in populations]
-    experts = {f"{b.name}.experts": f"{b.name}.expert" for b in anatomy.blocks if f"{b.name}.experts" in populations}
-    at = {b.name: positions[b.name] for b in blocks}
-    numbered = [axis for name, axis in experts.items() if name.rpartition(".")[0] not in set(exchangeable)]
-    options: dict[str, Any] = {
-        "rows": [kept for row in anatomy.rows if (kept := [stage for stage in row if stage in stages])],
-        "heads": {f"{b.name}.{x}": b.head for b in blocks for x in ("qk", "ov") if f"{b.name}.{x}" in populations}
-        | experts,
+    options = _options(table, anatomy, positions, exchangeable)
+    options |= {
+        "sizes": {b.head: heads[b.name] for b in anatomy.blocks if b.head in _axes(table) and b.name in heads},
         "layers": {parameter: layer for parameter, layer in layers.items() if parameter in table},
-        "sizes": {b.head: heads[b.name] for b in blocks if b.name in heads},
-        "unbakeable": sorted(populations & set(unbakeable)),
-        "pinned": {f"{b.name}.qk": at[b.name].pinned for b in blocks if f"{b.name}.qk" in populations},
-        "anchored": [*(b.head for b in blocks if at[b.name].anchored), *numbered],
+        "unbakeable": sorted(_axes(table) & set(unbakeable)),
         "uncharged": [name for name in norms if name in table],
         "left_out": left_out,
         "carried": [*second_names(parameters), *(name for name in buffers if name in table)],
         "order_free": [*free, *uncounted, *given.order_free],
     }
     return _made(table, tensors, options)
+
+
+def _options(
+    table: Mapping[str, str], anatomy: Stack, positions: Mapping[str, Rotary], exchangeable: Iterable[str]
+) -> dict[str, Any]:
+    """What is said of stages and heads beside a table: of those that it names."""
+    populations, stages = _axes(table), {word.split("@")[-1] for word in _words(table)}
+    blocks = [b for b in anatomy.blocks if b.head in populations]
+    experts = {f"{b.name}.experts": f"{b.name}.expert" for b in anatomy.blocks if f"{b.name}.experts" in populations}
+    numbered = [axis for name, axis in experts.items() if name.rpartition(".")[0] not in set(exchangeable)]
+    of_heads = {f"{b.name}.{x}": b.head for b in blocks for x in ("qk", "ov") if f"{b.name}.{x}" in populations}
+    return {
+        "rows": [kept for row in anatomy.rows if (kept := [stage for stage in row if stage in stages])],
+        "heads": of_heads | experts,
+        "pinned": {f"{b.name}.qk": positions[b.name].pinned for b in blocks if f"{b.name}.qk" in populations},
+        "anchored": [*(b.head for b in blocks if positions[b.name].anchored), *numbered],
+    }
+
+
+def _axes(table: Mapping[str, str]) -> set[str]:
+    """The axes that a table names."""
+    return {word.split("@")[0] for word in _words(table)}
 
 
 def _words(table: Mapping[str, str]) -> list[str]:
@@ -228,8 +240,7 @@ def _words(table: Mapping[str, str]) -> list[str]:
 
 def _counting(table: Mapping[str, str], anatomy: Stack) -> tuple[dict[str, str], list[str]]:
     """The table, and the names that only count experts whose weights were left out: these have nothing to move with."""
-    populations = {word.split("@")[0] for word in _words(table)}
-    alone = {f"{b.name}.expert" for b in anatomy.blocks if f"{b.name}.experts" not in populations}
+    alone = {f"{b.name}.expert" for b in anatomy.blocks if f"{b.name}.experts" not in _axes(table)}
     found, uncounted = {}, []
     for name, axes in table.items():
         words = [ANY if word in alone else word for word in axes.split()]

@@ -10,7 +10,7 @@ copy in GPT-NeoX) that is left out here and written anew on the way back (``hugg
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import nn
@@ -140,8 +140,7 @@ def wiring(model: Any, given: Given = NOTHING) -> Wiring:
     table = _ends(at, anatomy.first, anatomy.last)
     layers = {"embed.weight": "embed", "unembed.weight": "unembed"}
     outside = parts_outside(model, at, anatomy.first, anatomy.last)
-    of_images, its_free = images.parts(model, at, anatomy.first, anatomy.last)
-    table, left_out = table | outside.axes | of_images, left_out + outside.free + its_free
+    table, left_out = table | outside.axes, left_out + outside.free
     positions, free, exchangeable, counted = {}, list(free_of_order(everything)), [], set[str]()
     for block in anatomy.blocks:
         table |= _block(block, at, parallel)
@@ -211,7 +210,7 @@ _OWN = ("weight", "bias")
 _LAYER = re.compile(r"([._])(weight|bias)$")
 
 
-def linear(name: str, at: dict[str, tuple[nn.Module, str]], out: str, into: str) -> dict[str, str]:
+def linear(name: str, at: Mapping[str, tuple[nn.Module, str]], out: str, into: str) -> dict[str, str]:
     """The axes of a linear layer's weight and bias; of a module of another type (a router, experts) none are known."""
     module = at[f"{name}.weight"][0] if f"{name}.weight" in at else None
     if isinstance(module, nn.Linear):

@@ -73,10 +73,11 @@ def wiring(model: Any, given: Given = NOTHING) -> Wiring:
     for name in ("pos_embed.weight", "decoder_pos_embed.weight"):
         if _by_distance(model):
             biases.append(name)
+        elif name in at and "Sinusoidal" in type(at[name][0]).__name__:  # not saved, and made anew when loaded (Marian)
+            idle.append(name)
         else:
             words[name] = f"{ANY} {_first('decoder' if 'decoder' in name else 'encoder', streams)}"
     table = words | made.table
-    still = [name for name in table if name in parameters and not parameters[name].requires_grad]
     return wired(
         table,
         parameters,
@@ -84,7 +85,7 @@ def wiring(model: Any, given: Given = NOTHING) -> Wiring:
         made.layers,
         positions=made.positions,
         heads={name: one.keys for name, one in made.heads.items()},
-        norms=[name for name in table if _NORM.search(name) or name in still],
+        norms=[name for name in table if _NORM.search(name)],
         left_out=["unembed.bias", *biases],
         order_free=[*free_of_order(everything), "final_logits_bias"],
         given=given._replace(left_out=(*given.left_out, *idle)),

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from bimt_tf.adapters import images
 from bimt_tf.adapters.anatomy import Block
 from bimt_tf.core.axes import ANY
 
@@ -178,7 +179,7 @@ def parts_outside(bridge: Any, at: Mapping[str, tuple[nn.Module, str]], first: s
     tables = [getattr(*at[name]) for name in ("embed.weight", "unembed.weight") if name in at]
     tied = len(tables) == 2 and tables[0] is tables[1]
     kind = type(bridge.original_model).__name__
-    axes: dict[str, str] = {}
+    axes, free = images.parts(bridge, at, first, last)
     if kind == "OPTForCausalLM" and "project_in.weight" in at and "project_out.weight" in at:
         before, after = "words@words.in", "words@words.out"
         axes = {
@@ -193,7 +194,7 @@ def parts_outside(bridge: Any, at: Mapping[str, tuple[nn.Module, str]], first: s
         axes = {f"{dense}.weight": f"{word} {into}", "unembed.weight": f"{ANY} {word}"}
         axes |= {name: word for name in (f"{dense}.bias", f"{norm}.weight", f"{norm}.bias")}
         return Outside(axes, list(biases), tied)
-    return Outside(axes, [], False)
+    return Outside(axes, free, False)
 
 
 PREDICTION: Mapping[str, tuple[str, str, tuple[str, ...]]] = {

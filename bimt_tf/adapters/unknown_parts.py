@@ -21,7 +21,7 @@ _KINDS = (
         r"patch_embed|cls_token|vision|visual|vqmodel|image|audio|projector|feature_extractor|feature_projection",
         "an encoder of images or sound",
     ),
-    (r"^(encoder|decoder)|cross_attn|SelfAttention", "an encoder and a decoder, with two residual streams"),
+    (r"^(encoder|decoder)|cross_attn|SelfAttention", "parts of an encoder or a decoder that plain ones lack"),
     (r"attn\.c_attn\.", "q, k and v in one projection that the bridge does not split"),
     (r"^[LH]_blocks", "two stacks of blocks that take turns"),
 )

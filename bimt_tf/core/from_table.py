@@ -253,7 +253,7 @@ def build(
     One without ends counts heads alone: it is only carried along.
     """
     made: list[Wired] = []
-    first = {p.head_axis: p for p in reversed(populations.values()) if p.head_axis}
+    first = {p.head_axis: p for p in reversed(list(populations.values())) if p.head_axis}
     for pattern, stages in zip(patterns, ends, strict=True):
         axes = [(populations[stage.population].head_axis, stage.population) for stage in stages]
         layer = options.layers.get(pattern.parameter, pattern.parameter)

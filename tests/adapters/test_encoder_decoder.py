@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.architectures import SINGLE, Architecture, bakes, build, inputs, outputs, swaps
+from benchmarks.architectures import SINGLE, Architecture, bakes, build, inputs, outputs, reloaded, swaps
 from benchmarks.families import cost_gradient
 from benchmarks.other_models import BART, T5, VOCABULARY, of_class
 from bimt_tf import BIMT, Layout, wire
@@ -38,7 +38,7 @@ def made(name: str) -> nn.Module:
         ("T5, gated", {"qk", "ov"}, {"residual"}),
         ("BART", set(), {"residual"}),
         ("BART, two tables", {"encoder.residual", "residual"}, {"residual", "encoder.residual"}),
-        ("Marian", set(), {"residual"}),
+        ("Marian", {"residual", "qk", "ov"}, {"residual"}),
     ],
 )
 def test_they_are_wired_swapped_and_baked(name, held, streams):
@@ -52,7 +52,8 @@ def test_they_are_wired_swapped_and_baked(name, held, streams):
     if name == "BART, two tables":  # a third table, which nobody reads, holds what it may stand on
         assert "'model.shared.weight'" in unbaked["residual"] and held <= set(unbaked)
     else:
-        assert {n.rpartition(".")[2] for n in unbaked} == held and not any(".cross." in n for n in unbaked)
+        assert {n.rpartition(".")[2] for n in unbaked} == held
+        assert name == "Marian" or not any(".cross." in n for n in unbaked)
     spelled = {one.parameter for one in bimt.wiring.moving} | set(bimt.wiring.left_out)
     assert set(parameters(model)) <= spelled
 
@@ -99,6 +100,23 @@ def test_two_streams_cannot_be_one_where_tables_are_not_shared():
     bimt.layout = Layout.random(wiring, torch.Generator().manual_seed(4))
     orders = bimt.bake_(check=True)
     assert not torch.equal(orders["residual"], orders["encoder.residual"])
+
+
+def test_positions_that_are_made_anew_when_loaded_hold_the_stream():
+    """Marian's waves are a parameter that is not saved: moved, they came back in the first order (logits off by 2)."""
+    model = made("Marian")
+    bimt = BIMT(model)
+    assert "'pos_embed.weight' [32, 32] may stand on it" in bimt.wiring.unbaked["residual"]
+    assert "decoder_blocks.0.mlp" not in bimt.wiring.unbaked
+
+
+@pytest.mark.parametrize("name", ["T5", "BART, two tables"])
+def test_they_are_saved_and_loaded_by_transformers_alone(name):
+    model = made(name)
+    bimt = BIMT(model)
+    bimt.layout = Layout.random(bimt.wiring, torch.Generator().manual_seed(1))
+    bimt.bake_(check=True)
+    assert reloaded(model) <= SINGLE * outputs(model, inputs(model)).abs().max()
 
 
 def test_a_baked_encoder_decoder_is_given_back_as_a_plain_model():
