@@ -82,11 +82,12 @@ def _unknown(model: nn.Module) -> InputError:
     kind, missing, hint = type(model).__name__, "", ""
     if type(model).__module__.startswith("transformers."):
         if bridged := _bridged(kind):
-            hint = f"put TransformerLens's bridge around it (build_bridge_from_module(model, {bridged!r})), or "
+            name = "" if bridged == kind else f", as {bridged!r}"
+            hint = f"put TransformerLens's bridge around it (build_bridge_from_module{name}), or "
         else:
             missing = f", and TransformerLens has no bridge for it{what_is_missing(list(shapes))}"
     hint += known_parts(model, lambda part: any(family.matches(part) for family in FAMILIES))
-    rows = question_marks(shapes)
+    rows = question_marks(shapes, room=200)
     return InputError(
         f"no adapter knows a {kind}{missing}; {hint}wire it with Wiring.from_table({rows}, model), a word an axis"
     )

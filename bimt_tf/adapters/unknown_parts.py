@@ -22,7 +22,7 @@ _KINDS = (
         "an encoder of images or sound",
     ),
     (r"^(encoder|decoder)|cross_attn|SelfAttention", "parts of an encoder or a decoder that plain ones lack"),
-    (r"attn\.c_attn\.", "q, k and v in one projection that the bridge does not split"),
+    (r"attn\.c_attn\.", "q, k and v in one projection that nothing splits"),
     (r"^[LH]_blocks", "two stacks of blocks that take turns"),
 )
 
