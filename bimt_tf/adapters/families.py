@@ -87,7 +87,7 @@ def _unknown(model: nn.Module) -> InputError:
         else:
             missing = f", and TransformerLens has no bridge for it{what_is_missing(list(shapes))}"
     hint += known_parts(model, lambda part: any(family.matches(part) for family in FAMILIES))
-    rows = question_marks(shapes, room=200)
+    rows = question_marks(shapes, room=200 if missing else 300)
     return InputError(
         f"no adapter knows a {kind}{missing}; {hint}wire it with Wiring.from_table({rows}, model), a word an axis"
     )
