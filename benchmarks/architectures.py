@@ -20,12 +20,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from benchmarks.other_models import BART, T5, VIT, VOCABULARY, convolutions, of_class
 from bimt_tf import BIMT, MLP, Layout, RegressionTransformer, wire
 from bimt_tf.adapters.hugging_face import plain_model
 from bimt_tf.errors import InputError
 from bimt_tf.models.pretrained import quiet
 
-VOCABULARY, TOKENS, SPREAD = 17, 7, 0.2
+TOKENS, WAVE, SPREAD = 7, 800, 0.2
 EXACT, SINGLE = 1e-9, 1e-6
 """Relative tolerances: of float64, and of architectures that compute a norm, attention or rotation in float32."""
 
@@ -137,6 +138,16 @@ ARCHITECTURES = (
         _hugging_face("Mixtral", **_LLAMA, **_GROUPED, num_local_experts=3, experts_implementation="eager"),
         SINGLE,
     ),
+    Architecture("T5", of_class("T5ForConditionalGeneration", "T5Config", **T5), SINGLE),
+    Architecture("BART", of_class("BartForConditionalGeneration", "BartConfig", **BART)),
+    Architecture(
+        "BART, two tables",
+        of_class("BartForConditionalGeneration", "BartConfig", **BART, tie_word_embeddings=False),
+    ),
+    Architecture("Marian", of_class("MarianMTModel", "MarianConfig", **BART, decoder_vocab_size=VOCABULARY)),
+    Architecture("ViT", of_class("ViTForImageClassification", "ViTConfig", **VIT)),
+    Architecture("DeiT", of_class("DeiTForImageClassification", "DeiTConfig", **VIT)),
+    Architecture("convolutions", convolutions),
     Architecture("Mamba", _hugging_face("Mamba", vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2)),
 )  # fmt: skip
 
@@ -153,15 +164,21 @@ def build(architecture: Architecture) -> nn.Module:
     """The model, all parameters away from 0 and 1, so that no wrong exchange goes unseen."""
     with seeded():
         model = architecture.make()
+        waves = {
+            id(p) for m in model.modules() if "Sinusoidal" in type(m).__name__ for p in m.parameters()
+        }  # not saved
         with torch.no_grad():
             for parameter in model.parameters():
-                parameter.add_(torch.randn_like(parameter), alpha=SPREAD)
+                if id(parameter) not in waves:
+                    parameter.add_(torch.randn_like(parameter), alpha=SPREAD)
     return model.eval()
 
 
 def inputs(model: nn.Module) -> Tensor:
     """A batch that the model takes."""
     generator = torch.Generator().manual_seed(0)
+    if isinstance(model, nn.Sequential):
+        return torch.randn((2, 3, 8, 8), dtype=torch.float64, generator=generator)
     sizes = getattr(model.cfg, "sizes", None)
     if sizes or isinstance(model, RegressionTransformer):
         shape = (4, sizes[0]) if sizes else (4, 3, model.cfg.d_in)
@@ -169,15 +186,22 @@ def inputs(model: nn.Module) -> Tensor:
     wrapped = getattr(model, "original_model", model)
     if (kind := getattr(wrapped, "main_input_name", "input_ids")) != "input_ids":  # of images or sound
         config: Any = wrapped.config
-        shape = (2, 3, config.image_size, config.image_size) if kind == "pixel_values" else (2, config.max_length, 16)
+        shape = (2, 3, config.image_size, config.image_size) if kind == "pixel_values" else (2, WAVE)
+        if hasattr(config, "max_length"):  # a spectrum
+            shape = (2, config.max_length, 16)
         return torch.randn(shape, generator=generator, dtype=next(model.parameters()).dtype)
     return torch.randint(0, VOCABULARY, (2, TOKENS), generator=generator)
 
 
 def outputs(model: nn.Module, x: Tensor) -> Tensor:
     """The logits, whatever holds them."""
+    config: Any = getattr(model, "config", None)
+    more = {}
+    if getattr(config, "is_encoder_decoder", False) and not hasattr(model, "original_model"):  # as a bridge does
+        start = torch.full((len(x), 1), config.decoder_start_token_id)
+        more = {"decoder_input_ids": torch.cat([start, x[:, :-1]], dim=1)}
     with torch.no_grad():
-        found = model(x)
+        found = model(x, **more)
     if isinstance(found, Tensor):
         return found
     logits = getattr(found, "logits", None)

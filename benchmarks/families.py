@@ -22,11 +22,13 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import torch
 from torch import nn
 
-from benchmarks.architectures import SINGLE, SPREAD, bakes, inputs, outputs, seeded, swaps
+from benchmarks.architectures import SINGLE, SPREAD, Architecture, _native, bakes, inputs, outputs, seeded, swaps
+from benchmarks.architectures import build as architecture_of
 from benchmarks.small_configs import Unmade, families, small_config
 from bimt_tf import BIMT, Layout, wire
 from bimt_tf.errors import InputError
@@ -34,6 +36,7 @@ from bimt_tf.errors import InputError
 LIMIT, SECONDS = 3_000_000, 90
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "architectures.md"
 MARKERS = ("<!-- families: written by python -m benchmarks.families --write -->", "<!-- families: end -->")
+NATIVE = Architecture("TransformerLensNative", _native())
 ADVICE: tuple[tuple[str, ...], ...] = ((), ("?",), ("blocks.*.attn",), ("blocks.*.attn", "?"), ("blocks.*.mlp", "?"))
 """What the refusals say to leave out, in the order in which they say it."""
 
@@ -76,24 +79,31 @@ def build(family: str) -> nn.Module:
     transformers' own model where there is no adapter.
     """
     from transformer_lens.factories.architecture_adapter_factory import SUPPORTED_ARCHITECTURES
+    from transformer_lens.model_bridge.architecture_adapter import ArchitectureAdapter
     from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
 
+    if family == NATIVE.name:
+        return architecture_of(NATIVE)
     kind, config = small_config(family)
+    architecture = family if family in SUPPORTED_ARCHITECTURES else kind.__name__
     try:
         with torch.device("meta"):
             size = sum(p.numel() for p in kind(config).parameters())
+    except ImportError as error:
+        raise Unmade("library") from error
     except Exception as error:
-        raise Unmade("no small config") from error
+        raise Unmade("backbone" if "assistant" in family else "config") from error
     if size > LIMIT:
-        raise Unmade("no small config")
+        raise Unmade("size")
     for dtype in (torch.float64, torch.float32):
         plain = kind(config).to(dtype).eval()
-        if kind.__name__ not in SUPPORTED_ARCHITECTURES:
+        if architecture not in SUPPORTED_ARCHITECTURES:
             return plain
         try:
-            model = build_bridge_from_module(plain, kind.__name__, hf_config=config)
+            with mock.patch.object(ArchitectureAdapter, "_check_required_libraries"):  # they read images
+                model = build_bridge_from_module(plain, architecture, hf_config=config)
         except Exception as error:
-            raise Unmade("TransformerLens's adapter does not take it") from error
+            raise Unmade("adapter") from error
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(torch.randn_like(parameter), alpha=SPREAD)
@@ -104,7 +114,7 @@ def build(family: str) -> nn.Module:
                 return model
         except Exception:  # the next dtype, or none
             continue
-    raise Unmade("does not run by itself")
+    raise Unmade("run")
 
 
 def cost_gradient(model: nn.Module, bimt: BIMT) -> float:
@@ -145,9 +155,15 @@ def tried(family: str, layouts: int) -> Row:
 
 def short(line: str) -> str:
     """The beginning of a refusal, for a cell of the table."""
-    line = line.split("; say what")[0].split(": with heads")[0].split(": keys or")[0].split("; put Trans")[0]
+    line = (
+        line.split("; say what")[0]
+        .split(": with heads")[0]
+        .split(": keys or")[0]
+        .split("; put Trans")[0]
+        .split("; wire it")[0]
+    )
     line = re.sub(r" of the model: .*?\(", " (", line) if "not wired)" in line else line
-    return line[:150].replace("|", "/")
+    return line.split("; pass a part")[0][:220].replace("|", "/")
 
 
 def held(bimt: BIMT) -> str:
@@ -209,7 +225,7 @@ def page(results: Sequence[Row | Untried]) -> Iterator[str]:
     yield from (row.markdown() for row in found if row not in bare)
     if bare:
         yield f"\nRefused altogether, as wire said of a small model of each ({len(bare)}):\n"
-        yield from _by_reason({row.family: row.refused.split(" knows a ")[0] for row in bare})
+        yield from _by_reason({row.family: re.sub(r" knows a \w+", "", row.refused) for row in bare})
     missing = [one for one in results if isinstance(one, Untried)]
     if missing:
         yield f"\nNot tried ({len(missing)}):\n"

@@ -163,6 +163,8 @@ def wired(
     unbakeable: Iterable[str] = (),
     order_free: Iterable[str] = (),
     given: Given = NOTHING,
+    buffers: Mapping[str, Tensor] = MappingProxyType({}),
+    exchangeable: Iterable[str] = (),
 ) -> Wiring:
     """The wiring from a table that may name more than the model has.
 
@@ -177,6 +179,8 @@ def wired(
         left_out: parameters without populations.
         unbakeable: populations without a symmetry.
         order_free, given: names of tensors known to rely on no order; what the user adds.
+        buffers: those that move along, by name.
+        exchangeable: blocks whose experts may change places; in others each keeps its number.
 
     Raises:
         InputError: for parameters in neither, and names of the user's that the model does not have.
@@ -184,32 +188,67 @@ def wired(
     for name in given.axes:
         if name not in parameters:
             raise unknown("parameter in axes", name, parameters)
+    order_free = [name for name in order_free if name not in given.left_out]  # known of what is wired alone
     free = [*order_free, *(name for name in left_out if name in parameters)]
     table = {**table, **given.axes}
     out = {*left_out, *given.left_out}
     all_unknown = UNKNOWN in out
     left_out = [name for name in parameters if name in out or (all_unknown and name not in table)]
-    table = {name: axes for name, axes in table.items() if name in parameters and name not in left_out}
-    words = [word for axes in table.values() for word in axes.replace("(", " ").replace(")", " ").split()]
-    populations, stages = {word.split("@")[0] for word in words}, {word.split("@")[-1] for word in words}
-    blocks = [b for b in anatomy.blocks if b.head in populations]
-    experts = {f"{b.name}.experts": f"{b.name}.expert" for b in anatomy.blocks if f"{b.name}.experts" in populations}
-    at = {b.name: positions[b.name] for b in blocks}
-    options: dict[str, Any] = {
-        "rows": [kept for row in anatomy.rows if (kept := [stage for stage in row if stage in stages])],
-        "heads": {f"{b.name}.{x}": b.head for b in blocks for x in ("qk", "ov") if f"{b.name}.{x}" in populations}
-        | experts,
+    tensors = {**buffers, **parameters}
+    table, uncounted = _counting({n: axes for n, axes in table.items() if n in tensors and n not in left_out}, anatomy)
+    left_out += [name for name in uncounted if name in parameters]
+    tensors = {name: tensor for name, tensor in tensors.items() if name in table or name in parameters}
+    options = _options(table, anatomy, positions, exchangeable)
+    options |= {
+        "sizes": {b.head: heads[b.name] for b in anatomy.blocks if b.head in _axes(table) and b.name in heads},
         "layers": {parameter: layer for parameter, layer in layers.items() if parameter in table},
-        "sizes": {b.head: heads[b.name] for b in blocks if b.name in heads},
-        "unbakeable": sorted(populations & set(unbakeable)),
-        "pinned": {f"{b.name}.qk": at[b.name].pinned for b in blocks if f"{b.name}.qk" in populations},
-        "anchored": [*(b.head for b in blocks if at[b.name].anchored), *experts.values()],  # a router counts experts
+        "unbakeable": sorted(_axes(table) & set(unbakeable)),
         "uncharged": [name for name in norms if name in table],
         "left_out": left_out,
-        "carried": second_names(parameters),
-        "order_free": [*free, *given.order_free],
+        "carried": [*second_names(parameters), *(name for name in buffers if name in table)],
+        "order_free": [*free, *uncounted, *given.order_free],
     }
-    return _made(table, parameters, options)
+    return _made(table, tensors, options)
+
+
+def _options(
+    table: Mapping[str, str], anatomy: Stack, positions: Mapping[str, Rotary], exchangeable: Iterable[str]
+) -> dict[str, Any]:
+    """What is said of stages and heads beside a table: of those that it names."""
+    populations, stages = _axes(table), {word.split("@")[-1] for word in _words(table)}
+    blocks = [b for b in anatomy.blocks if b.head in populations]
+    experts = {f"{b.name}.experts": f"{b.name}.expert" for b in anatomy.blocks if f"{b.name}.experts" in populations}
+    numbered = [axis for name, axis in experts.items() if name.rpartition(".")[0] not in set(exchangeable)]
+    of_heads = {f"{b.name}.{x}": b.head for b in blocks for x in ("qk", "ov") if f"{b.name}.{x}" in populations}
+    return {
+        "rows": [kept for row in anatomy.rows if (kept := [stage for stage in row if stage in stages])],
+        "heads": of_heads | experts,
+        "pinned": {f"{b.name}.qk": positions[b.name].pinned for b in blocks if f"{b.name}.qk" in populations},
+        "anchored": [*(b.head for b in blocks if positions[b.name].anchored), *numbered],
+    }
+
+
+def _axes(table: Mapping[str, str]) -> set[str]:
+    """The axes that a table names."""
+    return {word.split("@")[0] for word in _words(table)}
+
+
+def _words(table: Mapping[str, str]) -> list[str]:
+    """All words of a table, without the parentheses."""
+    return [word for axes in table.values() for word in axes.replace("(", " ").replace(")", " ").split()]
+
+
+def _counting(table: Mapping[str, str], anatomy: Stack) -> tuple[dict[str, str], list[str]]:
+    """The table, and the names that only count experts whose weights were left out: these have nothing to move with."""
+    alone = {f"{b.name}.expert" for b in anatomy.blocks if f"{b.name}.experts" not in _axes(table)}
+    found, uncounted = {}, []
+    for name, axes in table.items():
+        words = [ANY if word in alone else word for word in axes.split()]
+        if set(words) == {ANY} and axes != " ".join(words):
+            uncounted.append(name)
+        else:
+            found[name] = " ".join(words)
+    return found, uncounted
 
 
 def _made(table: Mapping[str, str], parameters: Mapping[str, Tensor], options: Mapping[str, Any]) -> Wiring:

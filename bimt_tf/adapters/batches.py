@@ -5,7 +5,7 @@ By config and shape:
 cfg.d_in and cfg.n_ctx          RegressionTransformer: [4, n_ctx, d_in] numbers
 cfg.sizes                       MLP: [4, sizes[0]] numbers
 cfg.n_tokens                    TokenMLP: [4, n_tokens] tokens of its table
-nn.Sequential                   [4, in_features] of its first linear layer
+nn.Sequential                   [4, in_features] of its first linear layer, [2, channels, side, ...] of a convolution
 cfg.d_vocab, config.vocab_size  token models: [2, at most 8] tokens
 """
 
@@ -15,10 +15,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from bimt_tf.adapters import convolutional
 
 __all__ = ["batch_for"]
 
 TOKENS = 8
+SIDES = (8, 16, 28, 32, 48, 64, 96, 128, 224, 256)
+"""Images that are tried, smallest first, until one goes through the network."""
 
 
 def batch_for(model: nn.Module) -> Tensor | None:
@@ -35,6 +40,9 @@ def batch_for(model: nn.Module) -> Tensor | None:
         shape = (4, int(cfg.n_ctx), int(cfg.d_in))
     elif hasattr(cfg, "sizes") and not hasattr(cfg, "n_tokens"):
         shape = (4, int(cfg.sizes[0]))
+    elif convolutional.matches(model):
+        shape = _of_images(model)
+        return None if shape is None else torch.randn(shape, generator=generator).to(first)
     elif isinstance(model, nn.Sequential):
         linear = next((child for child in model if isinstance(child, nn.Linear)), None)
         shape = None if linear is None else (4, linear.in_features)
@@ -48,3 +56,19 @@ def batch_for(model: nn.Module) -> Tensor | None:
     longest = getattr(cfg, "n_ctx", None) or TOKENS
     length = min(int(longest), TOKENS)
     return torch.randint(0, words, (2, length), generator=generator).to(first.device)
+
+
+def _of_images(model: nn.Module) -> tuple[int, ...] | None:
+    """The shape of a batch of images that goes through; told by shapes alone, on the meta device."""
+    first = next(layer for _, layer in convolutional.leaves(model) if isinstance(layer, _ConvNd))
+    named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    tensors = {name: torch.empty_like(tensor, device="meta") for name, tensor in named.items()}
+    dtype = next(model.parameters()).dtype
+    for side in SIDES:
+        shape = (2, first.in_channels, *[side] * len(first.kernel_size))
+        try:
+            torch.func.functional_call(model, tensors, (torch.empty(shape, device="meta", dtype=dtype),))
+        except Exception:  # too small for a kernel, or not as much as is flattened
+            continue
+        return shape
+    return None

@@ -10,11 +10,12 @@ copy in GPT-NeoX) that is left out here and written anew on the way back (``hugg
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import nn
 
+from bimt_tf.adapters import images
 from bimt_tf.adapters.anatomy import LATENT, NO_HEAD, NOTHING, Block, Given, Rotary, gain, heads_of, stack, wired
 from bimt_tf.adapters.head_geometry import geometry, width
 from bimt_tf.adapters.known_buffers import free_of_order
@@ -25,7 +26,7 @@ from bimt_tf.core.model_tree import Held, held
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
 
-__all__ = ["components", "fused", "homes", "matches", "places", "tensors", "wiring"]
+__all__ = ["components", "fused", "homes", "linear", "matches", "places", "require_unprocessed", "tensors", "wiring"]
 
 _NORM = re.compile(r"(^|\.)(ln\w*|embed_ln|[qk]_norm|\w+_layernorm|\w+_sub_norm|lm_head\.norm)\.(weight|bias)$")
 
@@ -119,11 +120,7 @@ def wiring(model: Any, given: Given = NOTHING) -> Wiring:
         InputError: after weight processing (folded weights are another model's), for heads that do not fit the
             shapes, or parameters that are no part of a plain transformer.
     """
-    if getattr(model, "_weights_processed", False):
-        raise InputError(
-            "this TransformerBridge's weights are processed (enable_compatibility_mode folds and centres them): wire "
-            "it before, or use enable_compatibility_mode(no_processing=True)"
-        )
+    require_unprocessed(model)
     everything = list(tensors(model))
     named = {one.name: (one.module, one.own) for one in everything}
     at = {one.name: named[one.name] for one in everything if one.kind == "parameter"}
@@ -134,7 +131,7 @@ def wiring(model: Any, given: Given = NOTHING) -> Wiring:
     names = [f"blocks.{i}" for i in range(len(getattr(model, "blocks", ())))]
     parallel = bool(getattr(cfg, "parallel_attn_mlp", False))
     wanted = {name: home for name, home in at.items() if name not in given.left_out}
-    heads = {name: geometry(name, model, {} if is_latent(model) else wanted) for name in names}
+    heads = {name: geometry(f"{name}.attn", model, {} if is_latent(model) else wanted) for name in names}
     counts = {name: (one.queries, one.keys) for name, one in heads.items()}
     anatomy = stack(
         [(name, any(other.startswith(f"{name}.mlp.") for other in at), parallel) for name in names],
@@ -144,12 +141,12 @@ def wiring(model: Any, given: Given = NOTHING) -> Wiring:
     layers = {"embed.weight": "embed", "unembed.weight": "unembed"}
     outside = parts_outside(model, at, anatomy.first, anatomy.last)
     table, left_out = table | outside.axes, left_out + outside.free
-    positions, free = {}, list(free_of_order(everything))
+    positions, free, exchangeable, counted = {}, list(free_of_order(everything)), [], set[str]()
     for block in anatomy.blocks:
         table |= _block(block, at, parallel)
         layers |= {f"{block.name}.attn.{x}.{own}": f"{block.name}.attn.qkv" for x in "qkv" for own in _OWN}
-        linear = [f"{block.name}.{x}" for x in ("attn.o", "mlp.in", "mlp.gate", "mlp.out")]
-        layers |= {f"{x}.{own}": x for x in linear for own in _OWN}
+        single = [f"{block.name}.{x}" for x in ("attn.o", "mlp.in", "mlp.gate", "mlp.out")]
+        layers |= {f"{x}.{own}": x for x in single for own in _OWN}
         shared = [f"{block.name}.attn.{x}_norm.{own}" for x in "qk" for own in _OWN]
         parts = parts_of_block(block, block.before if parallel else block.middle, model, named)
         table |= parts.axes
@@ -158,6 +155,8 @@ def wiring(model: Any, given: Given = NOTHING) -> Wiring:
         found = _rotary(model, heads[block.name].size, bool(shared))
         positions[block.name] = found._replace(anchored=found.anchored or bool(parts.by_head + parts.inside_heads))
         free += parts.routers + parts.free
+        exchangeable += [block.name] * parts.exchangeable
+        counted |= parts.axes.keys()
         left_out += [*shared, *parts.free, *parts.by_head]
     made = wired(
         table,
@@ -170,8 +169,19 @@ def wiring(model: Any, given: Given = NOTHING) -> Wiring:
         left_out=left_out,
         order_free=free,
         given=given,
+        buffers={one.name: one.tensor for one in everything if one.kind == "buffer" and one.name in counted},
+        exchangeable=exchangeable,
     )
     return _held(made, outside.held, "unembed.weight" in at)
+
+
+def require_unprocessed(model: Any) -> None:
+    """Raise InputError for a bridge whose weights are folded and centred: they are another model's."""
+    if getattr(model, "_weights_processed", False):
+        raise InputError(
+            "this TransformerBridge's weights are processed (enable_compatibility_mode folds and centres them): wire "
+            "it before, or use enable_compatibility_mode(no_processing=True)"
+        )
 
 
 def _ends(at: dict[str, tuple[nn.Module, str]], first: str, last: str) -> dict[str, str]:
@@ -182,7 +192,7 @@ def _ends(at: dict[str, tuple[nn.Module, str]], first: str, last: str) -> dict[s
         "token_type_embed.weight": f"{ANY} {first}",
         **{f"embed_ln.{x}": first for x in _OWN},
         **{f"ln_final.{x}": last for x in _OWN},
-        **_linear("unembed", at, ANY, last),
+        **linear("unembed", at, ANY, last),
     }
 
 
@@ -200,7 +210,7 @@ _OWN = ("weight", "bias")
 _LAYER = re.compile(r"([._])(weight|bias)$")
 
 
-def _linear(name: str, at: dict[str, tuple[nn.Module, str]], out: str, into: str) -> dict[str, str]:
+def linear(name: str, at: Mapping[str, tuple[nn.Module, str]], out: str, into: str) -> dict[str, str]:
     """The axes of a linear layer's weight and bias; of a module of another type (a router, experts) none are known."""
     module = at[f"{name}.weight"][0] if f"{name}.weight" in at else None
     if isinstance(module, nn.Linear):
@@ -215,14 +225,14 @@ def _block(b: Block, at: dict[str, tuple[nn.Module, str]], parallel: bool) -> di
     reads_mlp = b.before if parallel else b.middle
     q, k, v = f"({b.queries} {b.q})", f"({b.head} {b.k})", f"({b.head} {b.v})"
     z = f"({b.queries} {b.v})"
-    linear = {
+    layers = {
         "attn.q": (q, b.before), "attn.k": (k, b.before), "attn.v": (v, b.before), "attn.o": (b.middle, z),
         "mlp.in": (b.mlp, reads_mlp), "mlp.gate": (b.mlp, reads_mlp), "mlp.out": (b.after, b.mlp),
     }  # fmt: skip
     norms = {"ln1": b.before, "ln1_post": b.middle, "ln2": reads_mlp, "ln2_post": b.after, "mlp.ln": b.mlp}
     table = {f"{b.name}.{norm}.{own}": axes for norm, axes in norms.items() for own in _OWN}
-    for short, (out, into) in linear.items():
-        table |= _linear(f"{b.name}.{short}", at, out, into)
+    for short, (out, into) in layers.items():
+        table |= linear(f"{b.name}.{short}", at, out, into)
     for x, heads, dims in (("q", b.queries, b.q), ("k", b.head, b.k)):
         for own in _OWN:
             name, weight = f"{b.name}.attn.{x}_norm.{own}", f"{b.name}.attn.{x}.weight"
@@ -248,6 +258,7 @@ def _rotary(bridge: Any, d_head: int, shared_gain: bool) -> Rotary:
     if rotated:
         found = Rotary(pinned=min(max(rotated), d_head))
     kind = str(getattr(bridge.cfg, "positional_embedding_type", None) or "none").lower()
-    if kind not in ("rotary", "alibi", "none") and not rotated and "pos_embed" not in bridge.adapter.component_mapping:
+    known = kind in ("rotary", "alibi", "none") or (kind == "standard" and images.known(bridge))
+    if not known and not rotated and "pos_embed" not in bridge.adapter.component_mapping:
         found = Rotary(pinned=d_head, anchored=True)
     return found._replace(pinned=d_head) if shared_gain else found

@@ -11,8 +11,9 @@ from fnmatch import fnmatchcase
 import torch
 from torch import Tensor, nn
 
-from bimt_tf.adapters import bridge, mlp, token_mlp, transformer_lens, unsplit
+from bimt_tf.adapters import bridge, convolutional, encoder_decoder, mlp, token_mlp, transformer_lens, unsplit
 from bimt_tf.adapters.anatomy import UNKNOWN, Given
+from bimt_tf.adapters.unknown_parts import what_is_missing
 from bimt_tf.adapters.wrappers import known_parts, unwrapped
 from bimt_tf.core.from_table import question_marks
 from bimt_tf.core.model_tree import Held, held, paths
@@ -22,7 +23,7 @@ from bimt_tf.errors import InputError, names_of, require_text, unknown
 
 __all__ = ["FAMILIES", "homes", "parameters", "places", "tensors", "wire"]
 
-FAMILIES = (bridge, transformer_lens, mlp, token_mlp, unsplit)
+FAMILIES = (encoder_decoder, bridge, transformer_lens, mlp, convolutional, token_mlp, unsplit)
 PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -77,14 +78,26 @@ def wire(
 
 def _unknown(model: nn.Module) -> InputError:
     """What is said of a model that is of no family."""
-    raw = type(model).__module__.startswith("transformers.")
-    hint = "put TransformerLens's bridge around it (build_bridge_from_module), or " if raw else ""
-    rows = question_marks({name: tuple(p.shape) for name, p in model.named_parameters()})
+    shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    kind, missing, hint = type(model).__name__, "", ""
+    if type(model).__module__.startswith("transformers."):
+        if bridged := _bridged(kind):
+            name = "" if bridged == kind else f", as {bridged!r}"
+            hint = f"put TransformerLens's bridge around it (build_bridge_from_module{name}), or "
+        else:
+            missing = f", and TransformerLens has no bridge for it{what_is_missing(list(shapes))}"
     hint += known_parts(model, lambda part: any(family.matches(part) for family in FAMILIES))
+    rows = question_marks(shapes, room=200 if missing else 300)
     return InputError(
-        f"no adapter knows a {type(model).__name__}; {hint}wire it with Wiring.from_table({rows}, model), "
-        "a word an axis"
+        f"no adapter knows a {kind}{missing}; {hint}wire it with Wiring.from_table({rows}, model), a word an axis"
     )
+
+
+def _bridged(kind: str) -> str | None:
+    """The name under which TransformerLens lists a class of transformers; None if it has no adapter for it."""
+    from transformer_lens.factories.architecture_adapter_factory import SUPPORTED_ARCHITECTURES  # takes seconds
+
+    return next((name for name in SUPPORTED_ARCHITECTURES if name.lower() == kind.lower()), None)
 
 
 def _matching(left_out: Iterable[str], named: Mapping[str, Tensor]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ asked first, and q, k, v and o must agree with each other; what does not is refu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -33,47 +34,48 @@ def width(home: tuple[nn.Module, str], reads: bool = False) -> int:
     return int(weight.shape[(0 if isinstance(home[0], nn.Linear) else -1) - (1 if reads else 0)])
 
 
-def geometry(block: str, bridge: Any, at: Mapping[str, tuple[nn.Module, str]]) -> HeadGeometry:
-    """The heads of one block.
+def geometry(attention: str, bridge: Any, at: Mapping[str, tuple[nn.Module, str]]) -> HeadGeometry:
+    """The heads of one attention.
 
     Args:
-        block: ``blocks.{i}``.
+        attention: its path, ``blocks.{i}.attn``.
         bridge: the TransformerBridge.
         at: parameter -> the module that holds it, and under what name.
 
     Raises:
         InputError: where the widths of q, k, v and o do not fit one another.
     """
-    found = {x: at[f"{block}.attn.{x}.weight"] for x in "qkvo" if f"{block}.attn.{x}.weight" in at}
-    size = _head_size(block, bridge)
+    found = {x: at[f"{attention}.{x}.weight"] for x in "qkvo" if f"{attention}.{x}.weight" in at}
+    size = _head_size(attention, bridge)
     if not found:
         return HeadGeometry(1, 1, size)
     if missing := [x for x in "qkvo" if x not in found]:
         raise InputError(
-            f"{block}.attn has weights for {', '.join(found)} and none for {', '.join(missing)}: keys or values that "
-            f"come from elsewhere (another layer, one projection for both) are not wired; {_advice(block)}"
+            f"{attention} has weights for {', '.join(found)} and none for {', '.join(missing)}: keys or values that "
+            f"come from elsewhere (another layer, one projection for both) are not wired; {_advice(attention)}"
         )
     q, k, v = (width(found[x]) for x in "qkv")
     z = width(found["o"], reads=True)
     if q % size or k % size:
-        raise InputError(f"{block}.attn: q and k write {[q, k]} features, which are no whole heads of {size}")
+        raise InputError(f"{attention}: q and k write {[q, k]} features, which are no whole heads of {size}")
     heads = HeadGeometry(q // size, k // size, size)
     if v % heads.keys or z != heads.queries * (v // heads.keys):
         raise InputError(
-            f"{block}.attn: q writes {q} features, k {k}, v {v} and o reads {z}: with heads of {size} these do not "
-            f"belong together (a gate beside the queries?), and they are not wired; {_advice(block)}"
+            f"{attention}: q writes {q} features, k {k}, v {v} and o reads {z}: with heads of {size} these do not "
+            f"belong together (a gate beside the queries?), and they are not wired; {_advice(attention)}"
         )
     return heads
 
 
-def _advice(block: str) -> str:
-    return f"leave this attention out, wire(model, left_out=['{block}.attn']), or all, left_out=['blocks.*.attn']"
+def _advice(attention: str) -> str:
+    every = re.sub(r"\.\d+\.", ".*.", attention)
+    return f"leave this attention out, wire(model, left_out=['{attention}']), or all, left_out=['{every}']"
 
 
-def _head_size(block: str, bridge: Any) -> int:
+def _head_size(attention: str, bridge: Any) -> int:
     """The q/k dimensions of a head: the attention module's, or else the config's."""
     component = bridge
-    for part in f"{block}.attn".split("."):
+    for part in attention.split("."):
         component = getattr(component, part, None)
     module = getattr(component, "_modules", {}).get("_original_component")
     sizes = [size for name in _SIZES if isinstance(size := getattr(module, name, None), int) and size > 0]

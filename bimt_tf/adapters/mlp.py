@@ -14,19 +14,20 @@ from bimt_tf.adapters.anatomy import NOTHING, Given
 from bimt_tf.core.model_tree import held, paths
 from bimt_tf.core.wiring import Wiring
 
-__all__ = ["chain", "hidden", "matches", "wiring"]
+__all__ = ["ELEMENTWISE", "chain", "hidden", "matches", "wiring"]
 
-_ELEMENTWISE = (
-    nn.ReLU, nn.SiLU, nn.GELU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.LeakyReLU, nn.Softplus, nn.Mish, nn.Identity, nn.Dropout,
-    nn.Flatten,
+ELEMENTWISE = (
+    nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.LeakyReLU, nn.Softplus, nn.Mish, nn.Hardswish,
+    nn.Identity, nn.Dropout,
 )  # fmt: skip
+"""Layers that treat every number alone and alike."""
 
 
 def _linears(model: nn.Module) -> list[str]:
     """Names of the linear layers if the model is a plain chain of them, else an empty list."""
-    if isinstance(model, nn.Sequential):
+    if isinstance(model, nn.Sequential) and type(model).forward is nn.Sequential.forward:
         children = [(name, child) for name, child in model._modules.items() if child is not None]
-        if all(isinstance(child, nn.Linear) or type(child) in _ELEMENTWISE for _, child in children):
+        if all(isinstance(child, nn.Linear) or type(child) in (*ELEMENTWISE, nn.Flatten) for _, child in children):
             return [name for name, child in children if isinstance(child, nn.Linear)]
         return []
     layers = getattr(model, "layers", None)

@@ -4,9 +4,9 @@ A family is known by the class of the model that the bridge wraps; a class that 
 and what nobody knows is refused, not guessed. Names are those inside a block, whether they are the bridge's
 (``mlp.gate.weight``) or the wrapped model's (``mlp.experts.gate_up_proj``).
 
-Experts are one population a block, ``blocks.{i}.experts``, with an expert where other populations have a head. Their
-numbers are the router's, so experts keep their order when baked; the neurons inside each may move. The router's rows
-have no coordinates.
+Experts are one population a block, ``blocks.{i}.experts``, with an expert where other populations have a head. Whole
+experts exchange places, and the router's rows and biases, which count them, move along; these have no coordinates.
+Where experts come in groups that are chosen first, or the router's numbers are an output, each expert keeps its own.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from bimt_tf.adapters import images
 from bimt_tf.adapters.anatomy import Block
 from bimt_tf.core.axes import ANY
 
@@ -40,10 +41,11 @@ _SHARED = {
     r"mlp\.shared_expert_gate\.weight": f"{ANY} {{reads}}",
 }
 _ROUTER = {
-    r"mlp\.(gate|router|router_gate)\.weight": f"{ANY} {{reads}}",
-    r"mlp\.(gate|router)\.bias": FREE,
-    r"(.*\.)?(e_score_correction_bias|expert_bias)": FREE,
+    r"mlp\.(gate|router|router_gate)\.weight": "{name}.expert {reads}",
+    r"mlp\.(gate|router)\.bias": "{name}.expert",
+    r"(.*\.)?(e_score_correction_bias|expert_bias)": "{name}.expert",
 }
+_BIASES = tuple(pattern for pattern, axes in _ROUTER.items() if axes == "{name}.expert")
 _MIXTURE = _DENSE | _SHARED | _ROUTER
 
 _LATENT = {
@@ -66,7 +68,7 @@ FAMILIES: Mapping[str, Mapping[str, str]] = {
     **dict.fromkeys(
         ("MixtralForCausalLM", "OlmoeForCausalLM", "FlexOlmoForCausalLM", "MiniMaxM2ForCausalLM", "Qwen2MoeForCausalLM",
          "Qwen3MoeForCausalLM", "GraniteMoeForCausalLM", "Ernie4_5_MoeForCausalLM", "Glm4MoeForCausalLM",
-         "Llama4ForCausalLM"),
+         "Llama4ForCausalLM", "PhimoeForCausalLM"),
         _MIXTURE,
     ),
     "GptOssForCausalLM": _MIXTURE | _SINKS,
@@ -94,6 +96,7 @@ class Parts(NamedTuple):
 
     ``by_head``, ``inside_heads``: names of what holds the order of the heads, and the q/k dimensions in them as well.
     ``routers``: wired weights whose modules have code of their own, which is known to rely on no order of neurons.
+    ``exchangeable``: whether whole experts may change places.
     """
 
     axes: dict[str, str]
@@ -101,6 +104,7 @@ class Parts(NamedTuple):
     by_head: list[str]
     inside_heads: list[str]
     routers: list[str]
+    exchangeable: bool = False
 
 
 def block_of(name: str, bridge: Any) -> tuple[str, str]:
@@ -140,9 +144,19 @@ def parts_of_block(b: Block, reads: str, bridge: Any, at: Mapping[str, tuple[nn.
                 continue
             {FREE: found.free, BY_HEAD: found.by_head, INSIDE_HEADS: found.inside_heads}.get(axes, []).append(name)
             if axes not in (FREE, BY_HEAD, INSIDE_HEADS):
-                found.axes[name] = axes.format(**words)
+                leading = f"{ANY} " * (getattr(module, own).ndim - 1) if pattern in _BIASES else ""
+                found.axes[name] = leading + axes.format(**words)
                 found.routers.extend([name] * (pattern in _ROUTER))
-    return found
+    return found._replace(exchangeable=bool(found.routers) and not _numbered(bridge))
+
+
+def _numbered(bridge: Any) -> bool:
+    """Whether something relies on the numbers of experts: groups that are chosen first, or the router's own outputs."""
+    config = bridge.original_model.config
+    configs = [config, *(getattr(config, name, None) for name in getattr(config, "sub_configs", ()))]
+    return any(
+        (getattr(one, "n_group", None) or 1) > 1 or getattr(one, "output_router_logits", False) for one in configs
+    )
 
 
 class Outside(NamedTuple):
@@ -165,7 +179,7 @@ def parts_outside(bridge: Any, at: Mapping[str, tuple[nn.Module, str]], first: s
     tables = [getattr(*at[name]) for name in ("embed.weight", "unembed.weight") if name in at]
     tied = len(tables) == 2 and tables[0] is tables[1]
     kind = type(bridge.original_model).__name__
-    axes: dict[str, str] = {}
+    axes, free = images.parts(bridge, at, first, last)
     if kind == "OPTForCausalLM" and "project_in.weight" in at and "project_out.weight" in at:
         before, after = "words@words.in", "words@words.out"
         axes = {
@@ -180,7 +194,7 @@ def parts_outside(bridge: Any, at: Mapping[str, tuple[nn.Module, str]], first: s
         axes = {f"{dense}.weight": f"{word} {into}", "unembed.weight": f"{ANY} {word}"}
         axes |= {name: word for name in (f"{dense}.bias", f"{norm}.weight", f"{norm}.bias")}
         return Outside(axes, list(biases), tied)
-    return Outside(axes, [], False)
+    return Outside(axes, free, False)
 
 
 PREDICTION: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
@@ -219,5 +233,5 @@ def _experts(module: nn.Module) -> dict[str, str]:
         "up_proj": f"{{name}}.expert {up}",
         "up_proj_bias": f"{{name}}.expert {neurons}",
         "down_proj": f"{{name}}.expert {down}",
-        "down_proj_bias": f"{ANY} {{after}}",
+        "down_proj_bias": "{name}.expert {after}",
     }

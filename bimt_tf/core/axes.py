@@ -127,6 +127,7 @@ def einops_patterns(
         InputError: for two axes without coordinates in one folded dimension.
     """
     letters: dict[str, str] = {}
+    own = {axis for end in ends for axis in end}
     lengths: dict[str, int] = {}
     spelled: list[str] = []
     copies: list[str] = []
@@ -135,9 +136,11 @@ def einops_patterns(
             raise InputError(f"{pattern.parameter}: write one '_' in a folded dimension, found {pattern.text!r}")
         names = []
         for word in words:
-            if word == ANY:
+            if word == ANY or axis_of(word) not in own:  # heads that are counted alone have no coordinates either
                 letter = f"{COPY}{len(copies)}"
-                lengths[letter] = length // prod(sizes[axis_of(w)] for w in words if w != ANY)
+                lengths[letter] = (
+                    length // prod(sizes[axis_of(w)] for w in words if w != ANY) if word == ANY else length
+                )
                 copies.append(letter)
             else:
                 letter = letters.setdefault(axis_of(word), f"a{len(letters)}")

@@ -85,10 +85,10 @@ def read_table(table: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]], 
     ends = join(patterns, stages, options)
     check(patterns, ends, populations, options)
     made = build(patterns, ends, populations, sizes, options)
-    carried = tuple(w for w in made if w.parameter in options.carried)
     charged = [w for w in made if w.parameter not in options.carried]
     connections = tuple(w for w in charged if isinstance(w, Connection))
     attachments = tuple(w for w in charged if isinstance(w, Attachment))
+    carried = tuple(w for w in made if w.parameter in options.carried or not w.stages)
     return Parts(populations, tuple(stages.values()), connections, attachments, carried)
 
 
@@ -215,10 +215,15 @@ def check(
     populations: Mapping[str, Population],
     options: TableOptions,
 ) -> None:
-    """Raise InputError for a parameter that does not join one population, or two that can be placed apart."""
+    """Raise InputError for a parameter that does not join one population, or two that can be placed apart.
+
+    A dimension of its own may count the heads of a population that has no other part in the parameter, which then joins
+    one other population or none.
+    """
     for pattern, stages in zip(patterns, ends, strict=True):
         whose = f"{pattern.parameter} ({pattern.text!r})"
-        if len(stages) not in (1, 2):
+        counted = [axis for _, axis in _counted(pattern, stages, populations, options)]
+        if len(stages) not in ((0, 1, 2) if counted else (1, 2)):
             raise InputError(f"{whose} joins {len(stages)} populations; a parameter joins one or two")
         joined = [populations[stage.population] for stage in stages]
         if len({p.group for p in joined}) < len(joined):
@@ -226,7 +231,7 @@ def check(
                 f"{whose} joins a population to itself: placing it would be a quadratic assignment, which BIMT does "
                 "not do; use '_' for one of the axes"
             )
-        wanted = sorted(p.head_axis for p in joined if p.head_axis)
+        wanted = sorted([*(p.head_axis for p in joined if p.head_axis), *counted])
         found = sorted(axis_of(word) for word in pattern.words if axis_of(word) in options.head_axes)
         if wanted != found:
             raise InputError(f"{whose} needs the head axes {wanted} once each, found {found}")
@@ -242,15 +247,34 @@ def build(
     populations: Mapping[str, Population],
     sizes: Mapping[str, int],
     options: TableOptions,
-) -> list[Connection | Attachment]:
-    """A connection for every parameter with two ends, an attachment for every one with one; in the table's order."""
-    made: list[Connection | Attachment] = []
+) -> list[Wired]:
+    """A connection for every parameter with two ends, an attachment for every one with one; in the table's order.
+
+    One without ends counts heads alone: it is only carried along.
+    """
+    made: list[Wired] = []
+    first = {p.head_axis: p for p in reversed(list(populations.values())) if p.head_axis}
     for pattern, stages in zip(patterns, ends, strict=True):
         axes = [(populations[stage.population].head_axis, stage.population) for stage in stages]
         layer = options.layers.get(pattern.parameter, pattern.parameter)
         wired = (pattern.parameter, pattern.shape, layer, stages, *einops_patterns(pattern, axes, sizes))
+        heads = _counted(pattern, stages, populations, options)
+        counted = tuple((dim, first[axis].name, sizes[axis]) for dim, axis in heads)
         if len(stages) == 2:
             made.append(Connection(*wired))
+        elif stages:
+            made.append(Attachment(*wired, counted, charged=pattern.parameter not in options.uncharged))
         else:
-            made.append(Attachment(*wired, charged=pattern.parameter not in options.uncharged))
+            made.append(Wired(*wired, counted))
     return made
+
+
+def _counted(
+    pattern: Pattern, stages: Sequence[Stage], populations: Mapping[str, Population], options: TableOptions
+) -> list[tuple[int, str]]:
+    """(dimension, head axis) of the dimensions that count heads of which the parameter holds no neurons."""
+    if len(stages) > 1:
+        return []
+    own = {populations[stage.population].head_axis for stage in stages}
+    alone = ((dim, axis_of(words[0])) for dim, words in enumerate(pattern.dims) if len(words) == 1)
+    return [(dim, axis) for dim, axis in alone if axis in options.head_axes and axis not in own]

@@ -62,7 +62,7 @@ def moves(
             sparse gradient, or a tensor that is kept on a parameter and has another shape.
     """
     names = set(populations)
-    moving = [one for one in wired if any(stage.population in names for stage in one.stages)]
+    moving = [one for one in wired if not names.isdisjoint(one.stands_on)]
     found = [Move(one.parameter, one, tensors[one.parameter]) for one in moving]
     found += [move for one in moving for move in _kept_on(one, tensors[one.parameter])]
     for optimizer in optimizers:
@@ -114,6 +114,10 @@ def _reordered(move: Move, orders: Orders) -> Tensor:
         if stage.population in orders:
             flat = flat.index_select(dim, orders[stage.population].to(flat.device))
     found = wired.unflatten(flat)
+    for dim, population, heads in wired.counted:
+        if population in orders:
+            size = len(orders[population]) // heads
+            found = found.index_select(dim, orders[population][::size].to(found.device) // size)
     for dim, (length, whole) in enumerate(zip(tensor.shape, wired.shape, strict=True)):
         if length < whole:
             first = found.narrow(dim, 0, 1)

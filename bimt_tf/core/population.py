@@ -75,6 +75,8 @@ class Wired:
     """A parameter and the populations its axes spell: ``spelled`` and ``flat`` are einops patterns.
 
     ``axes``: the names of the axes folded into each dimension, without stages; "_" for one without coordinates.
+    ``counted``: (dimension, population, heads) where a dimension counts the heads of a population that has no other
+    part in the parameter, as a router's rows count experts: they move with whole heads, and have no coordinates.
     """
 
     parameter: str
@@ -85,6 +87,12 @@ class Wired:
     flat: str
     lengths: tuple[tuple[str, int], ...] = field(repr=False)
     axes: tuple[tuple[str, ...], ...] = field(repr=False)
+    counted: tuple[tuple[int, str, int], ...] = field(default=(), repr=False)
+
+    @property
+    def stands_on(self) -> list[str]:
+        """The populations whose order says where its entries stand."""
+        return [*(stage.population for stage in self.stages), *(name for _, name, _ in self.counted)]
 
     def flatten(self, tensor: Tensor) -> Tensor:
         """Rearrange a tensor of this parameter's shape to [copies, *population sizes]."""

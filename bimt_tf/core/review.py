@@ -8,7 +8,7 @@ move no weight, so they are right in any case; what is held keeps its order in t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -63,6 +63,8 @@ def review(wiring: Wiring, tensors: Sequence[Held]) -> Wiring:
                     found = _stands(one, p)
                     if found:
                         (whole if found == "neurons" else heads).setdefault(p.name, _says(one))
+    for name, why in _of_ties(wiring, {one.name: one.tensor for one in tensors}):
+        heads.setdefault(name, why)
     populations = {}
     for name, p in wiring.populations.items():
         if name in whole and p.bakeable:
@@ -71,6 +73,18 @@ def review(wiring: Wiring, tensors: Sequence[Held]) -> Wiring:
             p = replace(p, anchored=True, why=heads[name])
         populations[name] = p
     return replace(_charged_once(wiring, again), populations=_alike(populations))
+
+
+def _of_ties(wiring: Wiring, tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
+    """(population, why) of heads that a router before them cannot tell apart: it takes those of the lower numbers."""
+    depths = {stage.population: stage.depth for stage in reversed(wiring.stages)}
+    for one in wiring.moving:
+        for dim, name, heads in one.counted:
+            router = any(stage.depth < depths[name] for stage in one.stages)
+            if router and one.parameter in tensors and not (tensor := tensors[one.parameter].detach()).is_meta:
+                rows = tensor.movedim(dim, 0).reshape(heads, -1)
+                if len(rows.double().unique(dim=0)) < heads:
+                    yield name, f"{one.parameter!r} has equal rows for two of them, and chooses by their numbers"
 
 
 def _charged_once(wiring: Wiring, again: set[str]) -> Wiring:
@@ -147,7 +161,7 @@ def _of_own_code(one: Held, wired: Wired, wiring: Wiring) -> Iterator[tuple[str,
         return
     if strange and not is_free(one.name, wiring):
         why = f"{one.name!r} has a {what} of its own, {type(strange[0]).__name__}"
-        yield from ((stage.population, why) for stage in wired.stages)
+        yield from ((population, why) for population in wired.stands_on)
 
 
 def _has_own_forward(module: nn.Module) -> bool:
@@ -198,7 +212,7 @@ def _of_shared(pair: Shared, known: dict[str, Wired], wiring: Wiring) -> Iterabl
             "time: name its axes in the table too, so that both uses are known"
         )
     why = f"the {other.kind} {other.name!r} lies on the same memory as {named[0].parameter!r}"
-    return ((stage.population, why) for stage in named[0].stages)
+    return ((population, why) for population in named[0].stands_on)
 
 
 def _spelled(wired: Wired) -> str:

@@ -36,7 +36,8 @@ from bimt_tf.models.pretrained import quiet
 from bimt_tf.training.flat import FlatParameters
 
 BY_NAME = {a.name: a for a in ARCHITECTURES}
-ELSEWHERE = ("RegressionTransformer", "MLP", "Mixtral", "Mamba")  # experts: test_parts.py
+ELSEWHERE = {"RegressionTransformer", "MLP", "Mixtral", "Mamba"}  # experts: test_parts.py
+ELSEWHERE |= {"T5", "BART", "BART, two tables", "Marian", "ViT", "DeiT", "convolutions"}  # in files of their own
 BRIDGES = [a for a in ARCHITECTURES if a.name not in ELSEWHERE]
 each = pytest.mark.parametrize("architecture", BRIDGES, ids=lambda a: a.name)
 

@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bimt_tf import BIMT, Geometry
+from bimt_tf.core.bake import bake_
+from bimt_tf.core.layout import Layout
+from bimt_tf.core.model_tree import Held
 from bimt_tf.core.population import Attachment, Connection
+from bimt_tf.core.review import review
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
 
@@ -251,8 +255,64 @@ def test_a_stage_belongs_to_one_population():
 def test_heads_must_stand_once():
     shapes = tensors(w=(6, 3), b=(2, 3))
     refuse(r"w .*needs the head axes \['h'\]", {"w": "q m", "b": "h q"}, tensors(w=(3, 4), b=(2, 3)), heads={"q": "h"})
-    refuse("needs the head axes", {"w": "h m", "b": "h q"}, tensors(w=(2, 4), b=(2, 3)), heads={"q": "h"})
+    refuse("needs the head axes", {"w": "(h _) m", "b": "h q"}, tensors(w=(2, 4), b=(2, 3)), heads={"q": "h"})
     refuse("unknown head axis of population 'q'", {"w": "(_ q) m", "b": "_ q"}, shapes, heads={"q": "h"})
+
+
+COUNTED = {"router": "h m", "choice": "_ h", "up": "h q m@Out"}
+
+
+def counting(heads: int = 3, seed: int = 0) -> tuple[Wiring, dict[str, torch.Tensor]]:
+    """Experts and what counts them: a router's rows, and a bias that only chooses."""
+    generator = torch.Generator().manual_seed(seed)
+    shapes = {"router": (heads, 5), "choice": (1, heads), "up": (heads, 2, 5)}
+    found = {name: torch.randn(shape, generator=generator, dtype=torch.float64) for name, shape in shapes.items()}
+    return Wiring.from_table(COUNTED, found, heads={"q": "h"}, rows=[["m"], ["q"], ["Out"]]), found
+
+
+def held_as(found: dict[str, torch.Tensor]) -> list[Held]:
+    return [Held(name, nn.Module(), name, tensor, "parameter") for name, tensor in found.items()]
+
+
+def test_what_counts_heads_has_no_coordinates_and_moves_with_whole_heads():
+    wiring, found = counting()
+    router = next(one for one in wiring.attachments if one.parameter == "router")
+    assert (router.counted, router.stands_on, router.is_bias) == (((0, "q", 3),), ["m", "q"], False)
+    assert [(one.parameter, one.stands_on) for one in wiring.carried] == [("choice", ["q"])]
+    before = {name: tensor.clone() for name, tensor in found.items()}
+    layout = Layout.random(wiring, torch.Generator().manual_seed(2))
+    left, orders = bake_(wiring, layout, found)
+    heads = layout.segments(wiring.populations["q"]).argsort()  # new position -> old head, by the layout itself
+    assert heads.tolist() != [0, 1, 2] and left == Layout.identity(wiring)
+    inside, m = orders["q"].view(3, 2) % 2, orders["m"]
+    assert torch.equal(found["router"], before["router"][heads][:, m])
+    assert torch.equal(found["choice"], before["choice"][:, heads])
+    for new, old in enumerate(heads):
+        assert torch.equal(found["up"][new], before["up"][old][inside[new]][:, m])
+
+
+def test_moments_of_what_counts_heads_move_too():
+    wiring, found = counting()
+    parameters = {name: nn.Parameter(tensor) for name, tensor in found.items()}
+    optimizer = torch.optim.Adam(parameters.values())
+    sum((p**3).sum() for p in parameters.values()).backward()
+    optimizer.step()
+    moments = {name: optimizer.state[p]["exp_avg"].clone() for name, p in parameters.items()}
+    layout = Layout.random(wiring, torch.Generator().manual_seed(2))
+    orders = bake_(wiring, layout, parameters, optimizer)[1]
+    heads = orders["q"].view(3, 2)[:, 0] // 2
+    assert torch.equal(optimizer.state[parameters["choice"]]["exp_avg"], moments["choice"][:, heads])
+    assert torch.equal(optimizer.state[parameters["router"]]["exp_avg"], moments["router"][heads][:, orders["m"]])
+
+
+def test_heads_that_a_router_cannot_tell_apart_keep_their_numbers():
+    """Of equal scores the lower number is chosen, and no reordering may change which expert that is."""
+    wiring, found = counting()
+    assert not review(wiring, held_as(found)).unbaked
+    found["router"][2] = found["router"][0]
+    held = review(wiring, held_as(found))
+    why = "'router' has equal rows for two of them, and chooses by their numbers"
+    assert held.unbaked == {"q": f"the order of the heads ({why})"}
 
 
 @pytest.mark.parametrize("option", ["fixed", "unbakeable"])
