@@ -60,9 +60,10 @@ class DigitImages(Classification):
 
 
 def _errors(outputs: Tensor, targets: Tensor) -> Tensor:
-    from torch.nn.functional import one_hot
+    import torch
 
-    return outputs - one_hot(targets, CLASSES).to(outputs)
+    one_hot = targets[..., None] == torch.arange(CLASSES, device=targets.device)  # as vmap can have it
+    return outputs - one_hot.to(outputs)
 
 
 _GEOMETRY: Mapping[str, Any] = {
