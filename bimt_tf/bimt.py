@@ -160,9 +160,7 @@ class BIMT:
         cost.shrink_(self._weights(), lam, optimizer)
 
     def step_(self, optimizer: torch.optim.Optimizer, lam: float, *, keep_zeros: bool = False) -> None:
-        """``optimizer.step()`` and then :meth:`shrink_`, in the place of ``optimizer.step()``.
-
-        With ``keep_zeros`` the exact zeros of charged weights stay zero, whatever momentum and decay say.
+        """``optimizer.step()``, then :meth:`shrink_`; ``keep_zeros``: zeros stay, whatever momentum and decay say.
 
         Raises:
             InputError: as :meth:`shrink_`; no step is taken then.
