@@ -60,9 +60,10 @@ class DigitImages(Classification):
 
 
 def _errors(outputs: Tensor, targets: Tensor) -> Tensor:
-    from torch.nn.functional import one_hot
+    import torch
 
-    return outputs - one_hot(targets, CLASSES).to(outputs)
+    classes = torch.arange(CLASSES, device=targets.device)  # one_hot is not known to vmap
+    return outputs - (targets[..., None] == classes).to(outputs)
 
 
 _GEOMETRY: Mapping[str, Any] = {
