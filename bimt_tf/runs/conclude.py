@@ -67,7 +67,7 @@ def conclude(
 
 def _measure(run: RunDirectory, trained: Trained, seconds: float, before: Mapping[str, Any], draw: bool) -> Measured:
     if trained.task.pretrained:
-        save_plain(trained, run.path / PLAIN)
+        save_plain(trained, run.path / PLAIN, replace=True)
     measured = measure(trained, seconds)
     summary = measured.summary
     summary |= before

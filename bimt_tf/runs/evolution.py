@@ -181,8 +181,9 @@ def _spread(weights: list[int]) -> list[int]:
     """Rounds behind the first, which is the trained network, at most MOST_POINTS, the last of all with them."""
     if len(weights) < 2:
         return []
-    wanted = np.geomspace(weights[0], max(weights[-1], 1), MOST_POINTS + 1)[1:]
-    nearest = {int(np.abs(np.log(np.array(weights[1:])) - np.log(one)).argmin()) + 1 for one in wanted}
+    counts = np.maximum(weights, 1)  # of a network that lost all its weights
+    wanted = np.geomspace(counts[0], counts[-1], MOST_POINTS + 1)[1:]
+    nearest = {int(np.abs(np.log(counts[1:]) - np.log(one)).argmin()) + 1 for one in wanted}
     return sorted({*nearest, len(weights) - 1})
 
 

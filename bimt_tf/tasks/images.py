@@ -62,8 +62,8 @@ class DigitImages(Classification):
 def _errors(outputs: Tensor, targets: Tensor) -> Tensor:
     import torch
 
-    one_hot = targets[..., None] == torch.arange(CLASSES, device=targets.device)  # as vmap can have it
-    return outputs - one_hot.to(outputs)
+    classes = torch.arange(CLASSES, device=targets.device)  # one_hot is not known to vmap
+    return outputs - (targets[..., None] == classes).to(outputs)
 
 
 _GEOMETRY: Mapping[str, Any] = {

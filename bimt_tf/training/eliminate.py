@@ -33,7 +33,7 @@ from bimt_tf.training.elimination.early_rounds import early_rounds
 from bimt_tf.training.elimination.large import Task, live_weights, remove_from_large, require_finite_loss
 from bimt_tf.training.elimination.levenberg_marquardt import steps_for
 from bimt_tf.training.elimination.live_network import Examples
-from bimt_tf.training.elimination.objective import Loss, Objective, objective_of
+from bimt_tf.training.elimination.objective import Loss, Objective, objective_of, require_classes
 from bimt_tf.training.elimination.rounds import Dependency, Round, put_
 from bimt_tf.training.elimination.search import Search
 from bimt_tf.training.elimination.set_apart import set_apart, shuffled
@@ -129,6 +129,8 @@ def eliminate(
     """
     if whole_neurons not in get_args(WholeNeurons):
         raise unknown("whole_neurons", str(whole_neurons), get_args(WholeNeurons))
+    if not any(bimt.parameters[c.parameter].requires_grad for c in bimt.wiring.connections):
+        raise InputError("all weights of the model are frozen, none can be taken out: set requires_grad where some may")
     limits = max_loss, loss_factor, weights, neurons
     with few_threads(sum(c.numel for c in bimt.wiring.connections)):
         task = _prepared(bimt, data, loss, validation, examples)
@@ -190,7 +192,8 @@ def _prepared(
             "trained on them before",
         )
     training = _at_most(given, examples)
-    return Task(given, training, held, _objective(bimt, training, loss), of, notes)
+    everything = (given.targets, held.targets) if held is not None else (given.targets,)
+    return Task(given, training, held, _objective(bimt, training, loss, everything), of, notes)
 
 
 def _written(
@@ -265,8 +268,8 @@ def _at_most(given: Examples, most: int) -> Examples:
     return Examples(*(part[chosen] for part in given))
 
 
-def _objective(bimt: BIMT, examples: Examples, loss: Loss) -> Objective:
-    """What is fitted, tried on two examples."""
+def _objective(bimt: BIMT, examples: Examples, loss: Loss, everything: Sequence[Tensor]) -> Objective:
+    """What is fitted, tried on two examples; classes are looked at in all targets."""
     dtype = next(bimt.model.parameters()).dtype
     with torch.no_grad():
         inputs, targets = (part[:2].to(dtype if part.is_floating_point() else part.dtype) for part in examples)
@@ -274,4 +277,7 @@ def _objective(bimt: BIMT, examples: Examples, loss: Loss) -> Objective:
         outputs = bimt.model(inputs.to(device))
         if not isinstance(outputs, Tensor):
             raise InputError(f"eliminate takes models that give a tensor, found {type(outputs).__name__}")
-        return objective_of(loss, outputs, targets.to(device))
+        found = objective_of(loss, outputs, targets.to(device))
+        for each in everything if loss == "cross_entropy" else ():
+            require_classes(each, outputs.shape[-1])
+        return found

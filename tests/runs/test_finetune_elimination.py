@@ -151,6 +151,24 @@ def test_any_point_is_opened_and_exported(models, text, tmp_path, capsys):
     assert ended.value.code == 2 and "needs --out" in capsys.readouterr().err
 
 
+def test_an_export_removes_nobodys_files(models, text, tmp_path, capsys, monkeypatch):
+    out, full = tmp_path / "run", tmp_path / "full"
+    train_run(config(models["llama"], text, eliminate=False), out, draw=False)
+    full.mkdir()
+    (full / "thesis.txt").write_text("years of work")
+    asked = ["export", str(out), "--format", "huggingface", "--at", "trained", "--out"]
+    for folder in (full, tmp_path, out):
+        with pytest.raises(SystemExit) as ended:
+            main([*asked, str(folder)])
+        assert ended.value.code == 2 and f"{folder} is not empty" in capsys.readouterr().err
+    assert (full / "thesis.txt").read_text() == "years of work" and load_run(out).summary
+    (tmp_path / "new").mkdir()
+    monkeypatch.chdir(tmp_path / "new")
+    with pytest.raises(SystemExit) as ended:
+        main([*asked, "."])
+    assert ended.value.code == 0 and plain(tmp_path / "new")
+
+
 def test_a_stopped_elimination_goes_on_to_the_same_bits(models, text, tmp_path):
     import os
     import signal

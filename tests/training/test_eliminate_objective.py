@@ -9,12 +9,14 @@ import torch
 
 from bimt_tf.bimt import BIMT
 from bimt_tf.config.reading import make
+from bimt_tf.errors import InputError
 from bimt_tf.models.mlp import MLP
 from bimt_tf.models.token_mlp import TokenMLP
+from bimt_tf.models.transformer import RegressionTransformer
 from bimt_tf.tasks.registry import TASKS
 from bimt_tf.training.eliminate import eliminate
 from bimt_tf.training.elimination.live_network import FLAT, NOT_FINITE, Examples, LiveNetwork
-from bimt_tf.training.elimination.objective import CrossEntropy, Scalar, Squares, objective_of
+from bimt_tf.training.elimination.objective import CrossEntropy, Divergence, Scalar, Squares, objective_of
 from bimt_tf.training.elimination.rounds import Round
 from bimt_tf.training.elimination.task_loss import task_loss
 from bimt_tf.training.setup import set_up
@@ -79,6 +81,81 @@ def test_curvature_that_is_negative_counts_as_none():
     bent = Scalar(lambda o, t: -(o - t).square().mean())
     found = network(bent, targets)
     assert float(found.normal(found.start).curvature.abs().max()) == 0.0
+
+
+def test_what_has_the_class_minus_100_counts_for_nothing():
+    targets = torch.arange(20) % 3
+    ignored = torch.where(targets == 1, -100, targets)
+    some = (targets != 1).nonzero().squeeze(1)
+    whole = network(CrossEntropy(), ignored)
+    kept = Examples(whole.examples.inputs[some], targets[some])
+    part = LiveNetwork(BIMT(MLP([2, 4, 3], "silu", 0, dtype=F64)), kept, CrossEntropy())
+    one, other = whole.normal(whole.start), part.normal(part.start)
+    assert one.loss == pytest.approx(other.loss)
+    torch.testing.assert_close(one.gradient, other.gradient)
+    torch.testing.assert_close(one.curvature, other.curvature)
+
+
+def test_a_logit_of_minus_infinity_is_a_class_less():
+    def without_the_last(outputs, targets):
+        return torch.cat([outputs[:, :2], torch.full_like(outputs[:, 2:], -torch.inf)], 1), targets
+
+    targets = torch.arange(20) % 2
+    masked = network(CrossEntropy(without_the_last), targets)
+    fewer = network(CrossEntropy(lambda o, t: (o[:, :2], t)), targets)
+    one, other = masked.normal(masked.start), fewer.normal(fewer.start)
+    assert one.loss == pytest.approx(other.loss) and bool(one.curvature.isfinite().all())
+    torch.testing.assert_close(one.gradient, other.gradient)
+    torch.testing.assert_close(one.curvature, other.curvature)
+    o = numbers(4, 3).log_softmax(-1)
+    never = torch.tensor([0.25, 0.75, 0.0], dtype=F64).log().expand(4, 3)
+    by_hand = (never.exp()[:, :2] * (never - o)[:, :2]).sum(1).mean()
+    assert float(Divergence(lambda o, t: (o, t)).loss(o, never)) == pytest.approx(float(by_hand))
+
+
+@pytest.mark.parametrize("wrong", [3, -1])
+def test_targets_that_are_no_classes_are_refused(wrong):
+    x, y = classes(30)
+    y[25] = wrong
+    bimt = BIMT(MLP([2, 4, 3], "silu", 0, dtype=F64))
+    with pytest.raises(InputError, match=f"from 0 to 2, or -100 .*; found {wrong}"):
+        eliminate(bimt, (x, y), "cross_entropy")
+    with pytest.raises(InputError, match=f"found {wrong}"):
+        eliminate(bimt, (x, y.clamp(0, 2)), "cross_entropy", validation=(x, y))
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.uint8, torch.bool])
+def test_classes_may_be_any_whole_numbers(dtype):
+    x, y = numbers(30, 2), torch.arange(30) % 2
+    found = [eliminate(BIMT(MLP([2, 2, 2], "silu", 0, dtype=F64)), (x, t), "cross_entropy", loss_factor=1.2).path[-1]
+             for t in (y, y.to(dtype))]  # fmt: skip
+    assert found[0].loss == found[1].loss
+
+
+def test_a_search_ends_where_all_that_is_left_is_frozen():
+    x = numbers(40, 3, 2)
+    model = RegressionTransformer(2, 1, d_model=3, n_layers=1, n_heads=1, d_mlp=2, n_ctx=3, seed=0, dtype=F64)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.endswith("W_Q"))
+    held = {name: p.clone() for name, p in model.named_parameters()}
+    y = model(x).detach()
+    asked = iter(range(3000))
+    found = eliminate(BIMT(model), (x, y), max_loss=100.0, validation=False, stop=lambda: next(asked, None) is None)
+    assert found.ended and not bool(model.blocks[0].attn.W_Q.any())
+    assert torch.equal(model.blocks[0].mlp.W_in, held["blocks.0.mlp.W_in"])
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    with pytest.raises(InputError, match="all weights of the model are frozen"):
+        eliminate(BIMT(model), (x, y), max_loss=100.0)
+
+
+def test_the_residuals_of_images_are_differentiated_example_by_example():
+    config = make("digits")
+    targets = torch.arange(20) % 10
+    found = network(task_loss(TASKS["digits"], config.data), targets, outputs=10)
+    assert bool(found.normal(found.start).curvature.isfinite().all())
+    one_hot = torch.nn.functional.one_hot(targets, 10).to(F64)
+    assert found.loss(found.start) == pytest.approx(float((found.outputs() - one_hot).square().mean()))
 
 
 def test_positions_are_summed():

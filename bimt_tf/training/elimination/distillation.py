@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from bimt_tf.training.elimination.objective import CrossEntropy, Objective
+from bimt_tf.training.elimination.objective import CrossEntropy, Objective, divergence
 
 __all__ = ["TAUGHT", "evaluating", "refit_loss"]
 
@@ -38,7 +38,7 @@ def refit_loss(
     with torch.no_grad():
         wanted = objective.logits(teacher(inputs), targets).log_softmax(-1)
     found = objective.logits(outputs, targets).log_softmax(-1)
-    return (1 - TAUGHT) * own + TAUGHT * (wanted.exp() * (wanted - found)).sum(-1).mean()
+    return (1 - TAUGHT) * own + TAUGHT * divergence(wanted, found)
 
 
 @contextmanager

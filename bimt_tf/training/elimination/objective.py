@@ -26,7 +26,13 @@ from torch.func import jacrev, vmap
 
 from bimt_tf.errors import InputError, unknown
 
-__all__ = ["CrossEntropy", "Divergence", "Loss", "Objective", "Scalar", "Squares", "objective_of"]
+__all__ = [
+    "CrossEntropy", "Divergence", "Loss", "Objective", "Scalar", "Squares", "divergence", "objective_of",
+    "require_classes",
+]  # fmt: skip
+
+IGNORED = -100
+"""The class of what counts for nothing."""
 
 
 class Objective(Protocol):
@@ -78,7 +84,10 @@ class Squares:
 
 
 class CrossEntropy:
-    """The mean cross entropy of logits [n, ..., classes] and classes [n, ...], which ``read`` picks out of both."""
+    """The mean cross entropy of logits [n, ..., classes] and classes [n, ...], which ``read`` picks out of both.
+
+    What has the class -100 counts for nothing, as everywhere in torch. A logit may be minus infinity.
+    """
 
     residuals = False
 
@@ -88,19 +97,20 @@ class CrossEntropy:
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """In nats."""
         logits, classes = self._read(outputs, targets)
-        return torch.nn.functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), classes.reshape(-1))
+        return torch.nn.functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), classes.reshape(-1).long())
 
     def units(self, outputs: Tensor, targets: Tensor) -> int:
         """The classes that are predicted."""
-        return self._read(outputs, targets)[1].numel()
+        return max(1, int((self._read(outputs, targets)[1] != IGNORED).sum()))
 
     def factors(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The square roots of the probabilities, which S is made of."""
-        return self.logits(outputs, targets).softmax(-1).sqrt()
+        counts = (self._read(outputs, targets)[1] != IGNORED).reshape(len(outputs), -1, 1)
+        return self.logits(outputs, targets).softmax(-1).sqrt() * counts
 
     def rows(self, outputs: Tensor, targets: Tensor, factors: Tensor) -> Tensor:
         """S'o, without ever making S: sqrt(p) (o - p.o) / sqrt 2."""
-        logits = self.logits(outputs, targets)
+        logits = self.logits(outputs, targets).masked_fill(factors == 0, 0.0)  # 0 times infinity is 0
         mean = (factors.square() * logits).sum(-1, keepdim=True)
         return (factors * (logits - mean) / 2**0.5).flatten(1)
 
@@ -120,14 +130,23 @@ class Divergence(CrossEntropy):
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """In nats."""
         logits, wanted = self._read(outputs, targets)
-        return (wanted.exp() * (wanted - logits.log_softmax(-1))).sum(-1).mean()
+        return divergence(wanted, logits.log_softmax(-1))
 
     def units(self, outputs: Tensor, targets: Tensor) -> int:
         """The distributions that are compared."""
         return outputs.shape[:-1].numel()
 
+    def factors(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The square roots of the probabilities, which S is made of."""
+        return self.logits(outputs, targets).softmax(-1).sqrt()
+
     def logits(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return outputs.reshape(len(outputs), -1, outputs.shape[-1])
+
+
+def divergence(wanted: Tensor, found: Tensor) -> Tensor:
+    """The mean of KL(wanted || found) of log-probabilities [..., classes]; what is never wanted adds nothing."""
+    return (wanted.exp() * (wanted - found).masked_fill(wanted == -torch.inf, 0.0)).sum(-1).mean()
 
 
 class Scalar:
@@ -203,6 +222,16 @@ def objective_of(loss: Loss, outputs: Shaped[Tensor, "n ..."], targets: Shaped[T
     raise InputError(
         f"loss must give residuals [n, k], or a scalar; for {len(outputs)} examples it gave {list(found.shape)}"
     )
+
+
+def require_classes(targets: Shaped[Tensor, "n ..."], classes: int) -> None:
+    """Raise InputError unless all targets of a cross entropy are classes, or -100."""
+    wrong = targets[((targets < 0) | (targets >= classes)) & (targets != IGNORED)]
+    if len(wrong):
+        raise InputError(
+            f"targets of cross_entropy must be classes from 0 to {classes - 1}, or {IGNORED} for what counts for "
+            f"nothing; found {int(wrong[0])}"
+        )
 
 
 def _difference(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -38,6 +38,8 @@ def remove_weights(search: Search) -> None:
     """Take weights out until the budget is used up or the search is stopped."""
     while not search.stop() and not search.reached:
         network = search.network()
+        if not len(network.start):  # what is left is frozen
+            return
         normal = network.normal(network.start)
         share = search.share
         while not search.stop():
