@@ -4,7 +4,7 @@ magnitude    the smallest of all layers together (Han et al., 2015)
 wanda        in each row of each layer the same share: the least |w| times the norm of its input (Sun et al., 2024)
 sparsegpt    in each layer the same share, from the second moment H of its inputs: columns go from left to right, what
              goes in one is made up for in those behind it by the Cholesky factor of H^-1 (Frantar and Alistarh, 2023)
-elimination  that of ``bimt_tf.eliminate`` on models of many weights
+elimination  that of ``bimt_tf.eliminate`` on models of many weights, by twice as many random gradients
 
 The second and third are written from the papers. Weights that are zero already stay zero, and count as gone.
 """
@@ -29,6 +29,8 @@ EXAMPLES = 128
 """Windows that the second moments are measured on, as many as the papers take."""
 
 PROBES = 64
+"""Random gradients of elimination's curvature: twice those of the command (large_search.py)."""
+
 DAMPING = 0.01
 """What H's diagonal is raised by, as a share of its mean; the value of both papers' code."""
 

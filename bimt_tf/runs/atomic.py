@@ -128,7 +128,10 @@ def _kind(mode: int) -> str:
 def _temporary(path: Path) -> Path:
     """A temporary name for a path, where nothing is; what processes that ended have left there is removed."""
     for left in path.parent.glob(f".{glob.escape(path.name)}*{TEMPORARY}"):
-        number = left.name[len(path.name) + 1 : -len(TEMPORARY)].removeprefix(".")
+        middle = left.name[len(path.name) + 1 : -len(TEMPORARY)]
+        if middle and not middle.startswith("."):  # of another path, whose name begins as this one's
+            continue
+        number = middle.removeprefix(".")
         if number in ("", str(os.getpid())) or (number.isdecimal() and not _runs(int(number))):
             remove(left)
     return path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")

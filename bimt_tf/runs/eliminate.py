@@ -88,8 +88,9 @@ def eliminate_trained(
     Raises:
         InputError: where ``bimt_tf.eliminate`` refuses the model or its loss.
     """
-    for p in trained.bimt.parameters.values():  # a bridge's are views with gaps when it is opened, none when trained:
-        p.data = p.data.clone(memory_format=torch.contiguous_format)  # products of both differ in their last bits
+    for p in trained.bimt.parameters.values() if trained.task.pretrained else ():
+        # a bridge's are views with gaps when opened, none when trained: products of both differ in their last bits
+        p.data = p.data.clone(memory_format=torch.contiguous_format)
     return eliminate(
         trained.bimt,
         trained.data.train[:2],

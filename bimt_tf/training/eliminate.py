@@ -26,6 +26,7 @@ from torch import Tensor
 
 from bimt_tf.adapters import bridge
 from bimt_tf.bimt import BIMT
+from bimt_tf.core.sharing import memory
 from bimt_tf.core.threads import few_threads
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.training.elimination.budget import LOSS_FACTOR, Budget, budget_of
@@ -38,7 +39,7 @@ from bimt_tf.training.elimination.rounds import Dependency, Round, put_
 from bimt_tf.training.elimination.search import Search
 from bimt_tf.training.elimination.set_apart import set_apart, shuffled
 from bimt_tf.training.elimination.single_weights import goal_for, remove_weights
-from bimt_tf.training.elimination.softmax_gauge import choose_gauge
+from bimt_tf.training.elimination.softmax_gauge import GAUGE, choose_gauge
 from bimt_tf.training.elimination.structure import remove_parts
 from bimt_tf.training.elimination.whole_neurons import remove_neurons
 
@@ -125,12 +126,13 @@ def eliminate(
             bits as if it had not been stopped. ``bimt`` and everything else must be as they were.
 
     Raises:
-        InputError: for data, a loss or a budget that cannot be.
+        InputError: for data, a loss or a budget that cannot be, or two parameters on one memory.
     """
     if whole_neurons not in get_args(WholeNeurons):
         raise unknown("whole_neurons", str(whole_neurons), get_args(WholeNeurons))
     if not any(bimt.parameters[c.parameter].requires_grad for c in bimt.wiring.connections):
         raise InputError("all weights of the model are frozen, none can be taken out: set requires_grad where some may")
+    _require_own_memory(bimt)
     limits = max_loss, loss_factor, weights, neurons
     with few_threads(sum(c.numel for c in bimt.wiring.connections)):
         task = _prepared(bimt, data, loss, validation, examples)
@@ -173,7 +175,20 @@ def _eliminate(
             search.stage = number
             stage(search)
     ended = not search.stop()
-    return _written(bimt, (*before, *search.path), search.budget, task, ended, (*task.notes, *search.notes))
+    gauge = (GAUGE,) if any(one.what == "gauge" for one in search.path) else ()  # also of rounds before a stop
+    return _written(bimt, (*before, *search.path), search.budget, task, ended, (*task.notes, *gauge, *search.notes))
+
+
+def _require_own_memory(bimt: BIMT) -> None:
+    """Raise InputError for two parameters on one memory: copies in float64 would come apart."""
+    seen: dict[tuple[object, ...], str] = {}
+    for name, parameter in bimt.parameters.items():
+        first = seen.setdefault(memory(parameter), name)
+        if first != name:
+            raise InputError(
+                f"{first!r} and {name!r} are two parameters on one memory, which eliminate would change apart: use one "
+                "parameter in both places, or give each a memory of its own"
+            )
 
 
 def _prepared(

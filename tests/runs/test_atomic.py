@@ -131,8 +131,9 @@ def test_two_processes_that_write_one_file_at_once_leave_a_whole_one(tmp_path):
 def test_what_a_killed_process_left_is_removed(tmp_path):
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
-    mine, gone, other = (tmp_path / f".file{part}.tmp" for part in ("", f".{child.pid}", "name.7"))
-    for one in (mine, gone, other):
+    parts = "", f".{child.pid}", "name.7", f"{child.pid}"  # the last: of a file whose name goes on with digits
+    mine, gone, other, longer = (tmp_path / f".file{part}.tmp" for part in parts)
+    for one in (mine, gone, other, longer):
         one.write_bytes(b"half")
     write_atomically(tmp_path / "file", b"whole")
-    assert sorted(one.name for one in tmp_path.iterdir()) == [other.name, "file"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == sorted([other.name, longer.name, "file"])

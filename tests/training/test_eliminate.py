@@ -280,3 +280,12 @@ def test_a_stopped_one_goes_on_to_the_same_bits(more):
             assert mine.standing == theirs.standing and mine.loss == theirs.loss
             assert mine.severed == theirs.severed
             assert all(torch.equal(p.to_dense(), theirs.state[n].to_dense()) for n, p in mine.state.items())
+
+
+@pytest.mark.parametrize("asked", [5, 12, 31, 80])
+def test_one_that_is_stopped_within_a_refit_goes_on_to_the_same_bits(asked):
+    data, count = square(100), iter(range(10**6))
+    whole = eliminate(mlp(), data, max_loss=1e-2)
+    part = eliminate(mlp(), data, max_loss=1e-2, stop=lambda: next(count) >= asked)
+    rest = eliminate(mlp(), data, max_loss=1e-2, path=part.path)
+    assert not part.ended and [one.loss for one in rest.path] == [one.loss for one in whole.path]

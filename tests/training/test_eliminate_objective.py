@@ -6,9 +6,11 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from bimt_tf.bimt import BIMT
 from bimt_tf.config.reading import make
+from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
 from bimt_tf.models.mlp import MLP
 from bimt_tf.models.token_mlp import TokenMLP
@@ -263,3 +265,13 @@ def test_the_first_token_is_not_fitted_where_it_is_not_read():
         assert fitted.shape == (4, columns)
         loss = TASKS["in-context"].loss(options, outputs, targets)
         assert float(fitted.square().mean()) == pytest.approx(float(loss))
+
+
+def test_two_parameters_on_one_memory_are_refused():
+    """In float64 they would come apart, and the loss of the model would not be that of the last round."""
+    model = nn.Sequential(nn.Linear(4, 6, bias=False), nn.Tanh(), nn.Linear(6, 4, bias=False)).double()
+    model[2].weight.data = model[0].weight.data.T
+    bimt = BIMT(model, wiring=Wiring.from_table({"0.weight": "h io@in", "2.weight": "io@out h"}, model))
+    x = torch.zeros(5, 4, dtype=torch.float64)
+    with pytest.raises(InputError, match=r"'0.weight' and '2.weight' are two parameters on one memory"):
+        eliminate(bimt, (x, x), max_loss=1.0)

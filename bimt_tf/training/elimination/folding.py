@@ -71,6 +71,7 @@ def dependences(activations: Float[Tensor, "rows neurons"], neurons: Sequence[in
     slopes fitted again by least squares.
     """
     found = []
+    activations = activations.cpu()  # on GPUs torch has no least squares for columns that depend on each other
     means = activations.mean(0)
     centred = activations - means
     sizes = centred.norm(dim=0)
@@ -94,7 +95,7 @@ def dependences(activations: Float[Tensor, "rows neurons"], neurons: Sequence[in
 def fold_(bimt: BIMT, changed: dict[str, Tensor], stage: Stage, one: Dependence) -> bool:
     """Let others give what a neuron gives, in ``changed`` (parameter -> its new values); whether that can be.
 
-    It cannot where what reads the neuron has no bias for a constant part.
+    It cannot where what reads the neuron has no bias for a constant part; ``changed`` then lacks that part alone.
     """
     held: Mapping[str, Tensor] = bimt.parameters
     for connection in _out_of(bimt, stage):
@@ -110,8 +111,10 @@ def fold_(bimt: BIMT, changed: dict[str, Tensor], stage: Stage, one: Dependence)
                 return False
             name = biases[0].parameter
             bias = biases[0].flatten(changed.get(name, held[name].detach())).clone()
+            if len(bias) > 1:  # one for each position
+                return False
             bias[0] += one.constant * gone.sum(0)
-            changed[name] = biases[0].unflatten(bias[:1] if len(bias) == 1 else bias).contiguous()
+            changed[name] = biases[0].unflatten(bias).contiguous()
     return True
 
 

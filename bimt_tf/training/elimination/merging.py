@@ -41,7 +41,7 @@ def merge_neuron(search: Search) -> bool:
         changed: dict[str, torch.Tensor] = {}
         if search.stop():
             return False
-        if fold_(search.bimt, changed, stage, one):
+        if fold_(search.bimt, changed, stage, one) and search.may_change(changed):
             trial = search.trial(changed)
             if search.fewer(trial):
                 trials.append((trial.loss(trial.start), trial))

@@ -115,6 +115,11 @@ class Search:
         """
         return self.budget.loss if math.isfinite(self.budget.loss) else max(self.level, self.now.loss)
 
+    def may_change(self, changed: Mapping[str, Tensor]) -> bool:
+        """Whether these values of parameters leave those alone that are frozen."""
+        held = self.bimt.parameters
+        return all(held[name].requires_grad or torch.equal(values, held[name]) for name, values in changed.items())
+
     def fewer(self, trial: LiveNetwork) -> bool:
         """Whether a trial has fewer numbers that are not zero, and no more active weights among them."""
         if len(trial.start) >= self.live:
@@ -162,7 +167,8 @@ class Search:
     ) -> bool:
         """Refit ``network`` from ``values`` and keep it if the budget allows, and its loss is at most ``most``.
 
-        A trial that is not kept leaves the present network as it was, to the bit.
+        A trial that is not kept leaves the present network as it was, to the bit. None is kept whose refit was stopped:
+        a search that goes on then takes the same steps as one that was not.
 
         Args:
             what: goes into the round.
@@ -205,7 +211,7 @@ class Search:
             pulled, start, steps=steps, tolerance=tolerance, goal=goal, limit=limit, stop=self.stop
         )
         losses = trial.loss(fit.values), self._validation_loss(trial, fit.values)
-        if losses[0] > most or not self.budget.allows(*losses):
+        if self.stop() or losses[0] > most or not self.budget.allows(*losses):
             return False
         trial.write_(fit.values, self.bimt)
         self.share = self.share if share is None else share

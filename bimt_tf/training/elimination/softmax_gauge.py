@@ -78,8 +78,7 @@ def choose_gauge(search: Search) -> None:
         return
     allowed = search.budget
     search.budget = allowed._replace(loss=float("inf"), validation_loss=float("inf"))  # nothing but rounding moves
-    if search.attempt_trial("gauge", trial, steps=0, tolerance=0.0, goal=0.0):
-        search.note(GAUGE)
+    search.attempt_trial("gauge", trial, steps=0, tolerance=0.0, goal=0.0)
     search.budget = allowed
 
 
@@ -105,7 +104,6 @@ def shift_equal_weights(search: Search) -> bool:
             if search.hopeless(trial.loss(trial.start)):
                 continue
             if search.attempt_trial("gauge", trial, steps=steps, tolerance=TOLERANCE, goal=goal, most=search.fair):
-                search.note(GAUGE)
                 return True
     return False
 
@@ -117,7 +115,6 @@ def best_shifts(rows: Float[Tensor, "rows classes"], lengths: Float[Tensor, "row
         rows: weights of a neuron into the classes, a row each.
         lengths: of their wires.
     """
-    classes = rows.shape[1]
     candidates = torch.cat([rows.new_zeros(len(rows), 1), rows], 1)  # a row as it is, or measured from one class
     left, cost = torch.empty_like(candidates), torch.empty_like(candidates)
     for number, shift in enumerate(candidates.mT):
@@ -131,7 +128,7 @@ def best_shifts(rows: Float[Tensor, "rows classes"], lengths: Float[Tensor, "row
         one = as_few[cost[:, 1:].sum(0)[as_few].argmin()]
         if _led_to(rows - rows[:, one, None]) < _led_to(rows - found[:, None]):
             return rows[:, one]
-    return found if classes else rows.new_zeros(len(rows))
+    return found
 
 
 def equal_weights(
@@ -185,6 +182,8 @@ def _readout(search: Search) -> _Readout | None:
     if len(last) != 1 or len(weights) != 1 or stands != 1 or len(hanging) > 1 or not all(a.is_bias for a in hanging):
         return None
     if not all(bimt.parameters[one.parameter].requires_grad for one in (*weights, *hanging)):
+        return None
+    if any(len(one.flatten(bimt.parameters[one.parameter])) != 1 for one in hanging):  # a bias for each position
         return None
     return _Readout(weights[0], hanging[0] if hanging else None)
 

@@ -84,6 +84,8 @@ def _remove(search: Search, what: Literal["head", "module"], without: Iterator[d
     """Refit without one of some parts, those first whose loss is least before it; whether one could go."""
     trials = []
     for changed in without:
+        if not search.may_change(changed):
+            continue
         trial = search.trial(changed)
         if search.fewer(trial):
             trials.append((trial.loss(trial.start), trial))
