@@ -20,6 +20,7 @@ __all__ = ["FrontierCurve", "FrontierPanel", "FrontierPoint", "frontier_figure"]
 WIDTH, HEIGHT = 2.1, (2.3, 1.5, 1.5)  # inches of a column, and of the three rows
 NARROWEST = 5.2  # inches, for the legend's sake
 ROWS = (("held-out loss", 1), ("modularity Q", 2), ("wiring length", 3))  # label, and place in a point
+WIDE = 300  # ratio of weights above which labels at 1 and 3 of every decade would run into each other
 LEAST = 1e-12  # losses below are drawn here: a logarithmic axis has no 0
 
 
@@ -74,7 +75,8 @@ def frontier_figure(panels: Sequence[FrontierPanel]) -> Figure:
             column[1].set_ylim(bottom=0)
             column[2].set_ylim(bottom=0)
             column[2].set_xlabel("active weights")
-            column[2].xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+            low, high = column[2].get_xlim()
+            column[2].xaxis.set_major_locator(LogLocator(subs=(1, 3) if high < WIDE * low else (1,)))
             column[2].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             column[2].xaxis.set_minor_formatter(NullFormatter())
         methods = dict.fromkeys(curve.method for panel in panels for curve in panel.curves)
