@@ -103,8 +103,7 @@ def train(
         data: (inputs, targets), tensors [examples, ...]; a Dataset of such pairs; or a DataLoader of batches of them.
         loss: "squared" (mean over everything; outputs and targets of one shape), "cross_entropy" (outputs
             [..., classes], targets [...]), or a function of outputs and targets that gives a scalar.
-        test: what is held out, of the same kinds as ``data``.
-        test_share: without ``test``, the share of ``data`` held out, drawn by ``seed``; a DataLoader needs ``test``.
+        test, test_share: what is held out, as ``data``; or a share of it, drawn by ``seed`` (not of a DataLoader).
         out: a run directory to write, which ``load_run(out, model=...)`` opens; in memory unless given.
         overwrite: whether a run that is in ``out`` is replaced.
         method: "bimt", "l1-swap", "l1-local", "l1", "vanilla", "magnitude" or "topk".
@@ -115,17 +114,15 @@ def train(
         **settings: any field of TrainingConfig, GeometryConfig or EliminationConfig: steps, lr, width, eliminate ...
 
     Raises:
-        InputError: for an unknown setting (lists the near ones), unusable values or data, an unknown model, or with
-            ``out`` a BIMT whose geometry has coordinates of its own, which a run directory does not keep.
+        InputError: for an unknown setting, unusable values or data, an unknown model, or with ``out`` a BIMT whose
+            geometry has coordinates of its own, which a run directory does not keep.
         RunFailed: when a loss or a weight is not finite.
         Interrupted: with ``out``, on SIGINT or SIGTERM, after the step and a checkpoint.
     """
     path = _directory(out, loggers)
     seed, test_share = checked(int, seed, "seed"), checked(float, test_share, "test_share")
     settings["batch_size"] = checked(int | None, settings.get("batch_size"), "batch_size")
-    network, bimt = _network(model)
-    if bimt is not None and path is not None:
-        _require_written(bimt.geometry)
+    network, bimt = _network(model, written=path is not None)
     share = checked(float, settings.get("validation_share", 0.0), "validation_share")
     examples = examples_of(data, test, test_share, settings.pop("batch_size"), seed, share)
     config = _config(network, bimt, loss, method, seed, {**settings, "batch_size": examples.batch_size})
@@ -142,9 +139,14 @@ def train(
         torch.set_num_threads(threads)
 
 
-def _network(model: nn.Module | BIMT) -> tuple[nn.Module, BIMT | None]:
-    """The model that is trained, and its BIMT if that was given; raises InputError for anything else."""
+def _network(model: nn.Module | BIMT, written: bool) -> tuple[nn.Module, BIMT | None]:
+    """The model that is trained, and its BIMT if that was given; raises InputError for anything else.
+
+    Also, where the run is ``written`` into a directory, for a geometry that it does not keep.
+    """
     if isinstance(model, BIMT):
+        if written:
+            _require_written(model.geometry)
         return model.model, model
     if not isinstance(model, nn.Module):
         raise InputError(f"model must be a torch.nn.Module or a BIMT, found a {type(model).__name__}")
