@@ -93,7 +93,8 @@ class _ByNumPy:
         np.divide(self._square, self._correction, out=threshold)
         self._root.sqrt_()  # torch's is not rounded correctly, and NumPy's would end in other weights
         np.add(threshold, self._eps, out=threshold)
-        np.divide(self._pays, threshold, out=threshold)
+        with np.errstate(over="ignore"):  # of a huge rate, which bounds it
+            np.divide(self._pays, threshold, out=threshold)
         np.minimum(threshold, self._lr, out=threshold)
         np.negative(threshold, out=removed)
         np.maximum(weights, removed, out=removed)

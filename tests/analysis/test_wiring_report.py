@@ -41,4 +41,4 @@ def test_it_says_what_a_buffer_holds():
 
 def test_an_unknown_model_is_refused():
     with pytest.raises(InputError, match="from_table"):
-        wiring_report(nn.Sequential(nn.Conv2d(1, 2, 3)))
+        wiring_report(nn.LSTM(3, 4))

@@ -207,7 +207,7 @@ def test_networks_side_by_side_have_row_names_numbers_and_a_key():
     scenes = [scene_of(transformer(2, 1, 0.15)), scene_of(eliminated(transformer(2, 1, 0.15)))]
     figure = comparison_figure([Panel("a", "note", scenes[0]), Panel("b", "note", scenes[1])])
     first, second = ([text for text in axes.texts if text.get_gid() == "row name"] for axes in figure.axes)
-    assert [text.get_text() for text in first] == row_names(scenes[0]) and "MLP 0" in row_names(scenes[0])
+    assert [text.get_text() for text in first] == row_names(scenes[0]) and "block 0 MLP" in row_names(scenes[0])
     assert second == []  # the same rows
     numbers = [text for text in figure.axes[1].texts if text.get_gid() == "number"]
     assert numbers and collisions(figure) == []
