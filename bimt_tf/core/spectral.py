@@ -80,12 +80,19 @@ def spectral_ordering(graph: StrengthGraph, near: Ordering, fixed: Bool[np.ndarr
 
 
 def _fiedler_vectors(joined: np.ndarray, dims: int) -> np.ndarray:
-    """The first ``dims`` eigenvectors after the constant one, [nodes, dims]; zeros where there are no more."""
+    """The first ``dims`` eigenvectors after the constant one, [nodes, dims]; zeros where there are no more.
+
+    Zeros too where strengths lie so far apart (a network that has diverged) that their ratios are no numbers.
+    """
     from scipy.linalg import eigh
 
-    degrees = np.sqrt(joined.sum(axis=1))
-    kept = min(dims, len(joined) - 1)
-    _, vectors = eigh(-joined / np.outer(degrees, degrees), subset_by_index=[0, kept])
     found = np.zeros((len(joined), dims))
+    with np.errstate(all="ignore"):
+        degrees = np.sqrt(joined.sum(axis=1))
+        normalised = -joined / np.outer(degrees, degrees)
+    if not np.isfinite(normalised).all():
+        return found
+    kept = min(dims, len(joined) - 1)
+    _, vectors = eigh(normalised, subset_by_index=[0, kept])
     found[:, :kept] = vectors[:, 1:] / degrees[:, None]
     return found

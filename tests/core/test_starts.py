@@ -13,7 +13,7 @@ from reference import Space, loop_cost, mlp_wires
 from torch import nn
 
 from bimt_tf import BIMT, MLP, Geometry, Layout, RegressionTransformer, wire
-from bimt_tf.core.spectral import MOST_NEURONS, spectral_ordering, strength_graph
+from bimt_tf.core.spectral import MOST_NEURONS, _fiedler_vectors, spectral_ordering, strength_graph
 from bimt_tf.core.starts import other_starts
 from bimt_tf.errors import InputError
 
@@ -250,3 +250,9 @@ def test_what_is_no_generator():
 def test_the_report_names_the_start():
     report = start(modules(8, 1), 5).swap(starts=8)
     assert report.start == "spectral" and repr(report).endswith(" from a start of the kind spectral)")
+
+
+def test_strengths_of_a_network_that_has_diverged_give_no_vectors():
+    joined = np.array([[0.0, np.inf, 1.0], [np.inf, 0.0, 1e-300], [1.0, 1e-300, 0.0]])
+    assert not _fiedler_vectors(joined, 1).any()
+    assert _fiedler_vectors(np.ones((3, 3)) - np.eye(3), 1).shape == (3, 1)
