@@ -28,6 +28,7 @@ from bimt_tf.core.geometry import Geometry
 from bimt_tf.core.layout import Layout
 from bimt_tf.core.optimizer_state import Optimizers, optimizers_of, require_eps, require_holds_each
 from bimt_tf.core.placement import Placement, in_place_of
+from bimt_tf.core.placement_plan import PlacementPlan
 from bimt_tf.core.review import review
 from bimt_tf.core.search import SearchMethod, SwapReport, search
 from bimt_tf.core.threads import few_threads
@@ -74,6 +75,7 @@ class BIMT:
         self._guard = Guard(model, wiring)
         self._charged = ChargedWeights(self.wiring, geometry if geometry is not None else Geometry(), reduction)
         self.layout = layout if layout is not None else Layout.identity(self.wiring)
+        self._planned: PlacementPlan | None = None
         self._baked = BakedOrders()
 
     @property
@@ -173,19 +175,26 @@ class BIMT:
         self.shrink_(lam, optimizer)
         zeros.keep_(self.parameters)
 
-    def placement(self, weights: Mapping[str, Tensor] | None = None) -> Placement:
+    def placement(self, weights: Mapping[str, Tensor] | None = None, *, scored: bool = True) -> Placement:
         """The placement problem of the present weights, for searches and measurements.
 
         Args:
             weights: parameter -> a tensor of its shape, read in the place of the parameter's own values (effective
                 weights, for example); parameters that are not named are read from the model.
+            scored: whether the neurons' importance (Eq. 5) is needed too; the exact search from one start does without.
 
         Raises:
             InputError: for a name or a shape that is not the model's, or weights that are not finite.
         """
         read = self.parameters if weights is None else in_place_of(self.parameters, weights)
-        charged = self._charged
-        return Placement.of(self.wiring, self.geometry, charged.coordinates, charged.scales, read)
+        return Placement.of(self._plan(), read, scored)
+
+    def _plan(self) -> PlacementPlan:
+        """How the placement problem is read; made anew only when baking has looked at the wiring again."""
+        if self._planned is None or self._planned.wiring is not self.wiring:
+            charged = self._charged
+            self._planned = PlacementPlan.of(self.wiring, self.geometry, charged.coordinates, charged.scales)
+        return self._planned
 
     def swap(
         self,
@@ -215,7 +224,7 @@ class BIMT:
         """
         self._guard.require_same()
         with few_threads(self.wiring.total_weights):
-            placement = self.placement(weights)
+            placement = self.placement(weights, scored=method != "assignment" or starts != 1)
             self._layout, report = search(placement, self.layout, method, top_k, starts=starts, generator=generator)
         return report
 
