@@ -28,7 +28,6 @@ from bimt_tf.core.geometry import Geometry
 from bimt_tf.core.layout import Layout
 from bimt_tf.core.optimizer_state import Optimizers, optimizers_of, require_eps, require_holds_each
 from bimt_tf.core.placement import Placement, in_place_of
-from bimt_tf.core.placement_plan import PlacementPlan
 from bimt_tf.core.review import review
 from bimt_tf.core.search import SearchMethod, SwapReport, search
 from bimt_tf.core.threads import few_threads
@@ -75,7 +74,6 @@ class BIMT:
         self._guard = Guard(model, wiring)
         self._charged = ChargedWeights(self.wiring, geometry if geometry is not None else Geometry(), reduction)
         self.layout = layout if layout is not None else Layout.identity(self.wiring)
-        self._planned: PlacementPlan | None = None
         self._baked = BakedOrders()
 
     @property
@@ -151,7 +149,7 @@ class BIMT:
         Raises:
             InputError: for a lambda that is negative or not finite.
         """
-        cost.add_gradient_(self._weights(), lam)
+        cost.add_gradient_(self._weights(), lam, self._charged.bundles)
 
     def shrink_(self, lam: float, optimizer: Optimizers) -> None:
         """The proximal step of ``lam * cost()`` after ``optimizer.step()``: exact zeros (cost.py).
@@ -159,7 +157,7 @@ class BIMT:
         Raises:
             InputError: for a lambda that is negative or not finite, or a charged parameter in none of the optimizers.
         """
-        cost.shrink_(self._weights(), lam, optimizer)
+        cost.shrink_(self._weights(), lam, optimizer, self._charged.bundles)
 
     def step_(self, optimizer: torch.optim.Optimizer, lam: float, *, keep_zeros: bool = False) -> None:
         """``optimizer.step()``, then :meth:`shrink_`; ``keep_zeros``: zeros stay, whatever momentum and decay say.
@@ -187,14 +185,7 @@ class BIMT:
             InputError: for a name or a shape that is not the model's, or weights that are not finite.
         """
         read = self.parameters if weights is None else in_place_of(self.parameters, weights)
-        return Placement.of(self._plan(), read, scored)
-
-    def _plan(self) -> PlacementPlan:
-        """How the placement problem is read; made anew only when baking has looked at the wiring again."""
-        if self._planned is None or self._planned.wiring is not self.wiring:
-            charged = self._charged
-            self._planned = PlacementPlan.of(self.wiring, self.geometry, charged.coordinates, charged.scales)
-        return self._planned
+        return Placement.of(self._charged.plan(self.wiring), read, scored)
 
     def swap(
         self,
