@@ -149,7 +149,7 @@ class BIMT:
         Raises:
             InputError: for a lambda that is negative or not finite.
         """
-        cost.add_gradient_(self._weights(), lam)
+        cost.add_gradient_(self._weights(), lam, self._charged.bundles)
 
     def shrink_(self, lam: float, optimizer: Optimizers) -> None:
         """The proximal step of ``lam * cost()`` after ``optimizer.step()``: exact zeros (cost.py).
@@ -157,7 +157,7 @@ class BIMT:
         Raises:
             InputError: for a lambda that is negative or not finite, or a charged parameter in none of the optimizers.
         """
-        cost.shrink_(self._weights(), lam, optimizer)
+        cost.shrink_(self._weights(), lam, optimizer, self._charged.bundles)
 
     def step_(self, optimizer: torch.optim.Optimizer, lam: float, *, keep_zeros: bool = False) -> None:
         """``optimizer.step()``, then :meth:`shrink_`; ``keep_zeros``: zeros stay, whatever momentum and decay say.
@@ -173,19 +173,19 @@ class BIMT:
         self.shrink_(lam, optimizer)
         zeros.keep_(self.parameters)
 
-    def placement(self, weights: Mapping[str, Tensor] | None = None) -> Placement:
+    def placement(self, weights: Mapping[str, Tensor] | None = None, *, scored: bool = True) -> Placement:
         """The placement problem of the present weights, for searches and measurements.
 
         Args:
             weights: parameter -> a tensor of its shape, read in the place of the parameter's own values (effective
                 weights, for example); parameters that are not named are read from the model.
+            scored: whether the neurons' importance (Eq. 5) is needed too; the exact search from one start does without.
 
         Raises:
             InputError: for a name or a shape that is not the model's, or weights that are not finite.
         """
         read = self.parameters if weights is None else in_place_of(self.parameters, weights)
-        charged = self._charged
-        return Placement.of(self.wiring, self.geometry, charged.coordinates, charged.scales, read)
+        return Placement.of(self._charged.plan(self.wiring), read, scored)
 
     def swap(
         self,
@@ -215,7 +215,7 @@ class BIMT:
         """
         self._guard.require_same()
         with few_threads(self.wiring.total_weights):
-            placement = self.placement(weights)
+            placement = self.placement(weights, scored=method != "assignment" or starts != 1)
             self._layout, report = search(placement, self.layout, method, top_k, starts=starts, generator=generator)
         return report
 

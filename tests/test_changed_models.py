@@ -95,10 +95,13 @@ CHANGES = {
 }
 
 
+@pytest.mark.parametrize("swapped", [False, True], ids=["at first", "after a swap"])
 @pytest.mark.parametrize(("change", "says"), CHANGES.values(), ids=CHANGES)
-def test_a_changed_model_is_refused_at_swap_and_bake(change, says):
+def test_a_changed_model_is_refused_at_swap_and_bake(change, says, swapped):
     net = mlp()
     bimt = BIMT(net)
+    if swapped:  # which looks at the model, and more quickly the next time
+        bimt.swap()
     bimt.layout = Layout.random(bimt.wiring, torch.Generator().manual_seed(1))
     layout = bimt.layout
     change(net)
@@ -161,10 +164,33 @@ ALLOWED = {
 }
 
 
-@pytest.mark.parametrize("change", ALLOWED.values(), ids=ALLOWED)
-def test_what_leaves_the_wiring_right_is_allowed(change):
+def test_an_unchanged_model_is_not_examined_again(monkeypatch):
     net = mlp()
     bimt = BIMT(net)
+    bimt.swap()
+    examined = []
+    monkeypatch.setattr("bimt_tf.adapters.guard.require_same", lambda *given, **more: examined.append(given))
+    for change in (
+        lambda: None,
+        net.train,
+        lambda: net.requires_grad_(False),
+        lambda: net.layers[0].weight.data.mul_(2),
+    ):
+        change()
+        bimt.swap()
+    assert not examined
+    net.layers[0].weight.data = net.layers[0].weight.data.clone()
+    bimt.swap()
+    assert len(examined) == 1
+
+
+@pytest.mark.parametrize("swapped", [False, True], ids=["at first", "after a swap"])
+@pytest.mark.parametrize("change", ALLOWED.values(), ids=ALLOWED)
+def test_what_leaves_the_wiring_right_is_allowed(change, swapped):
+    net = mlp()
+    bimt = BIMT(net)
+    if swapped:
+        bimt.swap()
     change(net)
     assert bimt.swap().cost_after <= bimt.swap().cost_before
     assert set(bimt.bake_()) == {"hidden0", "hidden1"}

@@ -13,10 +13,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from bimt_tf.core.bundle import Bundles
 from bimt_tf.core.coefficient import Coefficient, Reduction, coefficients, scales
 from bimt_tf.core.cost import Charged
 from bimt_tf.core.geometry import Geometry
 from bimt_tf.core.layout import Layout
+from bimt_tf.core.placement_plan import PlacementPlan
 from bimt_tf.core.wiring import Wiring
 
 __all__ = ["ChargedWeights"]
@@ -29,7 +31,7 @@ class ChargedWeights:
     """What a wiring's parameters pay in a geometry, for any layout and any parameters.
 
     ``scales``: charged parameter -> the factor of its lengths; ``coordinates``: population -> those of its slots
-    [slots, dims], float64 lengths.
+    [slots, dims], float64 lengths; ``bundles``: what the penalty of a small model is taken with (bundle.py).
 
     Raises:
         InputError: for an unknown reduction, or shapes that the wiring's populations do not fit.
@@ -39,7 +41,15 @@ class ChargedWeights:
         self.wiring, self.geometry = wiring, geometry
         self.scales = scales(wiring, reduction)
         self.coordinates = geometry.coordinates(wiring)
+        self.bundles = Bundles()
         self._kept: _Kept | None = None
+        self._planned: PlacementPlan | None = None
+
+    def plan(self, wiring: Wiring) -> PlacementPlan:
+        """How a placement problem is read off the weights; ``wiring`` is the same, but for what holds a population."""
+        if self._planned is None or self._planned.wiring is not wiring:
+            self._planned = PlacementPlan.of(wiring, self.geometry, self.coordinates, self.scales)
+        return self._planned
 
     def pairs(self, layout: Layout, parameters: Mapping[str, Tensor]) -> Iterator[Charged]:
         """(parameter, its coefficients) of everything charged, as the functions of cost.py take them."""

@@ -10,13 +10,14 @@ the proximal step is a soft threshold in Adam's metric. Coefficients come whole 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from bimt_tf.core.bundle import Bundles
 from bimt_tf.core.coefficient import Coefficient, Index
 from bimt_tf.core.optimizer_state import Optimizers, optimizers_of, require_holds_each, require_learning_rates
 from bimt_tf.errors import require_non_negative
@@ -80,10 +81,15 @@ def _pays(coefficients: Sequence[Tensor | Coefficient], which: list[int], at: In
 
 
 @torch.no_grad()
-def add_gradient_(weights: Iterable[Charged], lam: float) -> None:
+def add_gradient_(weights: Iterable[Charged], lam: float, bundles: Bundles | None = None) -> None:
     """Add lam * coefficient * sign(w) to every parameter's ``.grad`` in place (made if it is None).
 
     A parameter that does not require a gradient gets none, as in a backward pass. At w = 0 the subgradient is 0.
+
+    Args:
+        weights: what is charged.
+        lam: the penalty's weight.
+        bundles: those of the model, which save time and change no bit.
 
     Raises:
         InputError: for a ``lam`` that is negative or not finite.
@@ -93,9 +99,13 @@ def add_gradient_(weights: Iterable[Charged], lam: float) -> None:
     parameters, coefficients = [p for p, _ in trained], [c for _, c in trained]
     gradients = []
     for p in parameters:
-        if p.grad is None:
-            p.grad = torch.zeros_like(p)
-        gradients.append(p.grad)
+        if (gradient := p.grad) is None:
+            p.grad = gradient = torch.zeros_like(p)
+        gradients.append(gradient)
+    bundle = bundles.of(parameters, coefficients) if bundles is not None else None
+    if bundle is not None:
+        bundle.add_gradient_(gradients, lam)
+        return
     for which, at in _passes(coefficients):
         pull = torch._foreach_sign(_take(parameters, which, at))
         torch._foreach_mul_(pull, _pays(coefficients, which, at))
@@ -103,13 +113,19 @@ def add_gradient_(weights: Iterable[Charged], lam: float) -> None:
 
 
 @torch.no_grad()
-def shrink_(weights: Iterable[Charged], lam: float, optimizer: Optimizers) -> None:
+def shrink_(weights: Iterable[Charged], lam: float, optimizer: Optimizers, bundles: Bundles | None = None) -> None:
     """The proximal step of lam * cost, after the optimizers' steps: exact zeros without a cut.
 
     Each entry is soft-thresholded by t = min(lr, lr lam c / (sqrt(v_hat) + eps)), Adam's own metric with its
     second moment v_hat; without one (SGD), or one of another kind (Adafactor), by lr lam c. The clamp keeps an entry
     whose loss gradient is nil from moving faster than Adam moves any. Where Adam has skipped its first step, as it
     does for gradients that overflowed, nothing is shrunk: v_hat is not known.
+
+    Args:
+        weights: what is charged.
+        lam: the penalty's weight.
+        optimizer: those that have taken their step.
+        bundles: those of the model, which save time and change no bit.
 
     Raises:
         InputError: if the optimizers do not hold every charged parameter that requires a gradient, or one has no
@@ -124,31 +140,49 @@ def shrink_(weights: Iterable[Charged], lam: float, optimizer: Optimizers) -> No
     require_learning_rates(optimizers)
     for one in optimizers:
         for group in one.param_groups:
-            own = set(group["params"])
-            adaptive: list[Charged] = []
-            plain: list[Charged] = []
+            own = {id(p) for p in group["params"]}
+            adaptive: list[_Member] = []
+            plain: list[_Member] = []
             for p, c in trained:
-                state = one.state.get(p, {}) if p in own else None
-                if state is not None and not ("exp_avg_sq" in state and "betas" in group):
-                    plain.append((p, c))
-                elif state is not None and state["step"]:
-                    adaptive.append((p, c))
-            if adaptive:
-                _shrink_group_(adaptive, lam, group, [one.state[p] for p, _ in adaptive])
-            if plain:
-                _shrink_group_(plain, lam, group, None)
+                if id(p) not in own:
+                    continue
+                state = one.state.get(p, {})
+                if not ("exp_avg_sq" in state and "betas" in group):
+                    plain.append(_Member(p, c, None, 0.0))
+                elif step := _number(state["step"]):
+                    adaptive.append(_Member(p, c, state["exp_avg_sq"], step))
+            for members in (adaptive, plain):
+                if members:
+                    _shrink_group_(members, lam, group, bundles)
 
 
-def _shrink_group_(
-    members: list[Charged], lam: float, group: dict[str, Any], states: list[dict[str, Any]] | None
-) -> None:
-    """Soft-threshold parameters that share a learning rate; ``states`` are Adam's, None without a second moment."""
-    parameters, coefficients, lr = [p for p, _ in members], [c for _, c in members], float(group["lr"])
-    moments = [state["exp_avg_sq"] for state in states or ()]
-    corrections = [1 - group["betas"][1] ** float(state["step"]) for state in states or ()]
+def _number(step: Tensor | float) -> float:
+    return float(step.item() if isinstance(step, Tensor) else step)
+
+
+class _Member(NamedTuple):
+    """A parameter of an optimizer's group: what it pays, and Adam's second moment and step, if it has them."""
+
+    parameter: Tensor
+    pays: Tensor | Coefficient
+    square: Tensor | None
+    step: float
+
+
+def _shrink_group_(members: list[_Member], lam: float, group: dict[str, Any], bundles: Bundles | None) -> None:
+    """Soft-threshold parameters that share a learning rate, all with Adam's second moment or all without."""
+    parameters, coefficients, lr = [one.parameter for one in members], [one.pays for one in members], float(group["lr"])
+    moments = [one.square for one in members if one.square is not None]
+    steps = [one.step for one in members]
+    if bundles is not None and moments and steps.count(steps[0]) == len(steps):
+        bundle = bundles.of(parameters, coefficients)
+        if bundle is not None and bundle.takes(moments):
+            bundle.shrink_(1 - group["betas"][1] ** steps[0], lr, lam, float(group["eps"]))
+            return
+    corrections = [1 - group["betas"][1] ** step for step in steps] if moments else []
     for which, at in _passes(coefficients):
         thresholds = torch._foreach_mul(_pays(coefficients, which, at), lr * lam)
-        if states is not None:
+        if moments:
             metric = torch._foreach_div(_take(moments, which, at), [corrections[i] for i in which])
             torch._foreach_sqrt_(metric)
             torch._foreach_add_(metric, group["eps"])

@@ -7,6 +7,7 @@ are swept until none improves; those of a large model until a sweep gains less t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -68,19 +69,26 @@ def arrange(
         own = {p.name: assign(table, prices.get(p.name)) for table, p in zip(tables, group, strict=True)}
         return Arrangement(own, _price(group, tables, own))
     inside = [_inside(table, p) for table, p in zip(tables, group, strict=True)]
-    price = np.sum([price for _, price in inside], axis=0)
-    heads = np.arange(group[0].heads)
-    segments = assign(price)
+    price = inside[0].price if len(inside) == 1 else np.add.reduce([one.price for one in inside])
+    heads, segments = _rows(group[0].heads), assign(price)
     slots = {
-        p.name: (segments[:, None] * p.head_size + places[heads, segments]).reshape(-1)
-        for p, (places, _) in zip(group, inside, strict=True)
+        p.name: (segments[:, None] * p.head_size + one.places[heads, segments]).reshape(-1)
+        for p, one in zip(group, inside, strict=True)
     }
     return Arrangement(slots, float(price[heads, segments].sum()))
 
 
+@cache
+def _rows(n: int) -> np.ndarray:
+    """0 to n - 1, made once."""
+    rows = np.arange(n)
+    rows.flags.writeable = False
+    return rows
+
+
 def _price(group: tuple[Population, ...], tables: list[np.ndarray], slots: Slots) -> float:
     """What the populations of a group cost in these slots, by their tables."""
-    return sum(float(table[np.arange(p.size), slots[p.name]].sum()) for table, p in zip(tables, group, strict=True))
+    return sum(float(table[_rows(p.size), slots[p.name]].sum()) for table, p in zip(tables, group, strict=True))
 
 
 def _solve(
@@ -96,9 +104,18 @@ def _solve(
     return before - found.cost
 
 
-def _inside(table: np.ndarray, p: Population) -> tuple[np.ndarray, np.ndarray]:
+class _Inside(NamedTuple):
     """The best places inside for every (head, segment), [heads, segments, head size], and their price."""
+
+    places: np.ndarray
+    price: np.ndarray
+
+
+def _inside(table: np.ndarray, p: Population) -> _Inside:
     blocks = table.reshape(p.heads, p.head_size, p.heads, p.head_size).swapaxes(1, 2)
-    places = np.array([[assign(block) for block in of_head] for of_head in blocks])
-    head, segment, neuron = np.ogrid[: p.heads, : p.heads, : p.head_size]
-    return places, blocks[head, segment, neuron, places].sum(axis=2)
+    places = np.empty((p.heads, p.heads, p.head_size), dtype=np.int64)
+    for of_head, found in zip(blocks, places, strict=True):
+        for segment, block in enumerate(of_head):
+            found[segment] = assign(block)
+    chosen = np.take_along_axis(blocks, places[..., None], axis=3)
+    return _Inside(places, chosen.sum(axis=(2, 3)))

@@ -63,6 +63,15 @@ class Layout:
         return cls({name: slots[name] for name in wiring.populations})
 
     @classmethod
+    def of_search(cls, slots: Mapping[str, np.ndarray]) -> Layout:
+        """The layout that a search found: population -> neuron -> slot, permutations already; kept, not copied."""
+        layout = cls.__new__(cls)
+        for own in slots.values():
+            own.flags.writeable = False
+        object.__setattr__(layout, "_own", dict(slots))
+        return layout
+
+    @classmethod
     def of_state(cls, state: Mapping[str, Tensor]) -> Layout:
         """The layout that :meth:`state` gave.
 
@@ -130,7 +139,7 @@ class Layout:
 
     def moved(self, other: Layout) -> int:
         """How many neurons stand in another slot than in ``other``, a layout of the same populations."""
-        return sum(int((own != other.of(name)).sum()) for name, own in self._own.items())
+        return sum(int(np.count_nonzero(own != other.of(name))) for name, own in self._own.items())
 
     def __iter__(self) -> Iterator[str]:
         """The names of the populations."""

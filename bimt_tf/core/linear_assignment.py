@@ -16,7 +16,7 @@ import numpy as np
 __all__ = ["Prices", "assign", "lower_bound"]
 
 PRICED = 64  # from so many rows on, prices pay for themselves
-SHARPNESS, ROUNDS = 200.0, 20  # of the prices; they change the time of the solution, never the solution
+SHARPNESS, ROUNDS = 80.0, 8  # of the prices; they change the time of the solution, never the solution
 SERVING = 16  # from so many rows on, they do where they serve several problems; few rounds are enough for few rows:
 SOFTNESS, FEW = 50.0, 3
 WIDE = 256  # from so many rows on, several stages of prices pay for themselves
@@ -53,8 +53,9 @@ def assign(cost: np.ndarray, prices: Prices | None = None) -> np.ndarray:
         return solve(cost)[1]
     if prices is not None and prices.found is not None:
         return solve(cost + prices.found)[1]
-    least = cost.min(axis=1)
-    spread = cost.max(axis=1) - least
+    rows = np.arange(len(cost))
+    least = cost[rows, cost.argmin(axis=1)]  # in a third of the time that min takes
+    spread = cost[rows, cost.argmax(axis=1)] - least
     indifferent = len(cost) - np.count_nonzero(spread)
     if 2 * indifferent > len(cost):
         return _few(cost, np.flatnonzero(spread))
@@ -100,14 +101,17 @@ def lower_bound(cost: np.ndarray) -> float:
 
 
 def _prices(regret: np.ndarray, spread: float) -> np.ndarray:
-    """Column prices of the smoothed problem; ``spread`` is the largest regret."""
+    """Column prices of the smoothed problem; ``spread`` is the largest regret. In float32, which halves the time."""
     sharpness, rounds = (SHARPNESS, ROUNDS) if len(regret) >= PRICED else (SOFTNESS, FEW)
-    kernel = regret / (-spread / sharpness)
+    kernel = np.multiply(regret / spread, -sharpness, dtype=np.float32, casting="same_kind")
     np.exp(kernel, out=kernel)
-    worth = np.ones(len(regret))  # within exp(+-sharpness) n, far from overflow
+    worth, taken = np.ones((2, len(regret)), dtype=np.float32)
     for _ in range(rounds):
-        worth = 1 / ((1 / (kernel @ worth)) @ kernel)
-    return -np.log(worth) * (spread / sharpness)
+        np.maximum(np.dot(kernel, worth, out=taken), TINY, out=taken)
+        np.reciprocal(taken, out=taken)
+        np.maximum(np.dot(taken, kernel, out=worth), TINY, out=worth)
+        np.reciprocal(worth, out=worth)
+    return np.log(worth, dtype=np.float64) * (-spread / sharpness)
 
 
 def _staged_prices(cost: np.ndarray, stages: int = len(STAGES)) -> np.ndarray:

@@ -75,12 +75,12 @@ def require_eps(optimizers: Iterable[torch.optim.Optimizer]) -> None:
     An entry whose gradient is 0 then becomes 0/0; a fused step, which divides in float32, leaves the float16 range.
     """
     for one in optimizers:
-        if not any(kind.__module__.startswith("torch.optim.") for kind in type(one).__mro__[:-2]):
+        halves = [group for group in one.param_groups if any(p.dtype == torch.float16 for p in group["params"])]
+        if not any(kind.__module__.startswith("torch.optim.") for kind in type(one).__mro__[:-2] if halves):
             continue
-        for group in one.param_groups:
+        for group in halves:
             eps = group.get("eps")
-            half = any(p.dtype == torch.float16 for p in group["params"])
-            if half and isinstance(eps, float) and not torch.tensor(eps).half():
+            if isinstance(eps, float) and not torch.tensor(eps).half():
                 raise InputError(
                     f"eps={eps:g} of {type(one).__name__} is 0 in float16, the dtype of its parameters, and "
                     "steps divide by it: take eps=1e-4, or float32 weights under torch.autocast"

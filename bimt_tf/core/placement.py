@@ -6,15 +6,14 @@ No connection joins a population to itself, so a permutation costs sum_a C[a, sl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from bimt_tf.core.geometry import Geometry
-from bimt_tf.core.population import Connection, Population
+from bimt_tf.core.placement_plan import PlacementPlan
+from bimt_tf.core.population import Population
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError, unknown
 
@@ -25,17 +24,14 @@ Slots = dict[str, np.ndarray]
 
 STRICT = 1e-12  # an improvement below this share of the cost is rounding, not progress
 
-CHUNK = 2**20  # entries of a parameter that are summed at once
-
 
 @dataclass(frozen=True)
 class Placement:
     """The placement problem: how strongly neurons of each two populations are joined, and their slots' distances.
 
-    ``strength[p, q]`` is the summed scale * |w| [neurons of p, neurons of q], ``distance[p, q]`` [slots, slots], both
-    for (p, q) and (q, p); ``score[p]`` the summed |in| + |out| weights of each neuron (Eq. 5); ``constant`` what
-    does not depend on the layout. Populations with the same ``coordinate_set`` have their slots at
-    the same places, and so the same distances to any other. ``coordinates[p]`` [slots, dims] are lengths.
+    ``strength[p, q]`` is the summed scale * |w| [neurons of p, neurons of q], both for (p, q) and (q, p), as
+    ``distance``; ``score[p]`` the summed |in| + |out| weights of each neuron (Eq. 5), if it was asked for;
+    ``constant`` what does not depend on the layout. The other fields are the plan's (placement_plan.py).
     """
 
     wiring: Wiring
@@ -48,62 +44,41 @@ class Placement:
     coordinates: Mapping[str, np.ndarray]
 
     @classmethod
-    def of(
-        cls,
-        wiring: Wiring,
-        geometry: Geometry,
-        coordinates: Mapping[str, Tensor],
-        scale: Mapping[str, float],
-        parameters: Mapping[str, Tensor],
-    ) -> Placement:
+    def of(cls, plan: PlacementPlan, parameters: Mapping[str, Tensor], scored: bool = True) -> Placement:
         """Read the problem off the weights, on the CPU in float64.
 
         Args:
-            wiring: what joins what.
-            geometry: how long a wire between two slots is.
-            coordinates: population -> its slots' coordinates [slots, dims] (lengths, float64, CPU).
-            scale: charged parameter -> the factor of its lengths (``coefficient.scales``).
+            plan: how to read it.
             parameters: parameter -> the values to be read, the model's or others of the same shapes.
+            scored: whether ``score`` is needed; the exact search from the present layout does without.
 
         Raises:
             InputError: for weights that are not finite.
         """
         strength: dict[tuple[str, str], np.ndarray] = {}
-        score = {name: np.zeros(p.size) for name, p in wiring.populations.items()}
-        constant = 0.0
-        for wired in wiring.wired:
-            parameter = parameters[wired.parameter].detach()
-            if not isinstance(wired, Connection):
-                if wired.parameter in scale:
-                    constant += scale[wired.parameter] * geometry.layer_gap * _sum_of_sizes(parameter)
+        score = {name: np.zeros(p.size) for name, p in plan.wiring.populations.items()} if scored else {}
+        constant = plan.gaps(parameters)
+        for reader in plan.readers:
+            sizes, pair = reader.sizes(parameters[reader.parameter]), reader.pair
+            if scored:
+                for axis, name in enumerate(pair):
+                    score[name] += np.add.reduce(sizes, axis=1 - axis, dtype=np.float64)
+            if not reader.local:  # it counts for who is important (Eq. 5), and pulls nobody anywhere
+                constant += reader.scale * plan.layer_gap * float(sizes.sum(dtype=np.float64))
                 continue
-            p, q = (stage.population for stage in wired.stages)
-            sizes = wired.flatten(parameter.abs())
-            joined = (sizes[0].double() if len(sizes) == 1 else sizes.sum(0, dtype=torch.float64)).cpu().numpy()
-            del sizes
-            score[p] += np.add.reduce(joined, axis=1)
-            score[q] += np.add.reduce(joined, axis=0)
-            if not wired.local:  # it counts for who is important (Eq. 5), and pulls nobody anywhere
-                constant += scale[wired.parameter] * geometry.layer_gap * float(joined.sum())
-                continue
-            if (q, p) in strength:
-                p, q, joined = q, p, joined.T
-            joined *= scale[wired.parameter]
-            if (p, q) in strength:
-                strength[p, q] += joined
+            joined = np.multiply(sizes, reader.scale, dtype=np.float64)
+            if pair in strength:
+                strength[pair] += joined
             else:
-                strength[p, q] = joined
-        coordinate_set = _coordinate_sets(coordinates)
-        distance = _distances(geometry, coordinates, coordinate_set, strength)
-        neighbours: dict[str, tuple[str, ...]] = {name: () for name in wiring.populations}
-        for p, q in strength:
-            neighbours[p] += (q,)
-            neighbours[q] += (p,)
-        strength.update({(q, p): matrix.T for (p, q), matrix in tuple(strength.items())})
-        if not all(np.isfinite(s).all() for s in score.values()):
+                strength[pair] = joined
+        finite = all(np.isfinite(matrix.sum()) for matrix in strength.values()) and np.isfinite(constant)
+        if not finite:
             raise InputError("the weights are not finite: neurons cannot be placed")
-        at = {name: places.numpy() for name, places in coordinates.items()}
-        return cls(wiring, strength, distance, score, constant, neighbours, coordinate_set, at)
+        strength.update({(q, p): matrix.T for (p, q), matrix in tuple(strength.items())})
+        return cls(
+            plan.wiring, strength, plan.distance, score, constant, plan.neighbours, plan.coordinate_set,
+            plan.coordinates,
+        )  # fmt: skip
 
     def cost(self, slots: Slots) -> float:
         """The connection cost (Eqs. 3 and 4) of a layout: population -> neuron -> slot, int64 [neurons]."""
@@ -146,40 +121,6 @@ def in_place_of(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor])
             found = list(tensor.shape) if isinstance(tensor, Tensor) else f"a {type(tensor).__name__}"
             raise InputError(f"weights[{name!r}] must be a tensor {list(parameters[name].shape)}, found {found}")
     return {**parameters, **weights}
-
-
-def _sum_of_sizes(parameter: Tensor) -> float:
-    """Sum of |w| in float64, a part at a time: a vocabulary's table is large."""
-    if parameter.numel() <= CHUNK:
-        return float(parameter.abs().sum(dtype=torch.float64))
-    rows = max(1, CHUNK // max(1, parameter[:1].numel()))
-    return sum(float(part.abs().sum(dtype=torch.float64)) for part in parameter.split(rows))
-
-
-def _coordinate_sets(coordinates: Mapping[str, Tensor]) -> dict[str, int]:
-    """Population -> a number that is the same for all whose slots lie on the same coordinates."""
-    numbers: dict[tuple[tuple[int, ...], bytes], int] = {}
-    keys = {name: (tuple(at.shape), at.numpy().tobytes()) for name, at in coordinates.items()}
-    return {name: numbers.setdefault(key, len(numbers)) for name, key in keys.items()}
-
-
-def _distances(
-    geometry: Geometry,
-    coordinates: Mapping[str, Tensor],
-    coordinate_set: Mapping[str, int],
-    pairs: Iterable[tuple[str, str]],
-) -> dict[tuple[str, str], np.ndarray]:
-    """[slots, slots] of every pair, both ways; populations on the same coordinates share one matrix."""
-    made: dict[tuple[int, int], np.ndarray] = {}
-    found = {}
-    for p, q in pairs:
-        a, b = coordinate_set[p], coordinate_set[q]
-        if (a, b) not in made:
-            matrix = geometry.distance(coordinates[p], coordinates[q]).numpy()
-            made[b, a] = matrix.T
-            made[a, b] = matrix  # on the same coordinates distances are symmetric
-        found[p, q], found[q, p] = made[a, b], made[b, a]
-    return found
 
 
 def _inverse(slots: np.ndarray) -> np.ndarray:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from math import prod
 
 import einops
+import numpy as np
 from torch import Tensor
 
-__all__ = ["COPY", "Attachment", "Connection", "Node", "Population", "Stage", "Wired"]
+__all__ = ["COPY", "Attachment", "Connection", "Node", "Population", "Stage", "Unfolding", "Wired"]
 
 COPY = "z"
 """First letter, in an einops pattern, of an axis without coordinates."""
@@ -121,6 +122,35 @@ class Wired:
     def numel(self) -> int:
         """Entries of the parameter."""
         return prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Unfolding:
+    """What :meth:`Wired.flatten` does to the axes of one parameter, found once: split, put in order, join."""
+
+    split: tuple[int, ...]
+    order: tuple[int, ...]
+    joined: tuple[int, ...]
+
+    @classmethod
+    def of(cls, wired: Wired) -> Unfolding:
+        """Of a parameter's patterns."""
+        length = dict(wired.lengths)
+        spelled = [word for dim in _groups(wired.spelled) for word in _words(dim)]
+        flat = [_words(dim) for dim in _groups(wired.flat)]
+        split = tuple(1 if word == "1" else length[word] for word in spelled)
+        order = tuple(spelled.index(word) for dim in flat for word in dim if word != "1")
+        joined = tuple(prod(length[word] for word in dim if word != "1") for dim in flat)
+        rest = tuple(i for i in range(len(spelled)) if i not in order)  # of length 1
+        return cls(split, rest + order, joined)
+
+    def of_array(self, array: np.ndarray) -> np.ndarray:
+        """The parameter's numbers as [copies, *population sizes]; a view where that is one."""
+        return array.reshape(self.split).transpose(self.order).reshape(self.joined)
+
+    def of_tensor(self, tensor: Tensor) -> Tensor:
+        """The same of a tensor."""
+        return tensor.reshape(self.split).permute(self.order).reshape(self.joined)
 
 
 @dataclass(frozen=True)

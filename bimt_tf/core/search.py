@@ -13,6 +13,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 
 from bimt_tf.core.exact_search import search_exactly
@@ -60,7 +61,7 @@ def search(
 
     Args:
         placement: the weights and distances that the search sees.
-        layout: where it begins; it stays as it is.
+        layout: where it begins; it stays as it is, and is what is returned if no neuron moves.
         method: "assignment" or "greedy".
         top_k: the paper's k, neurons a population that the greedy search moves.
         starts: how many layouts the search begins at: 1 is the given one alone, more adds those of starts.py. The best
@@ -80,15 +81,16 @@ def search(
     improve = _improvement(placement, method, top_k, STRICT * before)
     sweeps, kind = improve(best), "present"
     after = placement.cost(best)
-    others = other_starts(placement, best, generator if generator is not None else torch.Generator().manual_seed(0))
-    for other, slots in islice(others, starts - 1):
-        taken = improve(slots)
-        cost = placement.cost(slots)
-        if cost < after - STRICT * before:
-            after, sweeps, kind = cost, taken, other
-            best.update(slots)
-    found = Layout({name: torch.from_numpy(s) for name, s in best.items()})
-    return found, SwapReport(before, after, found.moved(layout), sweeps, kind)
+    if starts > 1:
+        generator = generator if generator is not None else torch.Generator().manual_seed(0)
+        for other, slots in islice(other_starts(placement, best, generator), starts - 1):
+            taken = improve(slots)
+            cost = placement.cost(slots)
+            if cost < after - STRICT * before:
+                after, sweeps, kind = cost, taken, other
+                best.update(slots)
+    moved = sum(int(np.count_nonzero(slots != layout.of(name))) for name, slots in best.items())
+    return (Layout.of_search(best) if moved else layout), SwapReport(before, after, moved, sweeps, kind)
 
 
 def _improvement(placement: Placement, method: SearchMethod, top_k: int, tolerance: float) -> Callable[[Slots], int]:

@@ -31,7 +31,7 @@ def vector(dtype=torch.float32):
 
 @pytest.mark.parametrize(("dtype", "short"), [(torch.float32, 300), (torch.float64, 300), (torch.float32, 299)])
 def test_the_quick_operations_give_the_bits_of_the_plain_ones(dtype, short, monkeypatch):
-    monkeypatch.setattr("bimt_tf.training.threshold.SHORT", short)
+    monkeypatch.setattr("bimt_tf.core.threshold.SHORT", short)
     (plain, plain_adam, _), (quick, quick_adam, generator) = vector(dtype), vector(dtype)
     acts = OnVector(quick)
     owed = torch.rand(300, generator=generator, dtype=dtype).round(decimals=1)  # a tenth or so pays nothing
