@@ -19,8 +19,12 @@ def ablate(
     /,
     *,
     hook: Hook = None,
-    neurons: Annotated[str, Parameter(help="numbers to knock out together, e.g. 3,17 [each in turn]")] = "",
-    heads: Annotated[str, Parameter(help="heads to knock out together, e.g. 0,2, or each: each head in turn")] = "",
+    neurons: Annotated[
+        str, Parameter(show_default=False, help="numbers to knock out together, e.g. 3,17 [each in turn]")
+    ] = "",
+    heads: Annotated[
+        str, Parameter(show_default=False, help="heads to knock out together, e.g. 0,2, or each: each head in turn")
+    ] = "",
     weight: Annotated[
         list[str] | None,
         Parameter(negative=(), help="a weight to set to 0 too, e.g. 'embed.W_E[1,3]' (repeatable)"),
