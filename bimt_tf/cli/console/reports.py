@@ -27,7 +27,7 @@ __all__ = [
 ]  # fmt: skip
 
 UNBROKEN = 240
-FOLDED = ("path", "task", "when")  # columns of a list of runs that may take several lines
+FOLDED = ("path", "task", "state", "when")  # columns of a list of runs that may take several lines
 NUMBERS = ("seed", "steps", "loss", "weights", "q")  # columns of a list of runs
 
 
