@@ -15,7 +15,7 @@ from torch import nn
 
 from bimt_tf.core.wiring import Wiring
 
-__all__ = ["neuron_name", "stage_hooks", "written_into"]
+__all__ = ["neuron_name", "place_names", "stage_hooks", "written_into"]
 
 _OF_A_BLOCK = {"q": "attn.hook_q", "k": "attn.hook_k", "v": "attn.hook_z", "mlp": "mlp.hook_post"}
 
@@ -30,6 +30,21 @@ def stage_hooks(model: nn.Module, wiring: Wiring) -> dict[str, str]:
     known: Mapping[str, Any] = getattr(model, "hook_dict", {})
     found = {stage.name: _hook(stage.name, wiring) for stage in wiring.stages}
     return {stage: hook for stage, hook in found.items() if hook in known}
+
+
+def place_names(model: nn.Module, wiring: Wiring) -> dict[str, str]:
+    """Stage or population -> the hooks that show its neurons, as tables name them: ``blocks.0.mlp.hook_post``.
+
+    Queries and keys, which share an order, have two; a population of more hooks, as a shared residual stream, or of
+    none, as inputs, is not named here and keeps its own name.
+    """
+    hooks = stage_hooks(model, wiring)
+    shared: dict[str, list[str]] = {}
+    for stage in wiring.stages:
+        if stage.name in hooks:
+            shared.setdefault(stage.population, []).append(hooks[stage.name])
+    few = {name: " and ".join(found) for name, found in shared.items() if len(found) <= 2}
+    return few | hooks
 
 
 def written_into(hook: str) -> str:

@@ -267,7 +267,7 @@ def _modules(parts: Parts | None, pairs: Sequence[_Pair]) -> tuple[RecurringModu
         p = {name: (1 + (chance[:, i] >= fit[i] - ROUNDING).sum()) / (1 + len(chance)) for name, fit in fitted.items()}
         there = tuple(name for name in fitted if p[name] <= BEYOND)
         fit = {name: float(each[i]) for name, each in fitted.items()}
-        found.append(RecurringModule(i, tuple(sorted(part)), fit, float(chance[:, i].mean()), there))
+        found.append(RecurringModule(i + 1, tuple(sorted(part)), fit, float(chance[:, i].mean()), there))
     return tuple(found)
 
 

@@ -99,7 +99,8 @@ class RecurringEdge(NamedTuple):
 class RecurringModule(NamedTuple):
     """A module of the reference: its neurons, and how well one module of each other network fits it (Jaccard).
 
-    ``chance``: the same of rewired networks, their mean; ``found_in``: those in which it fits better than in 95% of
+    ``number``: from 1; modules of fewer than three neurons have none. ``chance``: the
+    same of rewired networks, their mean; ``found_in``: those in which it fits better than in 95% of
     rewired networks.
     """
 

@@ -11,6 +11,11 @@ from bimt_tf.cli.intervening import PositionText, numbers, positions, weights
 
 __all__ = ["ablate"]
 
+Neurons = Annotated[str, Parameter(show_default=False, help="numbers to knock out together, e.g. 3,17 [each in turn]")]
+Heads = Annotated[
+    str, Parameter(show_default=False, help="heads to knock out together, e.g. 0,2, or each: each head in turn")
+]
+
 WRITTEN = {"mean": "at their mean", "zero": "at 0", "resample": "of another example"}
 
 
@@ -19,8 +24,8 @@ def ablate(
     /,
     *,
     hook: Hook = None,
-    neurons: Annotated[str, Parameter(help="numbers to knock out together, e.g. 3,17 [each in turn]")] = "",
-    heads: Annotated[str, Parameter(help="heads to knock out together, e.g. 0,2, or each: each head in turn")] = "",
+    neurons: Neurons = "",
+    heads: Heads = "",
     weight: Annotated[
         list[str] | None,
         Parameter(negative=(), help="a weight to set to 0 too, e.g. 'embed.W_E[1,3]' (repeatable)"),

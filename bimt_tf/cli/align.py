@@ -32,6 +32,7 @@ def align(
     """Match the neurons of several runs: what recurs across seeds, beside what chance gives."""
     if len(directories) < 2:
         raise InputError(f"bimt align takes two run directories or more, found {len(directories)}")
+    from bimt_tf.adapters.stage_hooks import place_names
     from bimt_tf.cli.console.align_report import print_alignment
     from bimt_tf.cli.console.kept import print_kept, progress_bar
     from bimt_tf.cli.console.reports import print_json
@@ -47,7 +48,7 @@ def align(
     if json:
         print_json(found.as_dict())
     else:
-        print_alignment(found)
+        print_alignment(found, place_names(runs[0].model, runs[0].bimt.wiring))
     if figure is not None:
         write_figure(figure_of(found, runs), figure, form)
     if not json:

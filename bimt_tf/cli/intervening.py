@@ -23,11 +23,14 @@ __all__ = [
     "weights",
 ]
 
-Neurons = Annotated[str, Parameter(help="numbers of neurons, e.g. 3,17")]
+Neurons = Annotated[str, Parameter(show_default=False, help="numbers of neurons, e.g. 3,17")]
 PositionText = Annotated[
     str,
     Parameter(
-        name="--position", help="token or tokens, e.g. 1 or 1,2; negative from the end [all]", allow_leading_hyphen=True
+        name="--position",
+        show_default=False,
+        allow_leading_hyphen=True,
+        help="token or tokens, e.g. 1 or 1,2; negative from the end [all]",
     ),
 ]
 Target = Annotated[

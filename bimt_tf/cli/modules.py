@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,9 @@ from cyclopts import Parameter
 from bimt_tf.cli.arguments import AsJson, At, Device, Directory, at_of
 
 __all__ = ["modules"]
+
+LONG = 400_000
+"""Weights of all networks that are drawn from one null model, from which on it takes minutes, and a note says so."""
 
 Runs = Annotated[
     list[Path] | None,
@@ -44,6 +48,7 @@ def modules(
 
     The answer is kept in DIRECTORY/modules.json.
     """
+    from bimt_tf.adapters.stage_hooks import place_names
     from bimt_tf.cli.console.kept import keep_or_note, print_kept, progress_bar
     from bimt_tf.cli.console.module_report import print_modules
     from bimt_tf.cli.console.reports import print_json
@@ -60,6 +65,8 @@ def modules(
         "draws": draws,
     }  # fmt: skip
     weights = graph_of(run).number_of_edges()
+    if draws * weights > LONG:
+        _note_long(draws, weights)
     others = [matched_run(path, weights, device) for path in against or ()]
     with progress_bar("drawing networks of the null models") as progress:
         report = run.modules(**asked, against=others, n=examples, seed=seed, progress=progress)
@@ -70,8 +77,18 @@ def modules(
     if json:
         print_json(report.as_dict())
     else:
-        print_modules(report)
+        print_modules(report, place_names(run.model, run.bimt.wiring))
     if figure is not None:
         write_figure(run.modules_figure(report), figure, form)
     if not json:
         print_kept(kept, figure)
+
+
+def _note_long(draws: int, weights: int) -> None:
+    """Say on stderr that there is much to draw, and what takes less."""
+    fewer = LONG // weights
+    less = f"--draws {fewer} takes less" if fewer >= 20 else "--draws 0 leaves them out"
+    sys.stderr.write(
+        f"note: modules are found anew in {draws:,} networks of {weights:,} weights from each null model, which may "
+        f"take minutes; {less}\n"
+    )

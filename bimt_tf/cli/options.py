@@ -32,7 +32,7 @@ def task_command(name: str, run: Run, *, only: str | None = None) -> App:
     """The command ``bimt NAME TASK``, or ``bimt NAME`` for the task ``only``. The docstring of ``run`` is its help."""
     about = inspect.cleandoc(run.__doc__ or "")
     hint = "\n\nOptions follow the task: see bimt NAME TASK --help.".replace("NAME", name)
-    tasks = "\n\n".join(f"{one.name}: {one.summary}" for one in TASKS.values())
+    tasks = "\n".join(f"- {one.name}: {one.summary}" for one in TASKS.values())
     app = App(
         name=name, help=about.split("\n\n")[0] + hint, usage=f"Usage: bimt {name} TASK [OPTIONS]\n", help_flags=[],
         version_flags=[], help_epilogue=f"Tasks, or one of your own as my_task.py:TASK:\n\n{tasks}",

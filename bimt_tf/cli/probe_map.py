@@ -18,7 +18,9 @@ def probe_map(
     /,
     *,
     target: Target = None,
-    hooks: Annotated[str, Parameter(help="which hooks, e.g. hook_embed,blocks.0.hook_resid_post [all]")] = "",
+    hooks: Annotated[
+        str, Parameter(show_default=False, help="which hooks, e.g. hook_embed,blocks.0.hook_resid_post [all]")
+    ] = "",
     values: Values = None,
     kind: Kind = None,
     nonlinear: Annotated[

@@ -26,9 +26,13 @@ def reproduce(
     target: Annotated[str, Parameter(help="what to make: one of those above, or all")],
     /,
     *,
-    seeds: Annotated[str, Parameter(help="e.g. 0-4 or 0,2,5 [those usual for the target]")] = "",
-    tasks: Annotated[str, Parameter(help="rows, e.g. symbolic-a,s4 [those usual for the target]")] = "",
-    methods: Annotated[str, Parameter(help=f"some of {', '.join(METHODS)} [all of the target]")] = "",
+    seeds: Annotated[str, Parameter(show_default=False, help="e.g. 0-4 or 0,2,5 [those usual for the target]")] = "",
+    tasks: Annotated[
+        str, Parameter(show_default=False, help="rows, e.g. symbolic-a,s4 [those usual for the target]")
+    ] = "",
+    methods: Annotated[
+        str, Parameter(show_default=False, help=f"some of {', '.join(METHODS)} [all of the target]")
+    ] = "",
     quick: Annotated[
         bool, _ON, Parameter(help="a twentieth of the steps, one seed, fewer rows: a trial, kept apart")
     ] = False,

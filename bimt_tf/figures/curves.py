@@ -20,6 +20,9 @@ __all__ = ["curves_figure"]
 SIZE = (6.2, 5.6)  # inches
 SCHEDULE_HEIGHT = 0.75  # inches a panel
 MANY_PHASES = 8  # beyond which lambda has a panel of its own, and is not written over its phases
+PHASE_FONT, PHASE_ROW = 7, 9  # points: the size of the phases' words, and how far apart their rows are
+LETTER = 0.64  # width of a digit, of the font's size
+PANEL_WIDTH = 370  # points, of the 6.2 inches: what the names of the axes leave
 DECADES = 4  # that a schedule's panel shows below its largest value
 
 
@@ -101,7 +104,8 @@ def _finish(axes: Axes, label: str, log: bool) -> None:
     elif log and (values > 0).any():
         axes.set_yscale("log", nonpositive="mask")
     else:
-        axes.set_ylim(bottom=0)
+        low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
+        axes.set_ylim(1.05 * low, 1.05 * high if high > low else 1)  # a constant line shall not lie on the edge
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=not log))
         axes.yaxis.set_major_formatter(EngFormatter(sep=""))
 
@@ -120,11 +124,36 @@ def _phases(steps: np.ndarray, lam: np.ndarray) -> list[tuple[float, float, floa
 def _draw_phases(panels: Sequence[Axes], phases: list[tuple[float, float, float]]) -> None:
     """Every other phase shaded in all panels, each named by its lambda on top."""
     top = panels[0]
-    for i, (start, end, value) in enumerate(phases):
+    for i, (start, end, _) in enumerate(phases):
         for axes in panels if i % 2 else ():
             axes.axvspan(start, end, color=BANDS[0], lw=0, zorder=0).set_gid("phase")
-        top.text((start + end) / 2, 1.02, f"λ = {value:g}" if i == 0 else f"{value:g}", ha="center", va="bottom",
-                 fontsize=7, color=MUTED, transform=top.get_xaxis_transform())  # fmt: skip
+    texts = [f"λ = {value:g}" if i == 0 else f"{value:g}" for i, (*_, value) in enumerate(phases)]
+    for text, (start, end, _), row in zip(texts, phases, _rows(texts, phases), strict=True):
+        top.annotate(
+            text,
+            ((start + end) / 2, 1),
+            (0, 3 + PHASE_ROW * row),
+            xycoords=top.get_xaxis_transform(),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=PHASE_FONT,
+            color=MUTED,
+        )
+
+
+def _rows(texts: Sequence[str], phases: Sequence[tuple[float, float, float]]) -> list[int]:
+    """The row above the panel, from 0, that each word stands in, so that none covers another: the first with room."""
+    ends: list[float] = []  # where the last word of each row ends, in points
+    rows = []
+    for text, (start, end, _) in zip(texts, phases, strict=True):
+        span = phases[-1][1] - phases[0][0]
+        middle = PANEL_WIDTH * (start + end) / 2 / span if span else 0.0
+        left, right = middle - LETTER * PHASE_FONT * len(text) / 2, middle + LETTER * PHASE_FONT * (len(text) / 2 + 1)
+        row = next((i for i, taken in enumerate(ends) if taken <= left), len(ends))
+        ends[row : row + 1] = [right]
+        rows.append(row)
+    return rows
 
 
 def _schedules(

@@ -79,6 +79,8 @@ def notes_of(scene: Scene, left_out: int) -> list[str]:
     """Sentences that say what is counted and what is to scale."""
     above = "not zero" if scene.threshold == 0 else f"|w| > {scene.threshold:g}"
     notes = [f"{scene.active:,} active weights of {scene.total:,}: {above}, on a path from input to output."]
+    if not scene.active:
+        notes.append("The network is severed: no path of weights leads from an input to an output.")
     if scene.dense:
         notes.append(f"Shading: |w| by neighbouring slots. Lines: the {scene.drawn:,} strongest of their matrices.")
     if crowded(scene):

@@ -51,17 +51,20 @@ class Comparison(NamedTuple):
             "numbers": {one.name: list(one.values) for one in self.numbers},
         }
 
-    def figure(self) -> Figure:
+    def figure(self, device: str = "cpu") -> Figure:
         """The networks side by side, in the order of the paths.
 
+        Args:
+            device: where the models are put, as ``load_run`` takes it.
+
         Raises:
-            InputError: for runs whose networks are not of one shape.
+            InputError: for a device that is not there, or runs whose networks are not of one shape.
         """
         from bimt_tf.figures.comparison import Panel, comparison_figure
         from bimt_tf.runs.load import load_run
         from bimt_tf.scene.scene import scene_of
 
-        runs = [load_run(path, at=self.at) for path in self.paths]
+        runs = [load_run(path, device, at=self.at) for path in self.paths]
         panels = []
         for run in runs:
             loss = run.summary.get("test_loss")

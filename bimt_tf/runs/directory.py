@@ -75,7 +75,7 @@ class RunDirectory:
     def open(cls, path: Path) -> RunDirectory:
         """An existing run; raises InputError if there is none, or one of a format that came later."""
         if not (require_path(path) / MARKER).is_file():
-            raise InputError(f"{path} is not a run directory: it has no {MARKER}")
+            raise InputError(f"{path} is not a run directory: {_why_none(path)}")
         run = cls(path)
         if run.format > FORMAT:
             raise InputError(
@@ -263,3 +263,12 @@ def _config(path: Path) -> Config:
         return load(path)
     except RecursionError as error:
         raise InputError(f"config {path} is nested too deeply to be a config") from error
+
+
+def _why_none(path: Path) -> str:
+    """Why a place is no run, and what would do."""
+    if not path.exists():
+        return "there is no such folder; 'bimt list' shows the runs that lie under runs"
+    if any(path.glob(f"*/{MARKER}")):
+        return f"it has no {MARKER}, its folders have; 'bimt list {path}' shows them"
+    return f"it has no {MARKER}"

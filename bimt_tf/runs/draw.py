@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
+from bimt_tf.adapters.stage_hooks import neuron_name
 from bimt_tf.analysis.activations import activations
 from bimt_tf.config.methods import METHODS
 from bimt_tf.errors import InputError, unknown
@@ -168,7 +169,10 @@ def _best_pair(trained: Trained, summary: Mapping[str, Any]) -> Figure:
         held[:, pair[0]],
         held[:, pair[1]],
         test.quantities[wanted.target].cpu().numpy(),
-        names=(f"{wanted.hook}, neuron {pair[0]}", f"{wanted.hook}, neuron {pair[1]}"),
+        names=(
+            neuron_name(wanted.hook, pair[0], token=wanted.position),
+            neuron_name(wanted.hook, pair[1], token=wanted.position),
+        ),
         target_name=wanted.target,
         told=told,
     )

@@ -175,7 +175,8 @@ class OpenedRun(Trained):
             loss = self.metrics[-1].get("test_loss")
         if isinstance(loss, (int, float)):
             told.append(("test loss", f"{loss:.3g}"))
-        told.append(("active weights", f"{summary.get('active_weights', self.active_weights):,}"))
+        active = summary.get("active_weights", self.active_weights)
+        told.append(("active weights", f"{active:,}" if active else "0: no path leads from an input to an output"))
         if isinstance(q := summary.get("modularity_shared"), float):
             told.append(("modularity Q", f"{q:.3f}"))
         return told

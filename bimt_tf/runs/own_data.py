@@ -17,7 +17,7 @@ from bimt_tf.training.device import data_on
 from bimt_tf.training.loader_batches import LoaderBatches, pair
 from bimt_tf.training.setup import require_batch
 
-__all__ = ["OwnExamples", "OwnData", "examples_of", "held_out_of", "require_dtype"]
+__all__ = ["OwnExamples", "OwnData", "examples_of", "held_out_of", "require_dtype", "require_finite"]
 
 OwnData = tuple[Tensor, Tensor] | Dataset[Any] | DataLoader[Any]
 """(inputs, targets), each [examples, ...]; a Dataset of such pairs; or a DataLoader of batches of them."""
@@ -105,10 +105,12 @@ def held_out_of(data: OwnData, dtype: str) -> Data:
         dtype: the model's number type, "float32" or "float64".
 
     Raises:
-        InputError: for data of another kind, without examples, of unequal lengths, or of another number type.
+        InputError: for data of another kind, without examples, of unequal lengths, of another number type, or with
+            NaN or infinity in the inputs.
     """
     held_out = _gathered(data)
     require_dtype(held_out, "data", dtype)
+    require_finite(held_out, "data", targets=False)
     return held_out
 
 
@@ -118,6 +120,17 @@ def require_dtype(part: Data, name: str, dtype: str) -> None:
         found = str(values.dtype).removeprefix("torch.")
         if values.is_floating_point() and found != dtype:
             raise InputError(f"{what} of {name} are {found} and the model {dtype}: convert one")
+
+
+def require_finite(part: Data, name: str, *, targets: bool) -> None:
+    """Raise InputError for inputs, and with ``targets`` for targets, that hold NaN or infinity.
+
+    A loss of the user's own may leave out targets that are NaN, so those are looked at for the named losses alone.
+    """
+    for values, what in ((part.inputs, "inputs"), (part.targets, "targets"))[: 2 if targets else 1]:
+        wrong = ~torch.isfinite(values).flatten(1).all(1) if values.ndim > 1 else ~torch.isfinite(values)
+        if wrong.any():
+            raise InputError(f"{what} of {name} hold NaN or infinity in {int(wrong.sum())} of {len(wrong)} examples")
 
 
 def _of_loader(loader: DataLoader[Any], held_out: Data, size: int, seed: int) -> OwnExamples:

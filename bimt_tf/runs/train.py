@@ -24,7 +24,7 @@ from bimt_tf.runs.directory import RunDirectory
 from bimt_tf.runs.eliminate import budget_in_words, eliminate_in_memory
 from bimt_tf.runs.elimination_files import rows_of
 from bimt_tf.runs.execute import run_trainer
-from bimt_tf.runs.own_data import OwnData, OwnExamples, examples_of, require_dtype
+from bimt_tf.runs.own_data import OwnData, OwnExamples, examples_of, require_dtype, require_finite
 from bimt_tf.runs.progress import ProgressBar
 from bimt_tf.runs.stopping import RunFailed
 from bimt_tf.runs.trained import Trained
@@ -188,6 +188,7 @@ def _trainer(
             raise InputError(f"{name} takes all training examples at once: give them as tensors")
     for part, name in ((examples.split.train, "data"), (examples.split.test, "test")):
         require_dtype(part, name, config.training.dtype)
+        require_finite(part, name, targets=loss is None)
     device = find_device(config.training.device)
     model = model_on(model, device)
     task = dataclasses.replace(OWN, given=model, examples=examples.split, loss_function=loss, more_metrics=metrics)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bimt_tf import MLP, RegressionTransformer, TokenMLP, wire
-from bimt_tf.adapters.stage_hooks import stage_hooks
+from bimt_tf.adapters.stage_hooks import place_names, stage_hooks
 from bimt_tf.analysis.activations import activations
 
 
@@ -17,6 +17,15 @@ def test_every_neuron_of_a_transformer_has_its_hook():
         "Res1": "blocks.0.hook_resid_mid", "Res2": "blocks.0.hook_resid_post",
         "Res3": "blocks.1.hook_resid_mid", "Res4": "blocks.1.hook_resid_post",
     }  # fmt: skip
+
+
+def test_tables_name_neurons_by_hooks_where_a_population_has_few():
+    model = RegressionTransformer(d_in=2, d_out=2, d_model=8, n_layers=2, n_heads=2)
+    names = place_names(model, wire(model))
+    assert names["blocks.1.mlp"] == "blocks.1.mlp.hook_post" and names["blocks.0.ov"] == "blocks.0.attn.hook_z"
+    assert names["blocks.0.qk"] == "blocks.0.attn.hook_q and blocks.0.attn.hook_k"
+    assert names["Res2"] == "blocks.0.hook_resid_post"
+    assert not {"residual", "input", "output"} & set(names)
 
 
 @pytest.mark.parametrize(

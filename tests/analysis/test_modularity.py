@@ -113,9 +113,10 @@ def test_no_edges_no_modularity():
 def test_the_same_in_every_process():
     code = (
         "import networkx as nx, random\n"
-        "from bimt_tf.analysis.modularity import communities\n"
+        "from bimt_tf.analysis.modularity import communities, modularity\n"
         "g = nx.relabel_nodes(nx.grid_2d_graph(6, 6), lambda n: (f'stage {n[0]}', n[1]))\n"
-        "print([sorted(part) for part in communities(g)])\n"
+        "nx.set_edge_attributes(g, {edge: random.Random(i).random() for i, edge in enumerate(g.edges)}, 'weight')\n"
+        "print([sorted(part) for part in communities(g)], modularity(g))\n"
     )
     outputs = {
         subprocess.run(

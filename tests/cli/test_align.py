@@ -34,6 +34,7 @@ def bimt(*words):
 def test_align(runs, tmp_path, capsys):
     assert bimt("align", *runs, "--draws", 3, "--figure", tmp_path / "a.png") == 0
     out = capsys.readouterr().out
+    assert "population" not in out and "blocks.0.mlp.hook_post[" in out and "module 0" not in out
     assert "beside seed" in out and "edges, all networks together" in out
     assert "compared: activations, 40 examples" in out and out.splitlines()[-1] == f"figure: {tmp_path / 'a.png'}"
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

@@ -205,7 +205,7 @@ def test_probe_prints_tables_and_json(finished, capsys):
         (["resume", "nowhere"], "not a run directory"),
         (["resume"], "requires an argument"),
         (["probe", "nowhere"], "not a run directory"),
-        (["show", "nowhere"], "not a run directory"),
+        (["show", "nowhere"], "not a run directory: there is no such folder; 'bimt list' shows"),
         (["compare", "nowhere"], "two run directories or more"),
         (["tarin"], 'Did you mean "train"?'),
         (["--verison"], "--verison"),
@@ -372,6 +372,11 @@ def test_list_show_and_compare(finished, tmp_path, capsys):
     assert bimt("compare", finished, other, "--figure", figure) == 0
     out = capsys.readouterr().out
     assert out.index("training.steps") < out.index("test_loss") and figure.read_bytes()[:4] == b"\x89PNG"
+    assert out.splitlines()[-1] == f"figure: {figure}"
+    assert bimt("compare", finished, other, "--figure", figure, "--device", "gpu") == 2
+    assert "gpu" in capsys.readouterr().err
+    assert bimt("show", other.parent) == 2
+    assert f"its folders have; 'bimt list {other.parent}' shows them" in capsys.readouterr().err
     assert bimt("compare", finished, other, "--figure", tmp_path / "both.doc") == 2
     assert "unknown format of a figure 'doc'" in capsys.readouterr().err
 

@@ -103,3 +103,9 @@ def test_edges_name_neurons_by_their_hooks(capsys):
     for name in ("blocks.0.hook_resid_post[6]", "blocks.1.attn.hook_v[10]", "blocks.1.attn.hook_z[10]", "output[0]"):
         assert name in out
     assert "input[3] at token 1" in out
+
+
+def test_a_run_that_cannot_be_read_leaves_the_others_their_columns(capsys):
+    row = {"path": "runs/a-run-of-a-long-name", "task": "in-context", "state": "finished", "loss": 0.5}
+    print_rows([row, {**row, "state": "cannot be read: " + 60 * "a damaged file "}], "none")
+    assert "runs/a-run-of-a-long-name  in-context  finished" in capsys.readouterr().out

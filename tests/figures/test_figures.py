@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 
 import matplotlib
@@ -66,6 +67,22 @@ def test_curves():
     assert {"λ = 0.001", "0.01", "0.1", "0.3", "0"} <= set(texts(figure))
     assert sum(patch.get_gid() == "phase" for patch in cost.patches) == 2
     assert png(figure)
+
+
+def test_names_of_phases_of_one_record_each_do_not_cover_each_other():
+    lams = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.01, 0.0]
+    close = [{**records()[i], "step": 9000 + 20 * i, "lam": lam} for i, lam in enumerate(lams)]
+    for these in (close, [{**close[0], "step": 10}, *close[1:]], close[-1:]):
+        figure = curves_figure(these)
+        figure.savefig(io.BytesIO())
+        boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+        assert len(boxes) == len(these)
+        assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+def test_a_constant_count_of_weights_does_not_lie_on_the_panels_edge():
+    active = curves_figure(records()[:2]).axes[-1]
+    assert active.get_ylim() == pytest.approx((0, 1050))
 
 
 def test_curves_draw_the_schedules_that_vary_under_the_losses():

@@ -9,6 +9,8 @@ from matplotlib.text import Text
 
 from bimt_tf import BIMT, MLP
 from bimt_tf.figures.network import network_figure
+from bimt_tf.figures.network_key import notes_of
+from bimt_tf.scene.scene import scene_of
 
 LABELS = {
     "short": lambda n: [f"x{i}" for i in range(n)],
@@ -51,3 +53,11 @@ def test_a_collision_is_seen():
     figure.text(0.99, 0.5, "beyond the edge")
     assert {"'one text' covers 'another'"} <= set(collisions(figure))
     assert any("'beyond the edge' leaves" in said for said in collisions(figure))
+
+
+def test_a_severed_network_is_said_to_be_one():
+    model = MLP([2, 3, 1])
+    assert not any("severed" in note for note in notes_of(scene_of(BIMT(model)), 0))
+    with torch.no_grad():
+        model.layers[1].weight.zero_()
+    assert any("severed: no path" in note for note in notes_of(scene_of(BIMT(model)), 0))

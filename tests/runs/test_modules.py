@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
@@ -116,10 +117,17 @@ def test_the_command_prints_and_keeps(run, capsys, tmp_path):
     for word in ("Modules", "against chance (3 draws each", "Knocked out", "Kept alone", "Linear read-outs", "sizes"):
         assert word in out, out
     assert out.splitlines()[-2:] == [f"figure: {drawn}", f"kept in {run / 'modules.json'}"]
+    assert re.search(r"^1: .*blocks\.0\.mlp\.hook_post\[\d+", out, re.MULTILINE) and "blocks.0.ov" not in out
     assert drawn.read_bytes().startswith(b"\x89PNG")
     (kept,) = json.loads((run / "modules.json").read_text())["answers"]
     assert kept["question"] == "modules" and kept["asked"]["draws"] == 3 and kept["made"]["examples"] == 20
     assert kept["result"]["found"]["modules"][0]["number"] == 1
+
+
+def test_a_long_question_is_announced(run, capsys, monkeypatch):
+    monkeypatch.setattr("bimt_tf.cli.modules.LONG", 2)
+    assert bimt("modules", run, "--draws", "2", "--examples", "20", "--json") == 0
+    assert re.fullmatch(r"note: .* 2 networks of \d+ weights .*--draws 0 leaves them out\n", capsys.readouterr().err)
 
 
 def test_json_alone_on_stdout_and_still_kept(run, capsys):

@@ -38,6 +38,14 @@ def path(content, tmp_path_factory):
     return file
 
 
+@pytest.fixture(scope="module")
+def without_live(content, tmp_path_factory):
+    """The page of a model that is not evaluated in the page: its attention is that of stored examples."""
+    file = tmp_path_factory.mktemp("pages") / "report.html"
+    file.write_text(page(content._replace(live=None)))
+    return file
+
+
 def numbers(region):
     """The whole numbers behind a table's cells, row by row."""
     read = "rows => rows.map((row) => [...row.querySelectorAll('.number')].map((cell) => Number(cell.title)))"
@@ -99,8 +107,8 @@ def test_extreme_examples_are_extreme(run, open_page, path):
     assert torch.equal(torch.tensor([row[0] for row in found]), torch.cat([values[:5], values[-5:]]))
 
 
-def test_two_neurons_span_a_plane(run, open_page, path):
-    opened = open_page(path)
+def test_two_neurons_span_a_plane(run, open_page, without_live):
+    opened = open_page(without_live)
     panel = opened.page.locator("#plane")
     choose(panel, "across", "Res2:4")
     choose(panel, "up", "Res2:1")
@@ -117,8 +125,13 @@ def test_two_neurons_span_a_plane(run, open_page, path):
     assert opened.page.locator("#neuron input").input_value() == "7"
 
 
-def test_attention_grids_hold_the_patterns(run, open_page, path):
-    panel = open_page(path).page.locator("#attention")
+def test_attention_stands_on_a_page_once(open_page, path):
+    headings = open_page(path).page.get_by_role("heading", name="Attention", exact=True)
+    assert headings.count() == 1 and headings.locator("xpath=ancestor::section").get_attribute("id") == "live"
+
+
+def test_attention_grids_hold_the_patterns(run, open_page, without_live):
+    panel = open_page(without_live).page.locator("#attention")
     pattern = hooked_pattern(run)
     for example in (0, 1):
         found = panel.locator("tbody td").all_inner_texts()
@@ -144,7 +157,7 @@ def hooked_pattern(run):
 
 def test_a_module_is_chosen_and_let_go(content, open_page, path):
     panel = open_page(path).page.locator("#modules")
-    rows = panel.get_by_role("region").first
+    rows = panel.get_by_role("region", name=re.compile("Knocked out"))
     without = [one["without"]["loss"] for one in content.modules["effects"]["modules"]]
     assert [row[-2] for row in numbers(rows)] == without
     buttons = panel.get_by_role("button").all()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.table import Table
 
+from bimt_tf.adapters.stage_hooks import neuron_name
 from bimt_tf.analysis.align_results import Alignment, BesideChance
 from bimt_tf.cli.console.reports import wide_console
 
@@ -12,11 +15,16 @@ __all__ = ["print_alignment"]
 SHOWN = 12  # neurons
 
 
-def print_alignment(found: Alignment) -> None:
-    """The networks, the neurons that recur, the edges and the modules; the last lines say what was compared."""
+def print_alignment(found: Alignment, places: Mapping[str, str]) -> None:
+    """The networks, the neurons that recur, the edges and the modules; the last lines say what was compared.
+
+    Args:
+        found: the alignment.
+        places: population -> what its neurons are named by (stage_hooks.place_names).
+    """
     console = wide_console()
     console.print(_networks(found))
-    console.print(_neurons(found))
+    console.print(_neurons(found, places))
     n = len(found.names)
     edges = ", ".join(f"{sum(len(e.found_in) == k for e in found.edges)} in {k}" for k in range(n, 0, -1))
     lost = sum(found.own_edges.values())
@@ -47,14 +55,14 @@ def _networks(found: Alignment) -> Table:
     return table
 
 
-def _neurons(found: Alignment) -> Table:
+def _neurons(found: Alignment, places: Mapping[str, str]) -> Table:
     n = len(found.names)
     table = Table(title=f"neurons of {found.reference} that recur most, of {len(found.neurons)}")
-    for column in ("population", "neuron", "mean similarity", f"alike .9, of {n - 1}", f"beyond chance, of {n - 1}"):
-        table.add_column(column, justify="left" if column == "population" else "right")
+    for column in ("neuron", "mean similarity", f"alike .9, of {n - 1}", f"beyond chance, of {n - 1}"):
+        table.add_column(column, justify="left" if column == "neuron" else "right", overflow="fold")
     for one in found.neurons[:SHOWN]:
         row = (f"{one.similarity:.2f}", str(len(one.alike_in)), str(len(one.found_in)))
-        table.add_row(one.population, str(one.neuron), *row)
+        table.add_row(neuron_name(places.get(one.population, one.population), one.neuron), *row)
     return table
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -27,9 +27,9 @@ NULLS = {
 """What each null model does, for a table."""
 
 
-def print_modules(report: ModuleReport) -> None:
-    """The whole report."""
-    _print_found(report.found)
+def print_modules(report: ModuleReport, places: Mapping[str, str]) -> None:
+    """The whole report; ``places``: stage or population -> what its neurons are named by (stage_hooks.place_names)."""
+    _print_found(report.found, places)
     if report.found.nulls:
         _print_nulls(report.found)
     if report.against is not None:
@@ -55,7 +55,7 @@ def _print(table: Table, head: str) -> None:
     wide_console().print(table)
 
 
-def _print_found(found: Modules) -> None:
+def _print_found(found: Modules, places: Mapping[str, str]) -> None:
     print_line(
         f"Q {found.q:.3f}: {len(found.modules)} modules of {found.weights:,} weights "
         f"({found.method}, resolution {found.resolution:g}, residual stream {found.residual})"
@@ -71,17 +71,17 @@ def _print_found(found: Modules) -> None:
         table.add_row(str(one.number), one.name, str(len(one.nodes)), str(one.inside), f"{one.share:.0%}", joined)
     _print(table, "Modules")
     for one in found.modules:
-        print_line(f"{one.number}: {_listed(one.nodes)}")
+        print_line(f"{one.number}: {_listed(one.nodes, places)}")
     if found.alone:
-        print_line(f"in no module: {_listed(found.alone)}")
+        print_line(f"in no module: {_listed(found.alone, places)}")
 
 
-def _listed(nodes: Sequence[tuple[str, int]]) -> str:
-    """Neurons by their stage or population."""
+def _listed(nodes: Sequence[tuple[str, int]], places: Mapping[str, str]) -> str:
+    """Neurons by their place, ``blocks.0.mlp.hook_post[45, 46]; input[0]``."""
     by_name: dict[str, list[str]] = {}
     for name, neuron in nodes:
         by_name.setdefault(name, []).append(str(neuron))
-    return "; ".join(f"{name} {', '.join(neurons)}" for name, neurons in by_name.items())
+    return "; ".join(f"{places.get(name, name)}[{', '.join(neurons)}]" for name, neurons in by_name.items())
 
 
 def _print_nulls(found: Modules) -> None:

@@ -27,7 +27,7 @@ __all__ = [
 ]  # fmt: skip
 
 UNBROKEN = 240
-FOLDED = ("path", "task", "when")  # columns of a list of runs that may take several lines
+FOLDED = ("path", "task", "state", "when")  # columns of a list of runs that may take several lines
 NUMBERS = ("seed", "steps", "loss", "weights", "q")  # columns of a list of runs
 
 
@@ -160,8 +160,9 @@ def _elimination_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = [("before elimination", told), ("elimination took", f"{done['seconds']:.0f} s, {done['rounds']} rounds")]
     if done.get("end_weights", summary["active_weights"]) < summary["active_weights"]:
         loss = done.get("end_test_loss")
-        at_loss = "" if loss is None else f", test loss {loss:.3g}"
-        rows.append(("its end", f"{done['end_weights']:,} weights{at_loss}: --at end; above, the most modular near it"))
+        at_loss = "" if loss is None else f" and test loss {loss:.3g}"
+        told = f"{done['end_weights']:,} weights{at_loss} (--at end); the numbers above are of the most modular"
+        rows.append(("smallest network", f"{told} of the last networks on the way"))
     return rows
 
 

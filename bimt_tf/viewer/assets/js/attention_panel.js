@@ -4,8 +4,9 @@ import { shown } from "./numbers.js";
 import { folded, refill } from "./tables.js";
 import { unpacked } from "./activity_data.js";
 import { shade } from "./charts.js";
+import { liveHasAttention } from "./live_attention.js";
 
-export const attentionPanel = { id: "attention", title: "Attention", needs: "attention", build: buildAttention };
+export const attentionPanel = { id: "attention", title: "Attention", needs: "attention", unless: ({ live }) => liveHasAttention(live), build: buildAttention };
 
 function buildAttention(section, content, store) {
   section.classList.add("detail");

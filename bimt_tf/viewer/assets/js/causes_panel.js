@@ -47,7 +47,7 @@ function knockedWires(causes, store) {
   const rows = causes.wires.slice(0, MOST_ROWS).map((wire) => [
     neuronButton(wire.source, store), neuronButton(wire.target, store), wire.weight, wire.effect, `${wire.parameter}[${wire.place.join(",")}]`,
   ]);
-  return dataTable(caption, ["from", "to", "weight", "change of the loss", "place"], rows);
+  return dataTable(caption, ["from", "to", "weight", "change", "place"], rows);
 }
 
 function keptAnswers(answers) {

@@ -3,11 +3,18 @@ import { h } from "./dom.js";
 import { liveTokenName } from "./live_session.js";
 import { CARRIED } from "./neurons.js";
 
+const LIVE_TOKENS = 12; // a larger table would be wider than the card
+
+/** Whether the live network of a page shows its attention: the panel of stored patterns would show it once more. */
+export function liveHasAttention(part) {
+  return part?.steps !== undefined && part.steps.some(({ op }) => op === "attend") && part.examples.shape[1] <= LIVE_TOKENS;
+}
+
 /** The card of the attention patterns; null for a network without. */
 export function liveAttention(session, content) {
   const steps = session.network.steps.filter(({ op }) => op === "attend");
   const [, positions] = session.part.examples.shape;
-  if (steps.length === 0 || positions > 12) return null;
+  if (!liveHasAttention(session.part)) return null;
   const grids = steps.flatMap((step) => liveHeads(step, content.scene).map((head) => liveGrid(step, head, session)));
   const none = h("p", { class: "live-note" }, "No head writes anything that an output depends on.");
   const element = h(

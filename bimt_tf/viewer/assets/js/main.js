@@ -21,7 +21,7 @@ restoreFromAddress(store, content, note);
 const main = document.body.appendChild(h("main"));
 const others = h("div", { class: "panels" });
 for (const panel of PANELS) {
-  if (content[panel.needs] === null || content[panel.needs] === undefined) continue;
+  if (content[panel.needs] === null || content[panel.needs] === undefined || panel.unless?.(content)) continue;
   const title = h("h2", { id: `${panel.id}-title` }, panel.title);
   const section = h("section", { id: panel.id, "aria-labelledby": `${panel.id}-title` }, title);
   (panel.id === "network" ? main : others).append(section);

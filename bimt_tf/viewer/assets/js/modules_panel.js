@@ -22,10 +22,13 @@ function buildModules(section, content, store) {
   const target = effects ? Object.keys(effects.whole)[0] : null;
   const caption = `${found.modules.length} modules, Q ${shown(found.q)} (${found.method}, residual stream ${found.residual}), ${modules.made}`;
   const heads = ["module", "what it touches", "neurons", "weights inside", "of all |w|"];
-  const more = target ? [`${target} without it`, `${target} without as many others`, `${target} with it alone`] : [];
-  const rows = found.modules.map((one, place) => [buttons[place], one.name, one.nodes.length, one.inside, `${Math.round(one.share * 100)}%`, ...(target ? effectCells(effects, place, target) : [])]);
-  section.append(dataTable(caption, [...heads, ...more], rows));
-  if (target) section.append(h("p", { class: "quiet" }, effectsWords(effects, target)));
+  const rows = found.modules.map((one, place) => [buttons[place], one.name, one.nodes.length, one.inside, `${Math.round(one.share * 100)}%`]);
+  section.append(dataTable(caption, heads, rows));
+  if (target) {
+    const more = ["module", `${target} without it`, `${target} without as many others`, `${target} with it alone`];
+    const knocked = found.modules.map((_, place) => [modules.modules[place].name, ...effectCells(effects, place, target)]);
+    section.append(dataTable(`Knocked out, and kept alone: ${target}`, more, knocked), h("p", { class: "quiet" }, effectsWords(effects, target)));
+  }
   section.append(...chanceTables(found, modules.against), ...(found.nulls.length ? [] : [again]));
   store.subscribe((state) => buttons.forEach((button, place) => button.setAttribute("aria-pressed", String(state.module === modules.modules[place].name))));
 }

@@ -62,6 +62,7 @@ function sentences(view, leftOut) {
   const { scene } = view.model;
   const above = scene.threshold === 0 ? "not zero" : `|w| > ${shown(scene.threshold)}`;
   const found = [`${scene.active.toLocaleString("en")} active weights of ${scene.total.toLocaleString("en")}: ${above}, on a path from input to output.`];
+  if (scene.active === 0) found.push("The network is severed: no path of weights leads from an input to an output.");
   if (view.model.dense) found.push(`Too many to draw each: the ${view.model.wires.length} strongest of their matrices are lines, and shading is |w| by neighbouring slots.`);
   found.push("Width and opacity: |w| over the largest of its matrix.");
   found.push(scene.scale === null ? "Neurons stand by their slots (width 0)." : `Horizontal distances are true (width A = ${shown(scene.width)}), heights are not.`);

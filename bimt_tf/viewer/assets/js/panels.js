@@ -1,4 +1,5 @@
-// The page's panels in their order: {id, title, needs: a part of the content, build(section, content, store)}.
+// The page's panels in their order: {id, title, needs: a part of the content, build(section, content, store)}, and
+// unless(content): whether another panel shows the same.
 import { networkPanel } from "./network_panel.js";
 import { livePanel } from "./live_panel.js";
 import { neuronPanel } from "./neuron_panel.js";
