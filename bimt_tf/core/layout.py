@@ -127,11 +127,12 @@ class Layout:
             own = self._own[name]
             if len(own) != p.size:
                 raise InputError(f"slots of population {name!r} must be int64 [{p.size}], found int64 [{len(own)}]")
-            by_head = own.reshape(p.heads, p.head_size) // p.head_size
-            if (by_head != by_head[:, :1]).any():
-                raise InputError(f"slots of population {name!r} mix neurons of different heads in one segment")
+            if p.heads > 1:
+                by_head = own.reshape(p.heads, p.head_size) // p.head_size
+                if (by_head != by_head[:, :1]).any():
+                    raise InputError(f"slots of population {name!r} mix neurons of different heads in one segment")
         for axis, group in wiring.groups.items():
-            for p in group[1:]:
+            for p in group[1:] if group[0].heads > 1 else ():
                 if not torch.equal(self.segments(p), self.segments(group[0])):
                     raise InputError(
                         f"populations {group[0].name!r} and {p.name!r} disagree on the segments of their heads ({axis})"

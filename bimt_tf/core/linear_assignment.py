@@ -101,17 +101,18 @@ def lower_bound(cost: np.ndarray) -> float:
 
 
 def _prices(regret: np.ndarray, spread: float) -> np.ndarray:
-    """Column prices of the smoothed problem; ``spread`` is the largest regret. In float32, which halves the time."""
-    sharpness, rounds = (SHARPNESS, ROUNDS) if len(regret) >= PRICED else (SOFTNESS, FEW)
-    kernel = np.multiply(regret / spread, -sharpness, dtype=np.float32, casting="same_kind")
+    """Column prices of the smoothed problem; ``spread`` is the largest regret. Of many rows in half the precision."""
+    many = len(regret) >= PRICED
+    sharpness, rounds = (SHARPNESS, ROUNDS) if many else (SOFTNESS, FEW)
+    kernel = (regret / (-spread / sharpness)).astype(np.float32 if many else np.float64, copy=False)
     np.exp(kernel, out=kernel)
-    worth, taken = np.ones((2, len(regret)), dtype=np.float32)
+    worth, taken = np.ones((2, len(regret)), dtype=kernel.dtype)
     for _ in range(rounds):
         np.maximum(np.dot(kernel, worth, out=taken), TINY, out=taken)
         np.reciprocal(taken, out=taken)
         np.maximum(np.dot(taken, kernel, out=worth), TINY, out=worth)
         np.reciprocal(worth, out=worth)
-    return np.log(worth, dtype=np.float64) * (-spread / sharpness)
+    return -np.log(worth, dtype=np.float64) * (spread / sharpness)
 
 
 def _staged_prices(cost: np.ndarray, stages: int = len(STAGES)) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 from torch import Tensor
@@ -17,7 +18,7 @@ from bimt_tf.core.population import Population
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError, unknown
 
-__all__ = ["STRICT", "Placement", "Slots", "in_place_of", "movable_groups"]
+__all__ = ["STRICT", "Placement", "Slots", "in_place_of", "movable_groups", "require_finite_strength"]
 
 
 Slots = dict[str, np.ndarray]
@@ -50,10 +51,11 @@ class Placement:
         Args:
             plan: how to read it.
             parameters: parameter -> the values to be read, the model's or others of the same shapes.
-            scored: whether ``score`` is needed; the exact search from the present layout does without.
+            scored: whether ``score`` is needed; the exact search from the present layout does without, and finds by
+                the cost itself whether it is finite.
 
         Raises:
-            InputError: for weights that are not finite.
+            InputError: for weights that are not finite, if ``scored``.
         """
         strength: dict[tuple[str, str], np.ndarray] = {}
         score = {name: np.zeros(p.size) for name, p in plan.wiring.populations.items()} if scored else {}
@@ -71,9 +73,8 @@ class Placement:
                 strength[pair] += joined
             else:
                 strength[pair] = joined
-        finite = all(np.isfinite(matrix.sum()) for matrix in strength.values()) and np.isfinite(constant)
-        if not finite:
-            raise InputError("the weights are not finite: neurons cannot be placed")
+        if scored:
+            require_finite_strength(constant, *(float(matrix.sum()) for matrix in strength.values()))
         strength.update({(q, p): matrix.T for (p, q), matrix in tuple(strength.items())})
         return cls(
             plan.wiring, strength, plan.distance, score, constant, plan.neighbours, plan.coordinate_set,
@@ -96,7 +97,9 @@ class Placement:
         table: np.ndarray | None = None
         for q, *others in alike.values():
             if others:
-                joined = sum((self._joined(name, o, slots) for o in others), self._joined(name, q, slots))
+                joined = self._joined(name, q, slots)
+                for other in others:
+                    joined += self._joined(name, other, slots)
                 part = joined @ self.distance[q, name]
             else:
                 part = self.strength[name, q] @ self.distance[q, name].take(slots[q], axis=0)
@@ -106,6 +109,12 @@ class Placement:
     def _joined(self, name: str, q: str, slots: Slots) -> np.ndarray:
         """How strongly each neuron of one population is joined to each slot of another."""
         return self.strength[name, q][:, _inverse(slots[q])]
+
+
+def require_finite_strength(*of_weights: float) -> None:
+    """Raise InputError unless sums over the weights, or the cost of a layout, are finite."""
+    if not all(map(isfinite, of_weights)):
+        raise InputError("the weights are not finite: neurons cannot be placed")
 
 
 def in_place_of(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

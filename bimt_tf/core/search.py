@@ -19,7 +19,7 @@ import torch
 from bimt_tf.core.exact_search import search_exactly
 from bimt_tf.core.greedy_search import exchange_greedily
 from bimt_tf.core.layout import Layout
-from bimt_tf.core.placement import STRICT, Placement, Slots
+from bimt_tf.core.placement import STRICT, Placement, Slots, require_finite_strength
 from bimt_tf.core.starts import other_starts
 from bimt_tf.errors import require_kind, require_whole, unknown
 
@@ -69,8 +69,8 @@ def search(
         generator: draws what is random in the starts; a new one with seed 0 unless given.
 
     Raises:
-        InputError: for an unknown method, a ``top_k`` or ``starts`` that is no whole number of at least 1, or what is
-            no generator.
+        InputError: for an unknown method, a ``top_k`` or ``starts`` that is no whole number of at least 1, what is no
+            generator, or a cost that is not finite, as its weights are not.
     """
     require_whole("starts", starts)
     require_whole("top_k", top_k)
@@ -78,6 +78,7 @@ def search(
         require_kind("generator", generator, torch.Generator)
     best = {name: layout.of(name).copy() for name in layout}
     before = placement.cost(best)
+    require_finite_strength(before)
     improve = _improvement(placement, method, top_k, STRICT * before)
     sweeps, kind = improve(best), "present"
     after = placement.cost(best)

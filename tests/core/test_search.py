@@ -152,6 +152,9 @@ def test_a_second_assignment_moves_nothing(seed, dtype):
     assert first.moved > 0 and second.moved == 0 and second.sweeps == 1
     assert second.cost_before == second.cost_after == first.cost_after
     assert slots(bimt) == kept
+    layout = bimt.layout
+    bimt.swap()
+    assert bimt.layout is layout  # so that nothing that follows from it is made anew
 
 
 def test_greedy_comes_to_rest():
@@ -322,6 +325,13 @@ def test_weights_that_are_not_finite(value):
     with pytest.raises(InputError, match="not finite"):
         bimt.swap()
     assert slots(bimt) == kept
+    with pytest.raises(InputError, match="not finite"):
+        bimt.placement()
+    with torch.no_grad():
+        model.layers[0].weight[0, 0] = 1.0
+        model.layers[0].bias[0] = value  # pulls no neuron, and no report may hold it
+    with pytest.raises(InputError, match="not finite"):
+        bimt.swap()
 
 
 def test_bfloat16_weights_are_placed():

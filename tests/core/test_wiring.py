@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -14,7 +15,7 @@ from bimt_tf import BIMT, Geometry
 from bimt_tf.core.bake import bake_
 from bimt_tf.core.layout import Layout
 from bimt_tf.core.model_tree import Held
-from bimt_tf.core.population import Attachment, Connection
+from bimt_tf.core.population import Attachment, Connection, Unfolding
 from bimt_tf.core.review import review
 from bimt_tf.core.wiring import Wiring
 from bimt_tf.errors import InputError
@@ -160,6 +161,9 @@ def test_unflatten_inverts_flatten(data):
     flat = w.flatten(shapes["w"])
     assert flat.ndim == 1 + len(w.stages) and flat.numel() == w.numel == shapes["w"].numel()
     assert list(flat.shape[1:]) == [wiring.populations[s.population].size for s in w.stages]
+    unfolding = Unfolding.of(w)
+    assert torch.equal(unfolding.of_tensor(shapes["w"]), flat)
+    assert np.array_equal(unfolding.of_array(shapes["w"].numpy()), flat.numpy())
     assert torch.equal(w.unflatten(flat), shapes["w"])
     assert torch.equal(w.flatten(w.unflatten(flat[:1])), flat[:1].expand_as(flat))
     for end, size in enumerate(flat.shape[1:]):
