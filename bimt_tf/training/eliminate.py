@@ -107,17 +107,15 @@ def eliminate(
             them alone; fewer neurons share more, which lowers Q. "first" ends with fewer neurons, "last" with higher Q.
         stay_near: keep weights near what they were: refits end as soon as the loss is within the budget, and every
             move costs; Q stays, fewer weights go. Not while weights go by minibatches.
-        short_wires: keep biases, and spend most of the budget on short wires at the end (elimination/shortening.py): Q
-            is higher, fewer weights go. With ``max_loss`` or ``loss_factor``, without the two above.
+        short_wires: keep biases, and spend most of a loss budget on short wires at the end; not with the two above.
         validation: inputs and targets that nothing is fitted to; a round that loses on them is taken back (with
             ``max_loss`` and ``loss_factor``). Unless given, a fifth of ``data`` where there are fewer than three times
             as many examples as live weights; False for none.
         examples: at most so many of the training examples are used, drawn by a fixed seed; while weights go by
             minibatches, the loss is the mean over so many, and minibatches are drawn from all.
         on_round: called with each round that is kept, the network as given first; not with those of ``path``.
-        stop: asked between two steps; True ends the elimination at the last round that was kept.
-        path: rounds of an elimination that was stopped, all from the first on: it goes on from the last, to the same
-            bits as if it had not been stopped. ``bimt`` and everything else must be as they were.
+        stop: asked between two steps; True ends it at the last round that was kept.
+        path: all rounds of one that was stopped: it goes on to the same bits, if everything else is as it was.
 
     Raises:
         InputError: for data, a loss or a budget that cannot be, or two parameters on one memory.
