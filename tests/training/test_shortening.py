@@ -112,8 +112,8 @@ def test_the_picture_of_priced_wires_is_theirs():
         assert priced.loss(values + step) <= pictured + 1e-12
 
 
-def square(n=200):
-    x = numbers(n, 3)
+def square(n=200, seed=0):
+    x = numbers(n, 3, seed=seed)
     return Data(x, torch.stack([x[:, 0] ** 2, x[:, 1]], dim=1), {})
 
 
@@ -147,6 +147,15 @@ def test_of_classes_too():
     before = bimt.cost().item()
     put_(bimt, e.path[-1].state)
     assert e.path[-1].loss <= 0.2 and bimt.cost().item() < before
+
+
+def test_less_is_spent_where_validation_does_not_allow_all():
+    bimt, data = mlp(), square()
+    eliminate(bimt, data, max_loss=2e-4, validation=False)
+    # what is validated has errors of .02 of its own, so that its loss is higher throughout
+    e = eliminate(bimt, data, max_loss=1e-3, short_wires=True, validation=(data.inputs, data.targets + 0.02))
+    assert e.path[0].validation_loss < 0.9e-3 and e.path[-1].what == "refit"
+    assert 0.7e-3 < e.path[-1].validation_loss <= 1e-3 and e.path[-1].loss < 0.7e-3
 
 
 def test_a_stopped_one_goes_on_to_the_same_bits():

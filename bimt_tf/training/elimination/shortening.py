@@ -41,8 +41,9 @@ STEPS, TOLERANCE = 40, 1e-4
 BLUNT = 1e-3
 """How blunt |w| is, as a share of the root mean square of the weights."""
 
-SPENT = 0.98
-"""The share of the budget's loss that is spent: the loss of the written weights may differ in its last digits."""
+SPENT = (0.98, 0.5, 0.25, 0.12)
+"""Shares of the budget's loss that may be spent, the next where the validation loss does not allow the one before. The
+loss of the written weights may differ in its last digits, so none is the whole."""
 
 
 class Priced(NamedTuple):
@@ -139,6 +140,7 @@ def shorten(search: Search) -> None:
         return
     network = search.network()
     lengths = network.gather(search.wire_lengths)
-    found = shortest(network, network.start, lengths, SPENT * search.budget.loss, search.stop)
-    if found is not None:
-        search.attempt("refit", network, found, steps=0, tolerance=TOLERANCE, goal=0.0)
+    for share in SPENT:
+        found = shortest(network, network.start, lengths, share * search.budget.loss, search.stop)
+        if found is None or search.attempt("refit", network, found, steps=0, tolerance=TOLERANCE, goal=0.0):
+            return
