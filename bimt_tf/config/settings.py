@@ -184,6 +184,8 @@ class EliminationConfig:
     which lowers Q"""
     stay_near: bool = False
     """keep weights near what training left: refits end as soon as the budget allows; Q stays, fewer weights go"""
+    short_wires: bool = False
+    """keep biases, and spend most of the budget on short wires at the end; Q is higher, fewer weights go"""
     fit_examples: int = 2_000
     """training examples that are fitted, drawn by a fixed seed; all if there are no more"""
 

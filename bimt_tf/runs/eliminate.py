@@ -48,7 +48,8 @@ def budgeted(config: Config, settings: EliminationConfig) -> EliminationConfig:
     """
     task = find_task(config.task)
     manner = {"neurons": settings.neurons, "whole_neurons": settings.whole_neurons != "no"}
-    for name, asked in (manner | {"stay_near": settings.stay_near}).items() if task.pretrained else ():
+    manner |= {"stay_near": settings.stay_near, "short_wires": settings.short_wires}
+    for name, asked in manner.items() if task.pretrained else ():
         if asked:
             raise InputError(f"a pretrained model is eliminated by minibatches, which do not know {name}: leave it out")
     if any(getattr(settings, name) is not None for name in BUDGETS):
@@ -101,6 +102,7 @@ def eliminate_trained(
         neurons=settings.neurons,
         whole_neurons=settings.whole_neurons,
         stay_near=settings.stay_near,
+        short_wires=settings.short_wires,
         validation=None if trained.validation is None else trained.validation[:2],
         examples=settings.fit_examples,
         on_round=on_round,
@@ -168,13 +170,15 @@ def eliminate_into(
 
 
 def _shown(rows: Sequence[Mapping[str, Any]], settings: EliminationConfig, largest_loss: float) -> int:
-    """The round that is shown unless another is asked for: the end, where a number or few neurons were asked for.
+    """The round that is shown unless another is asked for: the end, where a number, few neurons or short wires were
+    asked for.
 
     Else the most modular of those within the budget that have at most :data:`NEAR` times the end's weights, and fewer
     than the trained network: the last weights to go often join what was apart.
     """
     end = len(rows) - 1
-    if settings.weights is not None or settings.neurons is not None or settings.whole_neurons != "no":
+    counted = settings.weights is not None or settings.neurons is not None
+    if counted or settings.whole_neurons != "no" or settings.short_wires:
         return end
     most = NEAR * rows[end]["weights"]
     fewer = [row for row in rows if row["weights"] < rows[0]["weights"]]

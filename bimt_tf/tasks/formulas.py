@@ -2,7 +2,8 @@
 
 Inputs are uniform between -1 and 1; outputs are the formula's columns. There are 100 training and 100 test examples, as
 in the notebooks; they do not determine the function, so that an elimination costs Q or held-out loss there, and
-``best`` has none. ``circuit`` has more examples, and one (docs/elimination.md).
+``best`` has none. ``circuit`` has more examples, and one (docs/elimination.md). ``modular`` ends with short wires
+instead of few weights, by a larger width: length is then nearly all that is paid for.
 
 Where the paper and the notebooks are silent, these presets say: float64 as in the other notebooks; A = 2, y_star = 0.1,
 k = 30 in the text's; and Figure 2 trains as the symbolic tasks do.
@@ -124,12 +125,16 @@ _MILD = ((0.0, 0.001), (0.25, 0.003))
 
 
 def _presets(
-    hidden: tuple[int, ...], published: _Schedule, best: _Preset, circuit: _Preset | None = None
+    hidden: tuple[int, ...],
+    published: _Schedule,
+    best: _Preset,
+    circuit: _Preset | None = None,
+    modular: _Preset | None = None,
 ) -> dict[str, _Preset]:
     """The presets of a formula: its published schedule, and the settings of ours, with what all formulas share.
 
     ``circuit`` says how ``best`` differs where the examples determine the function and an elimination ends it; a
-    formula of the notebooks has one.
+    formula of the notebooks has one. ``modular`` says how it differs where the elimination ends with short wires.
     """
     model = {"hidden": hidden}
     training: dict[str, Any] = {"steps": 20_000, "batch_size": 0, "lr": 2e-3, "reduction": "sum"}
@@ -148,6 +153,13 @@ def _presets(
             **circuit,
             "training": {**presets["best"]["training"], "polish": 0.0, "eliminate": True, **circuit["training"]},
         }
+        if modular is not None:
+            presets["modular"] = {
+                **presets["circuit"],
+                "geometry": {"layer_gap": 0.1, **modular["geometry"]},
+                "training": {**presets["circuit"]["training"], **modular["training"]},
+                "elimination": {"short_wires": True, **modular["elimination"]},
+            }
         presets["notebook"] = {
             "model": model,
             "geometry": {"width": 1.0, "layer_gap": 0.1},
@@ -182,6 +194,17 @@ _CIRCUIT_COMPOSED: _Preset = {
     "elimination": {"max_loss": 1e-5},
 }
 
+_MODULAR: _Preset = {
+    "geometry": {"width": "linear:0:6,1:6,1:30"},
+    "training": {},
+    "elimination": {"max_loss": 4e-4},
+}
+_MODULAR_SHARED: _Preset = {
+    "geometry": {"width": 10.0},
+    "training": {"lam": ((0.0, 0.0003), (0.25, 0.003), (0.75, 0.0003))},
+    "elimination": {"max_loss": 7.5e-7},
+}
+
 FORMULAS = (
     FormulaTask(
         "products",
@@ -194,7 +217,7 @@ FORMULAS = (
     FormulaTask(
         "symbolic-a",
         "independent formulas, x2^2 + sin(pi x4) and (x1 + x3)^3 (paper, Section 3.1)",
-        _presets((20, 20), _RISE_AND_FALL, _BEST, _CIRCUIT),
+        _presets((20, 20), _RISE_AND_FALL, _BEST, _CIRCUIT, _MODULAR),
         inputs=4,
         outputs=("x2²+sin πx4", "(x1+x3)³"),
         columns=_independent,
@@ -202,7 +225,7 @@ FORMULAS = (
     FormulaTask(
         "symbolic-b",
         "formulas that share features, x1^2, x1^2 + x2^2, x1^2 + x2^2 + x3^2 (paper, Section 3.1)",
-        _presets((20, 20), _RISE_AND_FALL, _BEST_SHARED, _CIRCUIT_SHARED),
+        _presets((20, 20), _RISE_AND_FALL, _BEST_SHARED, _CIRCUIT_SHARED, _MODULAR_SHARED),
         inputs=3,
         outputs=("x1²", "x1²+x2²", "x1²+x2²+x3²"),
         columns=_shared,

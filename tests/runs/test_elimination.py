@@ -25,6 +25,7 @@ from bimt_tf.runs.listing import run_rows
 from bimt_tf.runs.load import load_run
 from bimt_tf.runs.stopping import Interrupted
 from bimt_tf.runs.watcher import SilentWatcher
+from bimt_tf.training.elimination.rounds import put_
 
 BUDGET = {"max_loss": 0.02}
 
@@ -59,6 +60,14 @@ def states(path):
     """The bytes of every round's weights and layout, but no times."""
     rounds = path / "elimination" / "rounds"
     return {file.name: file.read_bytes() for file in sorted(rounds.glob("*.safetensors"))}
+
+
+def test_short_wires_are_an_end_that_is_shown(trained):
+    short = load_run(trained).eliminate(max_loss=0.02, short_wires=True)
+    path, cost = short.outcome.path, short.bimt.cost().item()
+    assert short.round_number == len(path) - 1 and path[-1].what == "refit" and path[-1].loss <= 0.02
+    put_(short.bimt, path[-2].state)
+    assert path[-2].what == "weights" and path[-2].loss < path[-1].loss and cost < 0.9 * short.bimt.cost().item()
 
 
 def test_training_ends_in_the_elimination(eliminated):

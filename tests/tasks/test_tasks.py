@@ -231,3 +231,10 @@ def test_circuits_are_eliminated_on_more_examples_and_best_is_as_the_notebooks_d
     assert not best.training.eliminate and best.data.samples == 200
     assert circuit.training.eliminate and circuit.elimination.max_loss and circuit.data.samples >= 1_000
     assert circuit.training.polish == 0.0 and circuit.training.lam == best.training.lam
+
+
+@pytest.mark.parametrize("name", ["symbolic-a", "symbolic-b"])
+def test_the_modular_preset_ends_with_short_wires(name):
+    modular = make(name, "modular")
+    assert modular.training.eliminate and modular.elimination.short_wires and modular.elimination.whole_neurons == "no"
+    assert modular.data == make(name, "circuit").data

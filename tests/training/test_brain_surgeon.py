@@ -70,6 +70,7 @@ def test_of_two_equal_weights_the_longer_wire_goes():
     values, inverse = tensor(1.0, 1.0, 3.0), Dense(torch.eye(3, dtype=F64))
     assert choose(values, inverse, 1, tensor(0.5, 1.0, 1.0)).tolist() == [1]
     assert choose(values, inverse, 1, tensor(1.0, 0.5, 1.0)).tolist() == [0]
+    assert set(choose(values, inverse, 3, tensor(1.0, 0.0, 1.0)).tolist()) == {0, 2}  # one without a length stays
 
 
 def test_what_cannot_be_solved_for_is_said():

@@ -56,7 +56,8 @@ def choose(
         values: the weights.
         inverse: H^-1.
         count: how many are to go.
-        lengths: what each weight's cost is divided by; of two that cost the same, the longer wire goes first.
+        lengths: what each weight's cost is divided by; of two that cost the same, the longer wire goes first, and one
+            of length 0 stays.
         at_once: so many are chosen as if the others of them stayed, which is faster where many go.
 
     What removals do to H^-1 is kept as rows of its Cholesky factor, so that no n x n matrix is written to: a removal
@@ -67,7 +68,7 @@ def choose(
     chosen = torch.zeros(len(rows), dtype=torch.int64, device=values.device)
     gone = torch.zeros_like(left, dtype=torch.bool)
     while taken < len(rows):
-        cost = (left.square() / spread / lengths).masked_fill(gone | ~(spread > 0), torch.inf)
+        cost = (left.square() / spread / lengths).masked_fill(gone | ~(spread > 0) | (lengths == 0), torch.inf)
         least = cost.topk(min(at_once, len(rows) - taken), largest=False)
         block = least.indices[least.values < torch.inf]
         columns = inverse.columns(block) - rows[:taken].mT @ rows[:taken, block]

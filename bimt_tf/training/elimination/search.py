@@ -17,6 +17,7 @@ from bimt_tf.core.charged import ChargedWeights
 from bimt_tf.training.elimination.budget import Budget
 from bimt_tf.training.elimination.levenberg_marquardt import Pulled, levenberg_marquardt
 from bimt_tf.training.elimination.live_network import Examples, LiveNetwork
+from bimt_tf.training.elimination.manner import AS_IT_COMES, Manner
 from bimt_tf.training.elimination.objective import Objective
 from bimt_tf.training.elimination.rounds import Round, Standing, What, counts, dependencies, put_
 
@@ -47,7 +48,8 @@ class Search:
         on_round: called with each round that is kept.
         stop: asked between two steps; True ends the search where it is.
         path: rounds of a search that was stopped, to go on from the last.
-        stay_near: whether refits end as soon as the budget allows and hold weights hard (single_weights.py).
+        manner: in which manner weights go; of a search that stays near refits end as soon as the budget allows and hold
+            weights hard (single_weights.py), of one for short wires biases stay.
 
     ``stage`` and ``share`` say where the search stands (rounds.py); stages set them. ``wire_lengths``: parameter -> the
     length of each of its wires.
@@ -62,17 +64,18 @@ class Search:
         on_round: Callable[[Round], None],
         stop: Callable[[], bool],
         path: Sequence[Round] = (),
-        *,
-        stay_near: bool = False,
+        manner: Manner = AS_IT_COMES,
     ) -> None:
         self.bimt, self._scratch = double(bimt), double(bimt)
         self.examples, self.validation, self.objective = examples, validation, objective
         self.on_round, self.stop, self.path = on_round, stop, list[Round](path)
-        self.stay_near = stay_near
+        self.stay_near, self.short_wires = manner.stay_near, manner.short_wires
         self.stage, self.share = 0, FIRST_SHARE
         self.notes = list[str]()
         self.budget = Budget(float("inf"), 0, float("inf"))
         self.wire_lengths = _lengths(self.bimt)
+        wires = {connection.parameter for connection in self.bimt.wiring.connections}
+        self._wires = {n: torch.full_like(p, float(n in wires)) for n, p in self.wire_lengths.items()}
         self._began = time.monotonic() - (path[-1].seconds if path else 0.0)
         if path:
             put_(self.bimt, path[0].state)
@@ -147,10 +150,13 @@ class Search:
             self.notes.append(sentence)
 
     def lengths(self, network: LiveNetwork) -> Float[Tensor, " n"]:
-        """How long the wire of each live weight is, as a share of the longest; a bias has the layer gap."""
+        """How long the wire of each live weight is, as a share of the longest; a bias has the layer gap, or 0 where it
+        stays.
+        """
         lengths = network.gather(self.wire_lengths)
         longest = float(lengths.max()) if len(lengths) else 0.0
-        return (lengths / longest).clamp_min(1e-2) if longest else lengths + 1
+        shares = (lengths / longest).clamp_min(1e-2) if longest else lengths + 1
+        return shares * network.gather(self._wires) if self.short_wires else shares
 
     def attempt(
         self,

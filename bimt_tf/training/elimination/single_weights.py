@@ -38,7 +38,7 @@ def remove_weights(search: Search) -> None:
     """Take weights out until the budget is used up or the search is stopped."""
     while not search.stop() and not search.reached:
         network = search.network()
-        if not len(network.start):  # what is left is frozen
+        if not bool((search.lengths(network) > 0).any()):  # what is left is frozen, or stays
             return
         normal = network.normal(network.start)
         share = search.share
@@ -69,7 +69,8 @@ def without(network: LiveNetwork, normal: Normal, count: int, lengths: Float[Ten
         if corrected is not None:
             trials.append(corrected)
     if not trials:  # curvature that is no number: the smallest go
-        return start.index_fill(0, start.abs().argsort()[:count], 0)
+        sizes = start.abs().masked_fill(lengths == 0, torch.inf)
+        return start.index_fill(0, sizes.argsort()[: min(count, int(lengths.count_nonzero()))], 0)
     return network.best_of(trials)
 
 
@@ -97,9 +98,9 @@ def _last_round(search: Search, network: LiveNetwork, normal: Normal, share: flo
     factor = damped(normal.curvature, DAMPINGS[-1])
     if factor is None:
         return False
-    start, inverse = network.start, Dense(torch.cholesky_inverse(factor))
-    trials = []
-    for weight in (start.square() / inverse.diagonal()).argsort()[:SINGLES]:
+    start, inverse, may_go = network.start, Dense(torch.cholesky_inverse(factor)), search.lengths(network) > 0
+    costs, trials = (start.square() / inverse.diagonal()).masked_fill(~may_go, torch.inf), []
+    for weight in costs.argsort()[: min(SINGLES, int(may_go.sum()))]:
         corrected = correct(start, inverse, weight[None])
         for values in (start.index_fill(0, weight, 0), corrected):
             if values is not None:
