@@ -29,6 +29,7 @@ def eliminate(
     neurons: Annotated[int | None, _help("neurons")] = None,
     whole_neurons: Annotated[Literal["no", "first", "last"], _help("whole_neurons")] = "no",
     stay_near: Annotated[bool, _help("stay_near")] = False,
+    press: Annotated[bool, _help("press")] = False,
     fit_examples: Annotated[int, _help("fit_examples")] = EliminationConfig.fit_examples,
     overwrite: Annotated[
         bool, Parameter(negative=(), show_default=False, help="replace the elimination that is there")
@@ -46,7 +47,7 @@ def eliminate(
     from bimt_tf.cli.console.run_watch import watcher
     from bimt_tf.runs.execute import eliminate_run
 
-    settings = EliminationConfig(max_loss, loss_factor, weights, neurons, whole_neurons, stay_near, fit_examples)
+    settings = EliminationConfig(max_loss, loss_factor, weights, neurons, whole_neurons, stay_near, press, fit_examples)
     with watcher() as shown:
         summary = eliminate_run(
             directory, settings, overwrite=overwrite, device=device, watcher=shown, draw=not no_figures

@@ -184,6 +184,9 @@ class EliminationConfig:
     which lowers Q"""
     stay_near: bool = False
     """keep weights near what training left: refits end as soon as the budget allows; Q stays, fewer weights go"""
+    press: bool = False
+    """take weights out by a penalty in the place of curvature: for cross entropy near zero loss, which has hardly
+    any"""
     fit_examples: int = 2_000
     """training examples that are fitted, drawn by a fixed seed; all if there are no more"""
 
@@ -193,6 +196,11 @@ class EliminationConfig:
             raise InputError(f"give one budget of an elimination, found {' and '.join(given)}")
         for name in (*given, "fit_examples"):
             require_positive(name, getattr(self, name))
+        others = {"whole_neurons": self.whole_neurons != "no", "stay_near": self.stay_near, "neurons": self.neurons}
+        for name in (name for name, asked in others.items() if self.press and asked):
+            raise InputError(
+                f"press takes single weights out, by a penalty, and knows no {name}: leave out one of them"
+            )
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ def budgeted(config: Config, settings: EliminationConfig) -> EliminationConfig:
     """
     task = find_task(config.task)
     manner = {"neurons": settings.neurons, "whole_neurons": settings.whole_neurons != "no"}
-    for name, asked in (manner | {"stay_near": settings.stay_near}).items() if task.pretrained else ():
+    manner |= {"stay_near": settings.stay_near, "press": settings.press}
+    for name, asked in manner.items() if task.pretrained else ():
         if asked:
             raise InputError(f"a pretrained model is eliminated by minibatches, which do not know {name}: leave it out")
     if any(getattr(settings, name) is not None for name in BUDGETS):
@@ -101,6 +102,7 @@ def eliminate_trained(
         neurons=settings.neurons,
         whole_neurons=settings.whole_neurons,
         stay_near=settings.stay_near,
+        press=settings.press,
         validation=None if trained.validation is None else trained.validation[:2],
         examples=settings.fit_examples,
         on_round=on_round,

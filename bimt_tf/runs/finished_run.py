@@ -41,6 +41,7 @@ class FinishedRun(
         neurons: int | None = None,
         whole_neurons: Literal["no", "first", "last"] = "no",
         stay_near: bool = False,
+        press: bool = False,
         fit_examples: int = 2_000,
     ) -> FinishedRun:
         """What an elimination makes of this network (docs/elimination.md), in memory: this run stays as it is.
@@ -54,6 +55,7 @@ class FinishedRun(
             neurons: budget: down to so many hidden neurons, whatever the loss.
             whole_neurons: take out whole neurons too, "first" or "last".
             stay_near: keep weights near what training left; Q stays, fewer weights go.
+            press: by a penalty in the place of curvature: for cross entropy near zero loss.
             fit_examples: training examples that are fitted, at most.
 
         Raises:
@@ -61,7 +63,9 @@ class FinishedRun(
         """
         from bimt_tf.runs.eliminate import copied, eliminate_in_memory
 
-        settings = EliminationConfig(max_loss, loss_factor, weights, neurons, whole_neurons, stay_near, fit_examples)
+        settings = EliminationConfig(
+            max_loss, loss_factor, weights, neurons, whole_neurons, stay_near, press, fit_examples
+        )
         found = copied(self)
         outcome, shown = eliminate_in_memory(found, settings)
         state = RunState("eliminated in memory", self.step)

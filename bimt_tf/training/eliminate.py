@@ -19,7 +19,7 @@ model's own dtype (elimination/large_search.py); where few enough are left of a 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -29,19 +29,15 @@ from bimt_tf.bimt import BIMT
 from bimt_tf.core.sharing import memory
 from bimt_tf.core.threads import few_threads
 from bimt_tf.errors import InputError, unknown
-from bimt_tf.training.elimination.budget import LOSS_FACTOR, Budget, budget_of
-from bimt_tf.training.elimination.early_rounds import early_rounds
+from bimt_tf.training.elimination.budget import Budget, budget_of
 from bimt_tf.training.elimination.large import Task, live_weights, remove_from_large, require_finite_loss
-from bimt_tf.training.elimination.levenberg_marquardt import steps_for
 from bimt_tf.training.elimination.live_network import Examples
 from bimt_tf.training.elimination.objective import Loss, Objective, objective_of, require_classes
 from bimt_tf.training.elimination.rounds import Dependency, Round, put_
 from bimt_tf.training.elimination.search import Search
 from bimt_tf.training.elimination.set_apart import set_apart, shuffled
-from bimt_tf.training.elimination.single_weights import goal_for, remove_weights
-from bimt_tf.training.elimination.softmax_gauge import GAUGE, choose_gauge
-from bimt_tf.training.elimination.structure import remove_parts
-from bimt_tf.training.elimination.whole_neurons import remove_neurons
+from bimt_tf.training.elimination.softmax_gauge import GAUGE
+from bimt_tf.training.elimination.stages import Manner, WholeNeurons, stages
 
 __all__ = ["Elimination", "eliminate"]
 
@@ -49,16 +45,9 @@ MOST_WEIGHTS = 6_000
 """The curvature of so many weights takes 288 MB, several times over, and a step about a minute.
 Of more, weights go by minibatches first."""
 
-FIRST_TOLERANCE = 5e-3
-LONGER_STEPS, LONGER_TOLERANCE = 100, 1e-3
-"""Of the first refit, and of the one that follows where its loss is above the budget."""
-
 FEW, VALIDATED = 3, 0.2
 """Where examples are fewer than so many times the live weights, and no validation examples are given, this share of the
 examples is not fitted but validates."""
-
-
-WholeNeurons: TypeAlias = Literal["no", "first", "last"]
 
 
 class Elimination(NamedTuple):
@@ -90,6 +79,7 @@ def eliminate(
     neurons: int | None = None,
     whole_neurons: WholeNeurons = "no",
     stay_near: bool = False,
+    press: bool = False,
     validation: Sequence[Tensor] | Literal[False] | None = None,
     examples: int = 2000,
     on_round: Callable[[Round], None] | None = None,
@@ -115,6 +105,8 @@ def eliminate(
             them alone; fewer neurons share more, which lowers Q. "first" ends with fewer neurons, "last" with higher Q.
         stay_near: keep weights near what they were: refits end as soon as the loss is within the budget, and every
             move costs; Q stays, fewer weights go. Not while weights go by minibatches.
+        press: take weights out by a penalty in the place of curvature (elimination/pressing.py), of a model of any
+            size: for cross entropy near zero loss, which has hardly any curvature.
         validation: inputs and targets that nothing is fitted to; a round that loses on them is taken back (with
             ``max_loss`` and ``loss_factor``). Unless given, a fifth of ``data`` where there are fewer than three times
             as many examples as live weights; False for none.
@@ -137,40 +129,37 @@ def eliminate(
     with few_threads(sum(c.numel for c in bimt.wiring.connections)):
         task = _prepared(bimt, data, loss, validation, examples)
         kept, stopped = on_round or (lambda _: None), stop or (lambda: False)
-        return _eliminate(bimt, task, limits, (whole_neurons, stay_near), kept, stopped, path)
+        return _eliminate(bimt, task, limits, Manner(whole_neurons, stay_near, press), kept, stopped, path)
 
 
 def _eliminate(
     bimt: BIMT,
     task: Task,
     limits: tuple[float | None, float | None, int | None, int | None],
-    manner: tuple[WholeNeurons, bool],
+    manner: Manner,
     on_round: Callable[[Round], None],
     stop: Callable[[], bool],
     path: Sequence[Round],
 ) -> Elimination:
     """By minibatches where it must be, then exactly where that can be."""
-    whole_neurons, stay_near = manner
 
     def budget_for(first: Round) -> Budget:
         return budget_of(*limits, first.loss, first.validation_loss)
 
     exact = not bridge.matches(bimt.model)  # a bridge is not computed example by example
-    for name, asked in (("whole_neurons", whole_neurons != "no"), ("stay_near", stay_near)):
-        if asked and not exact:
-            raise InputError(f"{name} needs a model in plain torch, whose curvature is exact: leave it out here")
+    manner.require_possible(limits[-1] is not None, exact)
     budget, before = None, tuple[Round, ...]()
-    if not exact or live_weights(bimt) > MOST_WEIGHTS:
+    if not exact or (live_weights(bimt) > MOST_WEIGHTS and not manner.press):
         most = MOST_WEIGHTS if exact else None
         large = remove_from_large(bimt, task, budget_for, most, on_round, stop, path)
         if not exact or large.live > MOST_WEIGHTS or stop():
             return _written(bimt, large.path, large.budget, task, not stop(), task.notes)
         budget, before = large.budget, large.path[:-1]
         path = (large.path[-1], *path[len(large.path) :])
-    search = Search(bimt, task.training, task.held, task.objective, on_round, stop, path, stay_near=stay_near)
+    search = Search(bimt, task.training, task.held, task.objective, on_round, stop, path, stay_near=manner.stay_near)
     require_finite_loss(search.path[0])
     search.budget = budget or budget_for(search.path[0])
-    for number, stage in enumerate(_stages(limits[-1] is not None, whole_neurons)):
+    for number, stage in enumerate(stages(limits[-1] is not None, manner, task.given)):
         if number >= search.stage and not search.stop():
             search.stage = number
             stage(search)
@@ -218,43 +207,6 @@ def _written(
     put_(bimt, path[-1].state)
     severed = tuple(pair for one in path for pair in one.severed)
     return Elimination(path, budget.loss, len(task.training.inputs), task.of, severed, ended, notes)
-
-
-def _stages(few_neurons: bool, whole_neurons: WholeNeurons) -> tuple[Callable[[Search], None], ...]:
-    """What is done one after the other; a search that goes on begins with the stage where it stopped."""
-    if few_neurons:
-        return (early_rounds, _refit, remove_neurons, _remove_weights_of_the_rest)
-    first = (remove_neurons,) if whole_neurons == "first" else ()
-    last = (remove_neurons, remove_weights) if whole_neurons != "no" else ()
-    return (choose_gauge, early_rounds, _refit, *first, remove_weights, remove_parts, _weights_without_parts, *last)
-
-
-def _weights_without_parts(search: Search) -> None:
-    """Single weights again, if a part went or this had begun."""
-    if search.now.standing.stage >= search.stage - 1:
-        remove_weights(search)
-
-
-def _refit(search: Search) -> None:
-    """Refit all live weights; of the budget only the validation loss matters yet, for the loss only falls."""
-    allowed, goal = search.budget, goal_for(len(search.network().start), search)
-    search.budget = allowed._replace(loss=float("inf"))
-    done = sum(one.what == "refit" for one in search.path)
-    if not done:
-        network = search.network()
-        n = len(network.start)
-        search.attempt("refit", network, network.start, steps=steps_for(n), tolerance=FIRST_TOLERANCE, goal=goal)
-    if search.now.loss > allowed.loss and done < 2 and not search.stop():
-        network = search.network()
-        search.attempt("refit", network, network.start, steps=LONGER_STEPS, tolerance=LONGER_TOLERANCE, goal=goal)
-    search.budget = allowed
-
-
-def _remove_weights_of_the_rest(search: Search) -> None:
-    """Take weights out of the few neurons that are left, at hardly more than the loss that they have."""
-    before = [one for one in search.path if one.standing.stage < search.stage]
-    search.budget = search.budget._replace(loss=LOSS_FACTOR * before[-1].loss, neurons=0)
-    remove_weights(search)
 
 
 def _pair(what: str, data: Sequence[Tensor], device: torch.device) -> Examples:
