@@ -9,6 +9,9 @@
 6. Take out heads, modules and neurons that others carry (elimination/structure.py), and weights again if one went.
 7. If asked, whole neurons, which fewer weights hold now, and weights again.
 
+Or, if asked, 1 and then rounds of a penalty in the place of all others (elimination/pressing.py), of a model of any
+size: for losses that have hardly any curvature. Which stages there are, and when, stages.py says.
+
 Everything is computed in float64 on a copy, whatever the model's dtype; the model is written to once, at the end. All
 that the search depends on is in its rounds, so that one which was stopped goes on from them to the same bits.
 
@@ -28,7 +31,7 @@ from bimt_tf.adapters import bridge
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.sharing import memory
 from bimt_tf.core.threads import few_threads
-from bimt_tf.errors import InputError, unknown
+from bimt_tf.errors import InputError, require_known
 from bimt_tf.training.elimination.budget import Budget, budget_of
 from bimt_tf.training.elimination.large import Task, live_weights, remove_from_large, require_finite_loss
 from bimt_tf.training.elimination.live_network import Examples
@@ -105,8 +108,7 @@ def eliminate(
             them alone; fewer neurons share more, which lowers Q. "first" ends with fewer neurons, "last" with higher Q.
         stay_near: keep weights near what they were: refits end as soon as the loss is within the budget, and every
             move costs; Q stays, fewer weights go. Not while weights go by minibatches.
-        press: take weights out by a penalty in the place of curvature (elimination/pressing.py), of a model of any
-            size: for cross entropy near zero loss, which has hardly any curvature.
+        press: take weights out by a penalty, not by curvature, which cross entropy near zero loss hardly has.
         validation: inputs and targets that nothing is fitted to; a round that loses on them is taken back (with
             ``max_loss`` and ``loss_factor``). Unless given, a fifth of ``data`` where there are fewer than three times
             as many examples as live weights; False for none.
@@ -120,8 +122,7 @@ def eliminate(
     Raises:
         InputError: for data, a loss or a budget that cannot be, or two parameters on one memory.
     """
-    if whole_neurons not in get_args(WholeNeurons):
-        raise unknown("whole_neurons", str(whole_neurons), get_args(WholeNeurons))
+    require_known("whole_neurons", whole_neurons, get_args(WholeNeurons))
     if not any(bimt.parameters[c.parameter].requires_grad for c in bimt.wiring.connections):
         raise InputError("all weights of the model are frozen, none can be taken out: set requires_grad where some may")
     _require_own_memory(bimt)

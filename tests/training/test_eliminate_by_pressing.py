@@ -1,4 +1,4 @@
-"""Elimination by a penalty: a planted circuit, a slow reference of its steps, what it refuses, and going on after a stop."""
+"""Elimination by a penalty: a planted circuit, a slow reference of its steps, what is refused, and going on."""
 
 import itertools
 import math

@@ -47,9 +47,10 @@ but weights grow more, and more held-out examples are lost."""
 
 HARDER, SOFTER, TRIES = 1.5, 2.0, 2
 """The pressure grows by the first behind a round that was kept, and is divided by the second behind one that the budget
-did not allow; after so many of these in a row it ends. Where nothing went it is doubled, up to ``HARDEST``."""
+did not allow; after so many of these in a row it ends."""
 
 HARDEST = 1.0
+"""Where nothing went, the pressure is doubled; behind this one it ends."""
 
 TERMS = 512
 """About so many terms of the loss (examples, or tokens of a text) make a minibatch."""
@@ -65,13 +66,15 @@ def press(search: Search, given: Examples) -> None:
         given: all training examples, which minibatches are drawn from.
     """
     refused, tried, pressure = 0, 0, search.pressure
-    while refused < TRIES and pressure <= HARDEST and not search.stop() and not search.reached:
+    while refused < TRIES and not search.stop() and not search.reached:
         network = search.network()
         prices = _prices(search, network)
         if not bool((prices > 0).any()):  # nothing is left, or nothing that pays
             return
         values = _round(search, network, prices, given, pressure, tried)
         if int(values.count_nonzero()) == len(values):
+            if pressure > HARDEST:
+                return
             tried, pressure = tried + 1, pressure * SOFTER
         elif search.keep("press", network, values, pressure=HARDER * pressure):
             refused, tried, pressure = 0, 0, search.pressure

@@ -49,8 +49,8 @@ class Search:
         path: rounds of a search that was stopped, to go on from the last.
         stay_near: whether refits end as soon as the budget allows and hold weights hard (single_weights.py).
 
-    ``stage``, ``share`` and ``pressure`` say where the search stands (rounds.py); stages set them. ``wire_lengths``: parameter ->
-    the length of each of its wires.
+    ``stage``, ``share`` and ``pressure`` say where the search stands (rounds.py); stages set them. ``wire_lengths``:
+    parameter -> the length of each of its wires.
     """
 
     def __init__(
