@@ -250,7 +250,7 @@ MODULAR_ADDITION = ModularAdditionTask(
         "circuit": {
             **_ADDED,
             "training": {**_ADDED["training"], "eliminate": True},
-            "elimination": {"max_loss": 2e-5, "press": True, "fit_examples": 4_000},
+            "elimination": {"max_loss": 5e-4, "press": True, "fit_examples": 4_000},
         },
         "paper": {"training": {**_PLAIN, "lr": 1e-3, "lam": _RISE_AND_FALL}},
     },

@@ -183,12 +183,13 @@ def stored(path):
 
 def test_stopped_anywhere_it_goes_on_to_the_same_bits(monkeypatch):
     monkeypatch.setattr(pressing, "STEPS", 20)
-    monkeypatch.setattr(pressing, "RATE", 1e-3)  # so that a round takes out a few
+    monkeypatch.setattr(pressing, "RATE", 3e-4)  # so that a round takes out a few
+    monkeypatch.setattr(pressing, "REFIT_RATE", 1e-3)
     data, press = three_classes(), partial(eliminate, loss="cross_entropy", max_loss=0.02, press=True, validation=False)
     whole = press(planted(), data)
     assert len(whole.path) > 3 and whole.path[-1].standing.pressure != whole.path[1].standing.pressure
     asked = iter(range(10**6))
-    within = press(planted(), data, stop=lambda: next(asked) >= 300)  # within a round's steps
+    within = press(planted(), data, stop=lambda: next(asked) >= 150)  # within a round's steps
     assert 1 < len(within.path) < len(whole.path)
     for path in (whole.path[:1], whole.path[:3], within.path):
         bimt = planted()

@@ -11,7 +11,7 @@ minibatches a round, whose rate falls to 0 on half a cosine:
    whose derivative, lambda c_i / (1 + |w_i| / f_i), is that of the connection cost at zero and falls with the weight's
    size: small weights go and large ones stay, where the cost itself shrinks all. This is L1 that is reweighted at each
    step (Candes, Wakin and Boyd, 2008).
-2. *Refit.* With next to nothing of the connection cost itself, zeros staying zero.
+2. *Refit.* With little of the connection cost itself, zeros staying zero.
 
 lambda is such that weights larger by a small share e pay e times the *pressure* more, in units of the loss that the
 network has with no weights. A round is kept if the budget allows it and weights went; then the next presses harder.
@@ -41,9 +41,9 @@ REFIT_STEPS, REFIT_RATE = 800, 3e-3
 FLOOR = 0.05
 """Where the penalty's pull has fallen to a half, as a share of the root mean square of a tensor's live weights."""
 
-LEFT_ON = 5e-4
-"""The share of lambda that weights pay during a refit, by the connection cost itself: without it the loss falls as far,
-but weights grow more, and more held-out examples are lost."""
+LEFT_ON = 0.02
+"""The share of lambda that weights pay during a refit, by the connection cost itself. With less the training loss falls
+further, but held-out examples are lost; with more fewer weights go within a budget (docs/elimination.md)."""
 
 HARDER, SOFTER, TRIES = 1.5, 2.0, 2
 """The pressure grows by the first behind a round that was kept, and is divided by the second behind one that the budget
