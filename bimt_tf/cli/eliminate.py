@@ -30,6 +30,7 @@ def eliminate(
     whole_neurons: Annotated[Literal["no", "first", "last"], _help("whole_neurons")] = "no",
     stay_near: Annotated[bool, _help("stay_near")] = False,
     short_wires: Annotated[bool, _help("short_wires")] = False,
+    press: Annotated[bool, _help("press")] = False,
     fit_examples: Annotated[int, _help("fit_examples")] = EliminationConfig.fit_examples,
     overwrite: Annotated[
         bool, Parameter(negative=(), show_default=False, help="replace the elimination that is there")
@@ -48,7 +49,7 @@ def eliminate(
     from bimt_tf.runs.execute import eliminate_run
 
     settings = EliminationConfig(
-        max_loss, loss_factor, weights, neurons, whole_neurons, stay_near, short_wires, fit_examples
+        max_loss, loss_factor, weights, neurons, whole_neurons, stay_near, short_wires, press, fit_examples
     )
     with watcher() as shown:
         summary = eliminate_run(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from bimt_tf.config.manners import require_compatible
 from bimt_tf.config.methods import METHODS
 from bimt_tf.config.schedules import Schedule, Varying, VaryingSteps, require_schedule
 from bimt_tf.errors import InputError, require_at_most, require_non_negative, require_positive, require_seed, unknown
@@ -186,6 +187,9 @@ class EliminationConfig:
     """keep weights near what training left: refits end as soon as the budget allows; Q stays, fewer weights go"""
     short_wires: bool = False
     """keep biases, and spend most of the budget on short wires at the end; Q is higher, fewer weights go"""
+    press: bool = False
+    """take weights out by a penalty in the place of curvature: for cross entropy near zero loss, which has hardly
+    any"""
     fit_examples: int = 2_000
     """training examples that are fitted, drawn by a fixed seed; all if there are no more"""
 
@@ -195,6 +199,14 @@ class EliminationConfig:
             raise InputError(f"give one budget of an elimination, found {' and '.join(given)}")
         for name in (*given, "fit_examples"):
             require_positive(name, getattr(self, name))
+        require_compatible(
+            whole_neurons=self.whole_neurons,
+            stay_near=self.stay_near,
+            short_wires=self.short_wires,
+            press=self.press,
+            weights=self.weights is not None,
+            neurons=self.neurons is not None,
+        )
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def budgeted(config: Config, settings: EliminationConfig) -> EliminationConfig:
     """
     task = find_task(config.task)
     manner = {"neurons": settings.neurons, "whole_neurons": settings.whole_neurons != "no"}
-    manner |= {"stay_near": settings.stay_near, "short_wires": settings.short_wires}
+    manner |= {"stay_near": settings.stay_near, "short_wires": settings.short_wires, "press": settings.press}
     for name, asked in manner.items() if task.pretrained else ():
         if asked:
             raise InputError(f"a pretrained model is eliminated by minibatches, which do not know {name}: leave it out")
@@ -103,6 +103,7 @@ def eliminate_trained(
         whole_neurons=settings.whole_neurons,
         stay_near=settings.stay_near,
         short_wires=settings.short_wires,
+        press=settings.press,
         validation=None if trained.validation is None else trained.validation[:2],
         examples=settings.fit_examples,
         on_round=on_round,

@@ -42,6 +42,7 @@ class FinishedRun(
         whole_neurons: Literal["no", "first", "last"] = "no",
         stay_near: bool = False,
         short_wires: bool = False,
+        press: bool = False,
         fit_examples: int = 2_000,
     ) -> FinishedRun:
         """What an elimination makes of this network (docs/elimination.md), in memory: this run stays as it is.
@@ -56,6 +57,7 @@ class FinishedRun(
             whole_neurons: take out whole neurons too, "first" or "last".
             stay_near: keep weights near what training left; Q stays, fewer weights go.
             short_wires: keep biases, and spend most of the budget on short wires at the end; Q is higher.
+            press: by a penalty in the place of curvature: for cross entropy near zero loss.
             fit_examples: training examples that are fitted, at most.
 
         Raises:
@@ -64,7 +66,7 @@ class FinishedRun(
         from bimt_tf.runs.eliminate import copied, eliminate_in_memory
 
         settings = EliminationConfig(
-            max_loss, loss_factor, weights, neurons, whole_neurons, stay_near, short_wires, fit_examples
+            max_loss, loss_factor, weights, neurons, whole_neurons, stay_near, short_wires, press, fit_examples
         )
         found = copied(self)
         outcome, shown = eliminate_in_memory(found, settings)

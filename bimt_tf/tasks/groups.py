@@ -240,11 +240,18 @@ _UNDERSTOOD_FIRST: dict[str, Any] = {
 """Grokking by weight decay in the first 8% of the steps; then cost and length come in slowly under a hot Adam, whose
 rate anneals the sparse structure (docs/schedules.md)."""
 
+_ADDED: dict[str, Any] = {"geometry": {"width": 8.0}, "training": {**_BEST, "steps": 16_000, "batch_size": 512}}
+
 MODULAR_ADDITION = ModularAdditionTask(
     "modular-addition",
     "addition modulo 59 from two embedded tokens (paper, Section 3.3)",
     {
-        "best": {"geometry": {"width": 8.0}, "training": {**_BEST, "steps": 16_000, "batch_size": 512}},
+        "best": _ADDED,
+        "circuit": {
+            **_ADDED,
+            "training": {**_ADDED["training"], "eliminate": True},
+            "elimination": {"max_loss": 5e-4, "press": True, "fit_examples": 4_000},
+        },
         "paper": {"training": {**_PLAIN, "lr": 1e-3, "lam": _RISE_AND_FALL}},
     },
 )

@@ -10,6 +10,9 @@
 7. If asked, whole neurons, which fewer weights hold now, and weights again; or the wires are shortened
    (elimination/shortening.py).
 
+Or, if asked, 1 and then rounds of a penalty in the place of all others (elimination/pressing.py), of a model of any
+size: for losses that have hardly any curvature. Which stages there are, and when, stages.py says.
+
 Everything is computed in float64 on a copy, whatever the model's dtype; the model is written to once, at the end. All
 that the search depends on is in its rounds, so that one which was stopped goes on from them to the same bits.
 
@@ -29,7 +32,7 @@ from bimt_tf.adapters import bridge
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.sharing import memory
 from bimt_tf.core.threads import few_threads
-from bimt_tf.errors import InputError, unknown
+from bimt_tf.errors import InputError, require_known
 from bimt_tf.training.elimination.budget import Budget, budget_of
 from bimt_tf.training.elimination.large import Task, live_weights, remove_from_large, require_finite_loss
 from bimt_tf.training.elimination.live_network import Examples
@@ -82,6 +85,7 @@ def eliminate(
     whole_neurons: WholeNeurons = "no",
     stay_near: bool = False,
     short_wires: bool = False,
+    press: bool = False,
     validation: Sequence[Tensor] | Literal[False] | None = None,
     examples: int = 2000,
     on_round: Callable[[Round], None] | None = None,
@@ -108,6 +112,7 @@ def eliminate(
         stay_near: keep weights near what they were: refits end as soon as the loss is within the budget, and every
             move costs; Q stays, fewer weights go. Not while weights go by minibatches.
         short_wires: keep biases, and spend most of a loss budget on short wires at the end; not with the two above.
+        press: take weights out by a penalty, not by curvature, which cross entropy near zero loss hardly has.
         validation: inputs and targets that nothing is fitted to; a round that loses on them is taken back (with
             ``max_loss`` and ``loss_factor``). Unless given, a fifth of ``data`` where there are fewer than three times
             as many examples as live weights; False for none.
@@ -120,8 +125,7 @@ def eliminate(
     Raises:
         InputError: for data, a loss or a budget that cannot be, or two parameters on one memory.
     """
-    if whole_neurons not in get_args(WholeNeurons):
-        raise unknown("whole_neurons", str(whole_neurons), get_args(WholeNeurons))
+    require_known("whole_neurons", whole_neurons, get_args(WholeNeurons))
     if not any(bimt.parameters[c.parameter].requires_grad for c in bimt.wiring.connections):
         raise InputError("all weights of the model are frozen, none can be taken out: set requires_grad where some may")
     _require_own_memory(bimt)
@@ -129,7 +133,7 @@ def eliminate(
     with few_threads(sum(c.numel for c in bimt.wiring.connections)):
         task = _prepared(bimt, data, loss, validation, examples)
         kept, stopped = on_round or (lambda _: None), stop or (lambda: False)
-        return _eliminate(bimt, task, limits, Manner(whole_neurons, stay_near, short_wires), kept, stopped, path)
+        return _eliminate(bimt, task, limits, Manner(whole_neurons, stay_near, short_wires, press), kept, stopped, path)
 
 
 def _eliminate(
@@ -147,9 +151,9 @@ def _eliminate(
         return budget_of(*limits, first.loss, first.validation_loss)
 
     exact = not bridge.matches(bimt.model)  # a bridge is not computed example by example
-    manner.require_possible(exact, counted=limits[2] is not None or limits[3] is not None)
+    manner.require_possible(exact, weights=limits[2] is not None, neurons=limits[3] is not None)
     budget, before = None, tuple[Round, ...]()
-    if not exact or live_weights(bimt) > MOST_WEIGHTS:
+    if not exact or (live_weights(bimt) > MOST_WEIGHTS and not manner.press):
         most = MOST_WEIGHTS if exact else None
         large = remove_from_large(bimt, task, budget_for, most, on_round, stop, path)
         if not exact or large.live > MOST_WEIGHTS or stop():
@@ -159,7 +163,7 @@ def _eliminate(
     search = Search(bimt, task.training, task.held, task.objective, on_round, stop, path, manner)
     require_finite_loss(search.path[0])
     search.budget = budget or budget_for(search.path[0])
-    for number, stage in enumerate(stages(limits[-1] is not None, manner)):
+    for number, stage in enumerate(stages(limits[-1] is not None, manner, task.given)):
         if number >= search.stage and not search.stop():
             search.stage = number
             stage(search)

@@ -178,7 +178,7 @@ def test_a_stopped_one_goes_on_to_the_same_bits():
     ("more", "said"),
     [
         ({"weights": 5}, "give max_loss or loss_factor as the budget"),
-        ({"neurons": 2}, "give max_loss or loss_factor as the budget"),
+        ({"neurons": 2}, "without neurons"),
         ({"max_loss": 0.1, "whole_neurons": "last"}, "without whole_neurons"),
         ({"max_loss": 0.1, "stay_near": True}, "without stay_near"),
     ],

@@ -96,6 +96,11 @@ class LiveNetwork:
         return float(self._objective.loss(self._outputs(self._filled(values), inputs), targets))
 
     @torch.no_grad()
+    def terms(self, examples: Examples) -> int:
+        """Over how many numbers the loss of these examples is a mean."""
+        return self._objective.units(self._outputs(self._all, examples.inputs), examples.targets)
+
+    @torch.no_grad()
     def outputs(self) -> Tensor:
         """What the network gives for the examples as it is."""
         return self._outputs(self._all, self.examples.inputs)
@@ -130,7 +135,7 @@ class LiveNetwork:
             if objective.residuals:
                 gradient += jacobian.mT @ rows[part].flatten()
             curvature.addmm_(jacobian.mT, jacobian)
-        gradient = gradient / units if objective.residuals else self._gradient(values, self.examples) / 2
+        gradient = gradient / units if objective.residuals else self.gradient(values, self.examples) / 2
         if not bool(curvature.isfinite().all()):
             self._note(NOT_FINITE)
         elif n and not bool((curvature.diagonal() > 0).any()):
@@ -145,7 +150,7 @@ class LiveNetwork:
             factors = objective.factors(outputs, few.targets)
             rows, units = objective.rows(outputs, few.targets, factors), objective.units(outputs, few.targets)
         jacobian = self.jacobian(values, few, factors)
-        straight = jacobian.mT @ rows.flatten() / units if objective.residuals else self._gradient(values, few) / 2
+        straight = jacobian.mT @ rows.flatten() / units if objective.residuals else self.gradient(values, few) / 2
         return Sampled(straight, jacobian / units**0.5)
 
     def bend(self, values: Float[Tensor, " n"], step: Float[Tensor, " n"]) -> Float[Tensor, " n"] | None:
@@ -162,7 +167,7 @@ class LiveNetwork:
         product = (self._rows(self._filled(moved)) * second).sum() / second.numel()
         return torch.autograd.grad(product, moved)[0]
 
-    def _gradient(self, values: Tensor, examples: Examples) -> Tensor:
+    def gradient(self, values: Float[Tensor, " n"], examples: Examples) -> Float[Tensor, " n"]:
         """Of the loss of some examples."""
         moved = values.clone().requires_grad_()
         inputs, targets = examples

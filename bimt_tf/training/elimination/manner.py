@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, TypeAlias
 
+from bimt_tf.config.manners import require_compatible
 from bimt_tf.errors import InputError
 
 __all__ = ["AS_IT_COMES", "Manner", "WholeNeurons"]
@@ -17,22 +18,19 @@ class Manner(NamedTuple):
     whole_neurons: WholeNeurons = "no"
     stay_near: bool = False
     short_wires: bool = False
+    press: bool = False
 
-    def require_possible(self, exact: bool, *, counted: bool) -> None:
+    def require_possible(self, exact: bool, *, weights: bool, neurons: bool) -> None:
         """Raise InputError for what cannot be.
 
         Args:
             exact: whether the model is in plain torch.
-            counted: whether the budget is a number, of weights or neurons.
+            weights, neurons: whether the budget is a number of them.
         """
-        whole = {"whole_neurons": self.whole_neurons != "no", "stay_near": self.stay_near}
-        named = [name for name, asked in (whole | {"short_wires": self.short_wires}).items() if asked]
+        require_compatible(**self._asdict(), weights=weights, neurons=neurons)
+        named = [name for name, value in self._asdict().items() if value not in ("no", False)]
         if named and not exact:
             raise InputError(f"{named[0]} needs a model in plain torch, whose curvature is exact: leave it out here")
-        if self.short_wires and counted:
-            raise InputError("short_wires spends a loss on short wires: give max_loss or loss_factor as the budget")
-        if self.short_wires and len(named) > 1:
-            raise InputError(f"short_wires lowers no count of neurons and moves weights: give it without {named[0]}")
 
 
 AS_IT_COMES = Manner()

@@ -15,26 +15,33 @@ from bimt_tf.analysis.paths import flow
 from bimt_tf.bimt import BIMT
 from bimt_tf.core.population import Node
 
-__all__ = ["Dependency", "Round", "Standing", "What", "counts", "dependencies", "put_"]
+__all__ = ["FIRST_PRESSURE", "Dependency", "Round", "Standing", "What", "counts", "dependencies", "put_"]
 
 Dependency = tuple[Node, Node]
 """An output neuron and an input neuron that it depends on."""
 
-What: TypeAlias = Literal["as given", "refit", "neuron", "weights", "gauge", "merge", "head", "module"]
+What: TypeAlias = Literal["as given", "refit", "neuron", "weights", "gauge", "merge", "head", "module", "press"]
 """What a round did: nothing, a refit alone, or before its refit: took out one neuron, a share of the weights, one head
-or one module; shifted the weights into the classes of a softmax (softmax_gauge.py); or let other neurons carry what one
-had carried (merging.py)."""
+or one module; shifted the weights into the classes of a softmax (softmax_gauge.py); let other neurons carry what one
+had carried (merging.py); or pressed weights to zero (pressing.py)."""
 
 
 OUTER = ("input", "output")
 """Populations whose neurons are no hidden ones."""
 
 
+FIRST_PRESSURE = 1e-3
+"""How hard a search presses first (pressing.py)."""
+
+
 class Standing(NamedTuple):
-    """From where a search goes on behind a round: its stage, and the share of the weights that it takes out next."""
+    """From where a search goes on behind a round: its stage, the share of the weights that it takes out next, and how
+    hard it presses them next (pressing.py).
+    """
 
     stage: int
     share: float
+    pressure: float = FIRST_PRESSURE
 
 
 class Round(NamedTuple):

@@ -19,7 +19,7 @@ from bimt_tf.training.elimination.levenberg_marquardt import Pulled, levenberg_m
 from bimt_tf.training.elimination.live_network import Examples, LiveNetwork
 from bimt_tf.training.elimination.manner import AS_IT_COMES, Manner
 from bimt_tf.training.elimination.objective import Objective
-from bimt_tf.training.elimination.rounds import Round, Standing, What, counts, dependencies, put_
+from bimt_tf.training.elimination.rounds import FIRST_PRESSURE, Round, Standing, What, counts, dependencies, put_
 
 __all__ = ["Search", "double"]
 
@@ -51,8 +51,8 @@ class Search:
         manner: in which manner weights go; of a search that stays near refits end as soon as the budget allows and hold
             weights hard (single_weights.py), of one for short wires biases stay.
 
-    ``stage`` and ``share`` say where the search stands (rounds.py); stages set them. ``wire_lengths``: parameter -> the
-    length of each of its wires.
+    ``stage``, ``share`` and ``pressure`` say where the search stands (rounds.py); stages set them. ``wire_lengths``:
+    parameter -> the length of each of its wires.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Search:
         self.examples, self.validation, self.objective = examples, validation, objective
         self.on_round, self.stop, self.path = on_round, stop, list[Round](path)
         self.stay_near, self.short_wires = manner.stay_near, manner.short_wires
-        self.stage, self.share = 0, FIRST_SHARE
+        self.stage, self.share, self.pressure = 0, FIRST_SHARE, FIRST_PRESSURE
         self.notes = list[str]()
         self.budget = Budget(float("inf"), 0, float("inf"))
         self.wire_lengths = _lengths(self.bimt)
@@ -87,7 +87,7 @@ class Search:
         network.write_(network.start, self.bimt)  # without what does nothing, so that no dependency is claimed for it
         if len(path) > 1:
             put_(self.bimt, path[-1].state)
-            self.stage, self.share = path[-1].standing
+            self.stage, self.share, self.pressure = path[-1].standing
         self._joined = dependencies(self.bimt)
 
     @property
@@ -216,12 +216,29 @@ class Search:
         fit = levenberg_marquardt(
             pulled, start, steps=steps, tolerance=tolerance, goal=goal, limit=limit, stop=self.stop
         )
-        losses = trial.loss(fit.values), self._validation_loss(trial, fit.values)
+        return self.keep(what, trial, fit.values, most=most, share=share)
+
+    def keep(
+        self,
+        what: What,
+        trial: LiveNetwork,
+        values: Float[Tensor, " n"],
+        *,
+        most: float = float("inf"),
+        share: float | None = None,
+        pressure: float | None = None,
+    ) -> bool:
+        """Keep a trial with these live weights if the budget allows it and its loss is at most ``most``.
+
+        ``share``, ``pressure``: the search's behind it; as they are unless given.
+        """
+        losses = trial.loss(values), self._validation_loss(trial, values)
         if self.stop() or losses[0] > most or not self.budget.allows(*losses):
             return False
-        trial.write_(fit.values, self.bimt)
+        trial.write_(values, self.bimt)
         self.share = self.share if share is None else share
-        self._keep(what, trial, fit.values)
+        self.pressure = self.pressure if pressure is None else pressure
+        self._keep(what, trial, values)
         return True
 
     def _keep(
@@ -242,7 +259,7 @@ class Search:
                 severed=severed,
                 seconds=time.monotonic() - self._began,
                 state={name: p.detach().to_sparse() for name, p in self.bimt.parameters.items()},
-                standing=Standing(self.stage, self.share),
+                standing=Standing(self.stage, self.share, self.pressure),
             )
         )
         self.on_round(self.now)

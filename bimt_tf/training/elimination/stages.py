@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from bimt_tf.training.elimination.budget import LOSS_FACTOR
 from bimt_tf.training.elimination.early_rounds import early_rounds
 from bimt_tf.training.elimination.levenberg_marquardt import steps_for
+from bimt_tf.training.elimination.live_network import Examples
 from bimt_tf.training.elimination.manner import Manner
+from bimt_tf.training.elimination.pressing import press
 from bimt_tf.training.elimination.search import Search
 from bimt_tf.training.elimination.shortening import shorten
 from bimt_tf.training.elimination.single_weights import goal_for, remove_weights
@@ -25,13 +28,16 @@ FOR_REMOVALS = 0.3
 """The share of the budget's loss within which weights go where the rest is for short wires."""
 
 
-def stages(few_neurons: bool, manner: Manner) -> tuple[Callable[[Search], None], ...]:
+def stages(few_neurons: bool, manner: Manner, given: Examples) -> tuple[Callable[[Search], None], ...]:
     """What is done one after the other; a search that goes on begins with the stage where it stopped.
 
     Args:
         few_neurons: whether the budget is a number of neurons.
         manner: in which manner weights go.
+        given: all training examples, which minibatches are drawn from.
     """
+    if manner.press:
+        return (choose_gauge, partial(press, given=given))
     if few_neurons:
         return (early_rounds, _refit, remove_neurons, _remove_weights_of_the_rest)
     if manner.short_wires:
