@@ -28,13 +28,25 @@ if TYPE_CHECKING:
 
 __all__ = ["FRONTIER"]
 
-MEANS = "geometric means of loss and weights, the worst loss, means of Q and wiring length"
+MEANS = "geometric means of loss and weights, the worst loss, means of Q, wiring length and accuracy"
 STARTS = 8  # layouts that the last placement searches from
 HEADER = [
     "task", "method", "network", "setting", "seeds", "held-out loss", "worst", "active weights", "Q", "wiring length",
-    "seconds",
+    "held out right", "seconds",
 ]  # fmt: skip
-POINTS = ["task", "method", "network", "setting", "seed", "loss", "weights", "Q", "wiring length", "seconds"]
+POINTS = [
+    "task",
+    "method",
+    "network",
+    "setting",
+    "seed",
+    "loss",
+    "weights",
+    "Q",
+    "wiring length",
+    "accuracy",
+    "seconds",
+]
 
 
 class Network(NamedTuple):
@@ -49,6 +61,7 @@ class Network(NamedTuple):
     weights: int
     modularity: float | None
     wiring: float
+    accuracy: float | None
     seconds: float
     path: tuple[tuple[int, float], ...]
 
@@ -86,7 +99,7 @@ def _jobs(plan: Plan, out: Path, docs: Path) -> dict[RunKey, Job]:
 
 def _make(runs: EndedRuns, docs: Path) -> Made:
     networks = _networks(runs, docs)
-    lines = [[*map(str, one[:5]), *map(_cell, one[5:10])] for one in networks]
+    lines = [[*map(str, one[:5]), *map(_cell, one[5:11])] for one in networks]
     files = write_csv(docs / "frontier-seeds", TextTable(POINTS, lines))
     seconds = sum({(one.row, one.method, one.setting, one.seed): one.seconds for one in networks}.values())
     head = (
@@ -122,12 +135,12 @@ def _network(runs: EndedRuns, key: RunKey, state: State) -> Network | None:
     point = points_of(outcome.summary).get(state) if outcome is not None and outcome.summary else None
     if outcome is None or point is None:
         return None
-    run = load_run(outcome.job.path, at="trained" if state == "trained" else "end")
+    run = load_run(outcome.job.path, at="trained" if state == "trained" else "shown")  # what the point's numbers are of
     run.bimt.swap(starts=STARTS)
     path = [(each["weights"], each["test_loss"]) for each in run.elimination] if state == "eliminated" else []
     return Network(
         key.row, key.method, state, key.setting, key.seed, point.loss, point.weights, point.modularity,
-        wiring_length(run.bimt).mean, point.seconds, tuple(path),
+        wiring_length(run.bimt).mean, point.accuracy, point.seconds, tuple(path),
     )  # fmt: skip
 
 
@@ -139,7 +152,8 @@ def _table(networks: Sequence[Network]) -> TextTable:
         wiring = statistics.fmean(one.wiring for one in own)
         q = "–" if mean.modularity is None else f"{mean.modularity:.3f}"
         numbers = [f"{mean.loss:.1e}", f"{mean.worst:.1e}", f"{mean.weights:.0f}", q, f"{wiring:.3f}"]
-        lines.append([row, method, state, own[0].setting, str(len(own)), *numbers, f"{mean.seconds:.0f}"])
+        right = "–" if mean.accuracy is None else f"{mean.accuracy:.1%}"
+        lines.append([row, method, state, own[0].setting, str(len(own)), *numbers, right, f"{mean.seconds:.0f}"])
     return TextTable(HEADER, lines)
 
 
