@@ -31,7 +31,7 @@ from bimt_tf.core.threads import few_threads
 from bimt_tf.errors import InputError, unknown
 from bimt_tf.training.elimination.budget import LOSS_FACTOR, Budget, budget_of
 from bimt_tf.training.elimination.early_rounds import early_rounds
-from bimt_tf.training.elimination.large import Task, live_weights, remove_from_large, require_finite_loss
+from bimt_tf.training.elimination.large import Task, limits_for, live_weights, remove_from_large, require_finite_loss
 from bimt_tf.training.elimination.levenberg_marquardt import steps_for
 from bimt_tf.training.elimination.live_network import Examples
 from bimt_tf.training.elimination.objective import Loss, Objective, objective_of, require_classes
@@ -47,7 +47,7 @@ __all__ = ["Elimination", "eliminate"]
 
 MOST_WEIGHTS = 6_000
 """The curvature of so many weights takes 288 MB, several times over, and a step about a minute.
-Of more, weights go by minibatches first."""
+Of more, weights go by minibatches first; of classes, of fewer (elimination/large.py)."""
 
 FIRST_TOLERANCE = 5e-3
 LONGER_STEPS, LONGER_TOLERANCE = 100, 1e-3
@@ -160,10 +160,10 @@ def _eliminate(
         if asked and not exact:
             raise InputError(f"{name} needs a model in plain torch, whose curvature is exact: leave it out here")
     budget, before = None, tuple[Round, ...]()
-    if not exact or live_weights(bimt) > MOST_WEIGHTS:
-        most = MOST_WEIGHTS if exact else None
-        large = remove_from_large(bimt, task, budget_for, most, on_round, stop, path)
-        if not exact or large.live > MOST_WEIGHTS or stop():
+    down_to, most = limits_for(task.objective, MOST_WEIGHTS, stay_near)
+    if not exact or live_weights(bimt) > down_to:
+        large = remove_from_large(bimt, task, budget_for, down_to if exact else None, on_round, stop, path)
+        if not exact or large.live > most or stop():
             return _written(bimt, large.path, large.budget, task, not stop(), task.notes)
         budget, before = large.budget, large.path[:-1]
         path = (large.path[-1], *path[len(large.path) :])

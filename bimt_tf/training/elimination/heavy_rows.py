@@ -12,13 +12,17 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-__all__ = ["Drawn", "Rows", "drawn_rows", "heavy_rows"]
+__all__ = ["Drawn", "Rows", "drawn_rows", "heavy_rows", "rows_for"]
 
 LEFT_OUT = 1e-6
 """What the rows that are left out have of the squared size of their class's, at most."""
 
 WORTH = 0.5
 """Rows are picked out one by one only where no more than this share of them is left, for each then takes a pass."""
+
+
+MOST_ROWS, EACH = 4_000, 4
+"""Of more rows than so many, or than so many for each weight, that number is drawn."""
 
 
 class Rows(NamedTuple):
@@ -33,6 +37,18 @@ class Drawn(NamedTuple):
 
     rows: Rows
     scale: Float[Tensor, " rows"]
+
+
+def rows_for(weights: int, sizes: Float[Tensor, "n rows"] | None) -> Drawn | None:
+    """What the curvature by so many weights is made of: the heavy rows, or as many as it takes, drawn from all.
+
+    None for all rows: where that is no dearer, or nothing is known of their sizes.
+    """
+    heavy = heavy_rows(sizes)
+    if heavy is None or sizes is None:
+        return None
+    most = max(MOST_ROWS, EACH * weights)
+    return Drawn(heavy, sizes.new_ones(len(heavy.of))) if len(heavy.of) <= most else drawn_rows(sizes, most)
 
 
 def drawn_rows(sizes: Float[Tensor, "n rows"], count: int) -> Drawn:

@@ -17,7 +17,7 @@ from torch.func import functional_call, grad, jacrev, vmap
 
 from bimt_tf.analysis.compact import Compact, can_compact, compact, expand_
 from bimt_tf.bimt import BIMT
-from bimt_tf.training.elimination.heavy_rows import Rows, drawn_rows, heavy_rows
+from bimt_tf.training.elimination.heavy_rows import Rows, drawn_rows, rows_for
 from bimt_tf.training.elimination.levenberg_marquardt import Normal
 from bimt_tf.training.elimination.objective import Objective
 
@@ -139,12 +139,13 @@ class LiveNetwork:
             factors = objective.factors(outputs, targets)
             rows, units = objective.rows(outputs, targets, factors), objective.units(outputs, targets)
             loss = float(objective.loss(outputs, targets))
-        few = heavy_rows(objective.sizes(factors))
-        size = max(1, BATCH_ENTRIES // (max(1, len(self._all)) * (1 if few else rows.shape[1])))
-        for first in range(0, len(few.of) if few else len(rows), size):
+        drawn = rows_for(n, objective.sizes(factors))
+        size = max(1, BATCH_ENTRIES // (max(1, len(self._all)) * (1 if drawn else rows.shape[1])))
+        for first in range(0, len(drawn.scale) if drawn else len(rows), size):
             part = slice(first, first + size)
-            if few:
-                jacobian = self._some_rows(values, self.examples, factors, Rows(few.of[part], few.row[part]))
+            if drawn:
+                picked = Rows(drawn.rows.of[part], drawn.rows.row[part])
+                jacobian = drawn.scale[part, None] * self._some_rows(values, self.examples, factors, picked)
             else:
                 jacobian = self.jacobian(values, Examples(inputs[part], targets[part]), factors[part])
             if objective.residuals:
