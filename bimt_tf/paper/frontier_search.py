@@ -1,7 +1,8 @@
 """The frontier's search: four settings of every method on seeds 100 and 101, and which of them the report takes.
 
 The rule, for networks as trained and for eliminated ones apart: of the settings whose held-out loss (geometric mean of
-the seeds) is at most the row's bound, the one with the fewest active weights; if none is, the one of the lowest loss.
+the seeds) is at most the row's bound, the one with the fewest active weights, of those within a hundredth of these the
+one of the lowest loss; if none is, the one of the lowest loss of all.
 Where a row's search eliminates no networks (``FrontierRow.search_eliminates``), the first choice is also the second.
 The choice goes to DOCS/frontier-search-ROW.json, which the report reads, with a page of all settings beside it.
 """
@@ -35,6 +36,9 @@ __all__ = ["FRONTIER_SEARCH", "Choices", "choose", "read_choices"]
 Choices = Mapping[str, Mapping[State, str]]
 """Method -> state of the network -> the setting that was chosen for it."""
 
+EQUAL = 0.01
+"""Weights that differ by no more than this share are equally many: settings of one density differ by one or two."""
+
 MEANS = "geometric means of loss and weights, mean of Q"
 HEADER = ["method", "setting", "network", "seeds", "held-out loss", "active weights", "Q", "seconds", "chosen"]
 
@@ -45,7 +49,8 @@ def choose(tried: Mapping[str, Typical], bound: float) -> str | None:
         return None
     learned = {name: one for name, one in tried.items() if one.loss <= bound}
     if learned:
-        return min(learned, key=lambda name: (learned[name].weights, learned[name].loss))
+        fewest = min(one.weights for one in learned.values())
+        tried = {name: one for name, one in learned.items() if one.weights <= (1 + EQUAL) * fewest}
     return min(tried, key=lambda name: tried[name].loss)
 
 

@@ -95,6 +95,8 @@ def test_the_rule_takes_the_fewest_weights_that_have_learned_the_task():
     tried = {"a": one(1e-6, 90), "b": one(1e-4, 10), "c": one(9e-6, 40), "d": one(8e-6, 40)}
     assert choose(tried, 1e-5) == "d"
     assert choose(tried, 1e-3) == "b"
+    near = {"a": one(4e-6, 1000), "b": one(1e-6, 1009), "c": one(1e-9, 1011)}  # a hundredth is no difference
+    assert choose(near, 1e-5) == "b" and choose(near, 3e-6) == "c"
     assert choose(tried, 1e-9) == "a"
     assert choose({}, 1e-9) is None
 
