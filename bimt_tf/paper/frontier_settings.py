@@ -68,8 +68,8 @@ class FrontierRow(NamedTuple):
     seeds: tuple[int, ...] = SEEDS
 
 
-_S4_MAGNITUDE = (Pruned(0.3, 1.0, 5e-3), Pruned(0.3, 1.0, 1e-2), Pruned(0.2, 1.0, 1e-2), Pruned(0.2, 0.3))
-_S4_TOPK = (Pruned(0.12, 1.0, 5e-3), Pruned(0.12, 1.0, 1e-2), Pruned(0.08, 1.0, 1e-2), Pruned(0.12, 0.3))
+_S4_MAGNITUDE = (Pruned(0.3, 1.0, 1e-2), Pruned(0.2, 1.0, 1e-2), Pruned(0.2, 1.0, 2e-2), Pruned(0.12, 1.0, 2e-2))
+_S4_TOPK = (Pruned(0.12, 1.0, 1e-2), Pruned(0.08, 1.0, 1e-2), Pruned(0.12, 1.0, 2e-2), Pruned(0.08, 1.0, 2e-2))
 _ADDITION_MAGNITUDE = (Pruned(0.12, 0.1), Pruned(0.12, 0.3), Pruned(0.12, 1.0), Pruned(0.08, 0.3))
 _ADDITION_TOPK = (Pruned(0.12, 0.3), Pruned(0.08, 0.1), Pruned(0.08, 0.3), Pruned(0.06, 0.3))
 

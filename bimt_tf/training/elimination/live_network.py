@@ -126,8 +126,8 @@ class LiveNetwork:
             return self._of_one(everything, inputs, target, factors).gather(0, row[None])[0]
 
         batch = (part[rows.of] for part in (*given, factors))
-        columns = vmap(grad(of_one), in_dims=(None, 0, 0, 0, 0))(self._filled(values), *batch, rows.row)
-        return cast(Tensor, columns)[:, self.live]
+        of_each = cast(Callable[..., Tensor], vmap(grad(of_one), in_dims=(None, 0, 0, 0, 0)))
+        return of_each(self._filled(values), *batch, rows.row)[:, self.live]
 
     def normal(self, values: Float[Tensor, " n"]) -> Normal:
         """The loss with its quadratic picture, summed over batches of examples."""
