@@ -190,6 +190,11 @@ def test_the_setting_chosen_as_trained_is_eliminated_where_the_search_eliminates
     assert len(names) == 4 and all(name.endswith("-as-trained") for name in names)
     chosen = read_choices(tmp_path / "docs", "symbolic-b")["topk"]
     assert set(chosen) == {"trained", "eliminated"} and len(set(chosen.values())) == 1
+    # what is there as trained alone is shown, though nothing was eliminated yet
+    assert bimt("reproduce", "frontier", "--seeds", "103", "--no-eliminate", *words) == 0
+    assert bimt("reproduce", "frontier", "--seeds", "103", "--no-train", *words) == 0
+    with (tmp_path / "docs" / "frontier-seeds.csv").open() as opened:
+        assert [line["network"] for line in csv.DictReader(opened)] == ["trained"]
     assert "the setting chosen is also the one" in (tmp_path / "docs" / "frontier-search-symbolic-b.md").read_text()
     assert bimt("reproduce", "frontier", "--seeds", "102", *words) == 0
     with (tmp_path / "docs" / "frontier-seeds.csv").open() as opened:
