@@ -20,7 +20,7 @@ from bimt_tf.paper.frontier_search import read_choices
 from bimt_tf.paper.frontier_settings import FRONTIER_METHODS, FRONTIER_ROWS, frontier_row, job_of
 from bimt_tf.paper.tables_of_the_paper import Row
 from bimt_tf.paper.writing import TextTable, heading, write_csv, write_page
-from bimt_tf.pool.job import Job
+from bimt_tf.pool.job import Job, finished
 from bimt_tf.sweeps.result_files import write_figure
 
 if TYPE_CHECKING:
@@ -28,13 +28,28 @@ if TYPE_CHECKING:
 
 __all__ = ["FRONTIER"]
 
-MEANS = "geometric means of loss and weights, the worst loss, means of Q and wiring length"
+MEANS = "geometric means of loss and weights, the worst loss, means of Q, wiring length and accuracy"
+ALONE = ", as trained"
+"""Added to the setting in the key of a run that was not eliminated, beside the one that is to be."""
+
 STARTS = 8  # layouts that the last placement searches from
 HEADER = [
     "task", "method", "network", "setting", "seeds", "held-out loss", "worst", "active weights", "Q", "wiring length",
-    "seconds",
+    "held out right", "seconds",
 ]  # fmt: skip
-POINTS = ["task", "method", "network", "setting", "seed", "loss", "weights", "Q", "wiring length", "seconds"]
+POINTS = [
+    "task",
+    "method",
+    "network",
+    "setting",
+    "seed",
+    "loss",
+    "weights",
+    "Q",
+    "wiring length",
+    "accuracy",
+    "seconds",
+]
 
 
 class Network(NamedTuple):
@@ -49,6 +64,7 @@ class Network(NamedTuple):
     weights: int
     modularity: float | None
     wiring: float
+    accuracy: float | None
     seconds: float
     path: tuple[tuple[int, float], ...]
 
@@ -70,7 +86,11 @@ def _own_seeds(plan: Plan) -> str:
 
 
 def _jobs(plan: Plan, out: Path, docs: Path) -> dict[RunKey, Job]:
-    """A run for each method's and seed's eliminated network, and one for that as trained where its setting differs."""
+    """A run for each method's and seed's eliminated network, and one for that as trained where its setting differs.
+
+    A run that was made as trained alone (``--no-eliminate``) is taken too, so that what there is can be shown before
+    its elimination has ended.
+    """
     jobs = {}
     for row in plan.rows:
         where, choices = frontier_row(row.name), read_choices(docs, row.name)
@@ -79,14 +99,22 @@ def _jobs(plan: Plan, out: Path, docs: Path) -> dict[RunKey, Job]:
                 chosen = choices.get(method, {})
                 for state in reversed(_states(plan)):  # a run that is eliminated gives its trained network too
                     key = RunKey(row.name, method, seed, chosen.get(state, ""))
-                    if key.setting and key not in jobs:
-                        jobs[key] = job_of(where, key, out, eliminate=state == "eliminated", quick=plan.quick)
+                    if not key.setting or key in jobs:
+                        continue
+                    jobs[key] = job_of(where, key, out, eliminate=state == "eliminated", quick=plan.quick)
+                    alone = job_of(where, key, out, eliminate=False, quick=plan.quick)
+                    if state == "eliminated" and chosen.get("trained") == key.setting and finished(alone):
+                        jobs[_alone(key)] = alone
     return jobs
+
+
+def _alone(key: RunKey) -> RunKey:
+    return key._replace(setting=f"{key.setting}{ALONE}")
 
 
 def _make(runs: EndedRuns, docs: Path) -> Made:
     networks = _networks(runs, docs)
-    lines = [[*map(str, one[:5]), *map(_cell, one[5:10])] for one in networks]
+    lines = [[*map(str, one[:5]), *map(_cell, one[5:11])] for one in networks]
     files = write_csv(docs / "frontier-seeds", TextTable(POINTS, lines))
     seconds = sum({(one.row, one.method, one.setting, one.seed): one.seconds for one in networks}.values())
     head = (
@@ -118,16 +146,16 @@ def _network(runs: EndedRuns, key: RunKey, state: State) -> Network | None:
     from bimt_tf.analysis.wiring_length import wiring_length
     from bimt_tf.runs.load import load_run
 
-    outcome = runs.ended.get(key)
+    outcome = runs.ended.get(key) or (runs.ended.get(_alone(key)) if state == "trained" else None)
     point = points_of(outcome.summary).get(state) if outcome is not None and outcome.summary else None
     if outcome is None or point is None:
         return None
-    run = load_run(outcome.job.path, at="trained" if state == "trained" else "end")
+    run = load_run(outcome.job.path, at="trained" if state == "trained" else "shown")  # what the point's numbers are of
     run.bimt.swap(starts=STARTS)
     path = [(each["weights"], each["test_loss"]) for each in run.elimination] if state == "eliminated" else []
     return Network(
         key.row, key.method, state, key.setting, key.seed, point.loss, point.weights, point.modularity,
-        wiring_length(run.bimt).mean, point.seconds, tuple(path),
+        wiring_length(run.bimt).mean, point.accuracy, point.seconds, tuple(path),
     )  # fmt: skip
 
 
@@ -139,7 +167,8 @@ def _table(networks: Sequence[Network]) -> TextTable:
         wiring = statistics.fmean(one.wiring for one in own)
         q = "–" if mean.modularity is None else f"{mean.modularity:.3f}"
         numbers = [f"{mean.loss:.1e}", f"{mean.worst:.1e}", f"{mean.weights:.0f}", q, f"{wiring:.3f}"]
-        lines.append([row, method, state, own[0].setting, str(len(own)), *numbers, f"{mean.seconds:.0f}"])
+        right = "–" if mean.accuracy is None else f"{mean.accuracy:.1%}"
+        lines.append([row, method, state, own[0].setting, str(len(own)), *numbers, right, f"{mean.seconds:.0f}"])
     return TextTable(HEADER, lines)
 
 

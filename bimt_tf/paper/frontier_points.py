@@ -15,22 +15,27 @@ TINY = 1e-300  # in the place of a loss of 0, which has no logarithm
 
 
 class Point(NamedTuple):
-    """One network: held-out loss, active weights, Q (None for one too large for a graph), and seconds it took."""
+    """One network: held-out loss, active weights, Q (None for one too large for a graph), and seconds it took.
+
+    ``accuracy``: the share of held-out examples that it has right; None where there are no classes.
+    """
 
     loss: float
     weights: int
     modularity: float | None
     seconds: float
+    accuracy: float | None = None
 
 
 class Typical(NamedTuple):
-    """Of the networks of several seeds: geometric means of loss and weights, the worst loss, the mean of Q."""
+    """Of the networks of several seeds: geometric means of loss and weights, the worst loss, means of the rest."""
 
     loss: float
     worst: float
     weights: float
     modularity: float | None
     seconds: float
+    accuracy: float | None = None
 
 
 def points_of(summary: Mapping[str, Any]) -> dict[State, Point]:
@@ -43,19 +48,26 @@ def points_of(summary: Mapping[str, Any]) -> dict[State, Point]:
 
 
 def _point(numbers: Mapping[str, Any], seconds: float) -> Point:
-    return Point(numbers["test_loss"], numbers["active_weights"], numbers["modularity_shared"], seconds)
+    weights, q = numbers["active_weights"], numbers["modularity_shared"]
+    return Point(numbers["test_loss"], weights, q, seconds, numbers.get("test_accuracy"))
 
 
 def typical(points: Sequence[Point]) -> Typical:
     """What stands for the networks of several seeds; at least one."""
-    qs = [point.modularity for point in points if point.modularity is not None]
     return Typical(
         _geometric([point.loss for point in points]),
         max(point.loss for point in points),
         _geometric([max(point.weights, 1) for point in points]),
-        statistics.fmean(qs) if len(qs) == len(points) else None,
+        _mean([point.modularity for point in points]),
         statistics.fmean(point.seconds for point in points),
+        _mean([point.accuracy for point in points]),
     )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """None unless all have one."""
+    there = [value for value in values if value is not None]
+    return statistics.fmean(there) if len(there) == len(values) else None
 
 
 def _geometric(values: Sequence[float]) -> float:

@@ -1,7 +1,9 @@
 """The frontier's search: four settings of every method on seeds 100 and 101, and which of them the report takes.
 
 The rule, for networks as trained and for eliminated ones apart: of the settings whose held-out loss (geometric mean of
-the seeds) is at most the row's bound, the one with the fewest active weights; if none is, the one of the lowest loss.
+the seeds) is at most the row's bound, the one with the fewest active weights, of those within a hundredth of these the
+one of the lowest loss; if none is, the one of the lowest loss of all.
+Where a row's search eliminates no networks (``FrontierRow.search_eliminates``), the first choice is also the second.
 The choice goes to DOCS/frontier-search-ROW.json, which the report reads, with a page of all settings beside it.
 """
 
@@ -34,6 +36,9 @@ __all__ = ["FRONTIER_SEARCH", "Choices", "choose", "read_choices"]
 Choices = Mapping[str, Mapping[State, str]]
 """Method -> state of the network -> the setting that was chosen for it."""
 
+EQUAL = 0.01
+"""Weights that differ by no more than this share are equally many: settings of one density differ by one or two."""
+
 MEANS = "geometric means of loss and weights, mean of Q"
 HEADER = ["method", "setting", "network", "seeds", "held-out loss", "active weights", "Q", "seconds", "chosen"]
 
@@ -44,7 +49,8 @@ def choose(tried: Mapping[str, Typical], bound: float) -> str | None:
         return None
     learned = {name: one for name, one in tried.items() if one.loss <= bound}
     if learned:
-        return min(learned, key=lambda name: (learned[name].weights, learned[name].loss))
+        fewest = min(one.weights for one in learned.values())
+        tried = {name: one for name, one in learned.items() if one.weights <= (1 + EQUAL) * fewest}
     return min(tried, key=lambda name: tried[name].loss)
 
 
@@ -80,7 +86,12 @@ def _jobs(plan: Plan, out: Path, docs: Path) -> dict[RunKey, Job]:
         for method in plan.methods
         for setting in settings_of(frontier_row(row.name), method)
     ]
-    return {key: job_of(frontier_row(key.row), key, out, eliminate=plan.eliminate, quick=plan.quick) for key in keys}
+    jobs = {}
+    for key in keys:
+        where = frontier_row(key.row)
+        eliminate = plan.eliminate and where.search_eliminates
+        jobs[key] = job_of(where, key, out, eliminate=eliminate, quick=plan.quick)
+    return jobs
 
 
 def _make(runs: EndedRuns, docs: Path) -> Made:
@@ -91,10 +102,7 @@ def _make(runs: EndedRuns, docs: Path) -> Made:
         found = _found(runs, row)
         if not found:  # what an earlier search chose stays
             continue
-        chosen = {
-            method: {state: name for state in STATES if (name := choose(_of(found, method, state), row.bound))}
-            for method in runs.plan.methods
-        }
+        chosen = {method: _chosen(found, method, row) for method in runs.plan.methods}
         files.append(_keep(runs, row, {method: choice for method, choice in chosen.items() if choice}, docs))
         files += write_page(docs / f"frontier-search-{each.name}", _head(runs, row), _table(runs, found, chosen))
         said.append(f"{each.name}: {sum(map(bool, chosen.values()))} methods")
@@ -138,10 +146,20 @@ def _of(found: Found, method: str, state: State) -> dict[str, Typical]:
     return {key[1]: typical(points) for key, points in found.items() if (key[0], key[2]) == (method, state)}
 
 
+def _chosen(found: Found, method: str, row: FrontierRow) -> dict[State, str]:
+    """By the rule of the module's text."""
+    names = {state: choose(_of(found, method, state), row.bound) for state in STATES}
+    if not row.search_eliminates:
+        names = dict.fromkeys(STATES, names["trained"])
+    return {state: name for state, name in names.items() if name}
+
+
 def _head(runs: EndedRuns, row: FrontierRow) -> str:
     ended = (one.summary for key, one in runs.ended.items() if key.row == row.row.name and one.summary is not None)
     seconds = sum(max(point.seconds for point in points_of(summary).values()) for summary in ended)
     ending = f"elimination up to a training loss of {row.budget:g}" if runs.plan.eliminate else "as trained alone"
+    if not row.search_eliminates:
+        ending = "as trained alone, and the setting chosen is also the one whose networks are eliminated in the report"
     return (
         f"{heading(runs, MEANS)}. {row.row.label}: {row.steps:,} steps, {ending}. Chosen: the fewest active weights "
         f"at a held-out loss of at most {row.bound:g}, else the lowest loss. The runs took {seconds:,.0f} s together."

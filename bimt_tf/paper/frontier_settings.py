@@ -30,6 +30,18 @@ FRONTIER_METHODS = ("vanilla", "l1", "magnitude", "topk", "bimt")
 SEARCH_SEEDS = (100, 101)
 
 
+class Pruned(NamedTuple):
+    """One setting of magnitude or topk: the share of all weights to leave, and what else differs from the preset.
+
+    ``decay`` is AdamW's weight decay; ``rate`` a constant learning rate in the place of the preset's schedule, whose
+    moments are then not begun anew either. None leaves what the preset has.
+    """
+
+    density: float
+    decay: float | None = None
+    rate: float | None = None
+
+
 class FrontierRow(NamedTuple):
     """A task of the frontier.
 
@@ -38,8 +50,9 @@ class FrontierRow(NamedTuple):
         steps: of every run.
         bound: held-out loss up to which a setting's networks count as having learned the task.
         budget: training loss up to which networks are eliminated.
-        densities: shares of all weights that magnitude and topk try to leave.
-        decay: weight decay of magnitude and topk, where nothing generalises without one; None for the preset's.
+        magnitude, topk: the four settings of these two methods.
+        search_eliminates: whether the search eliminates every setting's networks and chooses among them. False where an
+            elimination takes minutes: the setting chosen for networks as trained is then the one that is eliminated.
         validation_share: of the training examples, split off to guard the elimination.
         seeds: of the report, where no others are asked for.
     """
@@ -48,18 +61,35 @@ class FrontierRow(NamedTuple):
     steps: int
     bound: float
     budget: float
-    densities: tuple[float, float, float, float]
-    decay: float | None = None
+    magnitude: tuple[Pruned, Pruned, Pruned, Pruned]
+    topk: tuple[Pruned, Pruned, Pruned, Pruned]
+    search_eliminates: bool = True
     validation_share: float = 0.0
     seeds: tuple[int, ...] = SEEDS
 
 
+_S4_MAGNITUDE = (Pruned(0.3, 1.0, 1e-2), Pruned(0.2, 1.0, 1e-2), Pruned(0.2, 1.0, 2e-2), Pruned(0.12, 1.0, 2e-2))
+_S4_TOPK = (Pruned(0.12, 1.0, 1e-2), Pruned(0.08, 1.0, 1e-2), Pruned(0.12, 1.0, 2e-2), Pruned(0.08, 1.0, 2e-2))
+_ADDITION_MAGNITUDE = (Pruned(0.12, 0.1), Pruned(0.12, 0.3), Pruned(0.12, 1.0), Pruned(0.08, 0.3))
+_ADDITION_TOPK = (Pruned(0.12, 0.3), Pruned(0.08, 0.1), Pruned(0.08, 0.3), Pruned(0.06, 0.3))
+
+
+def _densities(*shares: float) -> Any:
+    return tuple(map(Pruned, shares))
+
+
 FRONTIER_ROWS = (
-    FrontierRow(row("in-context"), 10_000, 7.8e-5, 2e-5, (0.06, 0.03, 0.015, 0.008)),
-    FrontierRow(row("modular-addition"), 16_000, 5e-2, 1e-2, (0.12, 0.06, 0.04, 0.025), 0.3, validation_share=0.1),
-    FrontierRow(row("s4"), 40_000, 1e-1, 1e-2, (0.08, 0.05, 0.03, 0.02), validation_share=0.1, seeds=(5, 6, 7, 8, 9)),
-    FrontierRow(row("symbolic-b"), 10_000, 1.1e-5, 3e-6, (0.3, 0.2, 0.12, 0.08)),
-)
+    FrontierRow(row("in-context"), 10_000, 7.8e-5, 2e-5, *[_densities(0.06, 0.03, 0.015, 0.008)] * 2),
+    FrontierRow(
+        row("modular-addition"), 16_000, 5e-2, 1e-2, _ADDITION_MAGNITUDE, _ADDITION_TOPK, search_eliminates=False,
+        validation_share=0.1,
+    ),
+    FrontierRow(
+        row("s4"), 40_000, 1e-1, 1e-2, _S4_MAGNITUDE, _S4_TOPK, search_eliminates=False, validation_share=0.1,
+        seeds=(5, 6, 7, 8, 9),
+    ),
+    FrontierRow(row("symbolic-b"), 10_000, 1.1e-5, 3e-6, *[_densities(0.3, 0.2, 0.12, 0.08)] * 2),
+)  # fmt: skip
 """Bounds of the regressions are the losses of the paper's vanilla networks; S4's seeds 0 to 4 were looked at before."""
 
 
@@ -81,7 +111,7 @@ def settings_of(where: FrontierRow, method: str) -> tuple[Setting, ...]:
     vanilla: the preset's rates, half of these, and these with weight decay .03 or .3. l1, bimt: factors on
     the preset's whole lambda, which was found for bimt; so that l1's weights, which pay the layer gap y_star alone, pay
     as much as bimt's at the mean distance of two places, A/3 + y_star, l1's factors are larger by the ratio of the two.
-    magnitude, topk: the row's densities, with its weight decay.
+    magnitude, topk: the row's own.
     """
     if method == "vanilla":
         return (
@@ -90,11 +120,7 @@ def settings_of(where: FrontierRow, method: str) -> tuple[Setting, ...]:
             *(Setting(f"decay {decay:g}", _trained(weight_decay=decay)) for decay in (0.03, 0.3)),
         )
     if method in ("magnitude", "topk"):
-        decay = {} if where.decay is None else {"weight_decay": where.decay}
-        with_decay = "" if where.decay is None else f" decay {where.decay:g}"
-        return tuple(
-            Setting(f"density {share:g}{with_decay}", _trained(density=share, **decay)) for share in where.densities
-        )
+        return tuple(_pruned(each) for each in (where.magnitude if method == "magnitude" else where.topk))
     return tuple(Setting(f"lambda x{factor:g}", _pressed(factor)) for factor in _FACTORS[method])
 
 
@@ -103,6 +129,13 @@ _FACTORS = {"l1": (0.1, 0.25, 0.5, 1.0), "bimt": (0.25, 0.5, 1.0, 2.0)}
 
 def _trained(**values: Any) -> Callable[[Config], Config]:
     return lambda config: replace(config, training=replace(config.training, **values))
+
+
+def _pruned(one: Pruned) -> Setting:
+    told = {"density": one.density, "decay": one.decay, "rate": one.rate}
+    name = " ".join(f"{word} {value:g}" for word, value in told.items() if value is not None)
+    given = {"density": one.density, "weight_decay": one.decay, "lr": one.rate}
+    return Setting(name, _trained(**{field: value for field, value in given.items() if value is not None}))
 
 
 def _slower(config: Config) -> Config:

@@ -34,7 +34,7 @@ from bimt_tf.core.sharing import memory
 from bimt_tf.core.threads import few_threads
 from bimt_tf.errors import InputError, require_known
 from bimt_tf.training.elimination.budget import Budget, budget_of
-from bimt_tf.training.elimination.large import Task, live_weights, remove_from_large, require_finite_loss
+from bimt_tf.training.elimination.large import Task, limits_for, live_weights, remove_from_large, require_finite_loss
 from bimt_tf.training.elimination.live_network import Examples
 from bimt_tf.training.elimination.manner import Manner, WholeNeurons
 from bimt_tf.training.elimination.objective import Loss, Objective, objective_of, require_classes
@@ -48,7 +48,7 @@ __all__ = ["Elimination", "eliminate"]
 
 MOST_WEIGHTS = 6_000
 """The curvature of so many weights takes 288 MB, several times over, and a step about a minute.
-Of more, weights go by minibatches first."""
+Of more, weights go by minibatches first; of classes, of fewer (elimination/large.py)."""
 
 FEW, VALIDATED = 3, 0.2
 """Where examples are fewer than so many times the live weights, and no validation examples are given, this share of the
@@ -153,10 +153,10 @@ def _eliminate(
     exact = not bridge.matches(bimt.model)  # a bridge is not computed example by example
     manner.require_possible(exact, weights=limits[2] is not None, neurons=limits[3] is not None)
     budget, before = None, tuple[Round, ...]()
-    if not exact or (live_weights(bimt) > MOST_WEIGHTS and not manner.press):
-        most = MOST_WEIGHTS if exact else None
-        large = remove_from_large(bimt, task, budget_for, most, on_round, stop, path)
-        if not exact or large.live > MOST_WEIGHTS or stop():
+    down_to, most = limits_for(task.objective, MOST_WEIGHTS, manner.stay_near or manner.short_wires)
+    if not exact or (live_weights(bimt) > down_to and not manner.press):
+        large = remove_from_large(bimt, task, budget_for, down_to if exact else None, on_round, stop, path)
+        if not exact or large.live > most or stop():
             return _written(bimt, large.path, large.budget, task, not stop(), task.notes)
         budget, before = large.budget, large.path[:-1]
         path = (large.path[-1], *path[len(large.path) :])

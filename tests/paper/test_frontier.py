@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from bimt_tf.analysis.wiring_length import wiring_length
 from bimt_tf.cli.main import main
 from bimt_tf.config.methods import METHODS
 from bimt_tf.config.reading import make
@@ -23,6 +24,8 @@ from bimt_tf.paper.frontier_settings import (
     job_of,
     settings_of,
 )
+from bimt_tf.runs.directory import RunDirectory
+from bimt_tf.runs.load import load_run
 
 
 def bimt(*arguments):
@@ -57,7 +60,7 @@ def test_settings_change_what_their_names_say(tmp_path):
     base = make("in-context").training
     rates = [(config.training.lr, config.training.weight_decay) for config in configs(where, "vanilla", tmp_path)]
     assert rates == [(base.lr, 0), (base.lr / 2, 0), (base.lr, 0.03), (base.lr, 0.3)]
-    assert [config.training.density for config in configs(where, "topk", tmp_path)] == list(where.densities)
+    assert [config.training.density for config in configs(where, "topk", tmp_path)] == [0.06, 0.03, 0.015, 0.008]
     assert [config.training.lam[-1][1] / base.lam[-1][1] for config in configs(where, "bimt", tmp_path)] == [
         0.25, 0.5, 1, 2,
     ]  # fmt: skip
@@ -71,6 +74,19 @@ def test_settings_change_what_their_names_say(tmp_path):
         job_of(where, RunKey("in-context", "topk", 0, "density 7"), tmp_path, eliminate=True, quick=False)
 
 
+@pytest.mark.parametrize("name", ["modular-addition", "s4"])
+def test_pruned_networks_have_rates_and_decays_of_their_own(name, tmp_path):
+    where, base = frontier_row(name), make(name).training
+    for method, wanted in (("magnitude", where.magnitude), ("topk", where.topk)):
+        names = [setting.name for setting in settings_of(where, method)]
+        for one, name, config in zip(wanted, names, configs(where, method, tmp_path), strict=True):
+            training = config.training
+            assert training.density == one.density and f"density {one.density:g}" in name
+            assert training.weight_decay == one.decay and f"decay {one.decay:g}" in name
+            assert training.lr == (one.rate or base.lr) and (f"rate {one.rate}" in name) == (one.rate is not None)
+            assert (training.finish, training.finish_lr) == (base.finish, base.finish_lr)
+
+
 def one(loss, weights):
     return Typical(loss, loss, weights, 0.5, 1.0)
 
@@ -79,6 +95,8 @@ def test_the_rule_takes_the_fewest_weights_that_have_learned_the_task():
     tried = {"a": one(1e-6, 90), "b": one(1e-4, 10), "c": one(9e-6, 40), "d": one(8e-6, 40)}
     assert choose(tried, 1e-5) == "d"
     assert choose(tried, 1e-3) == "b"
+    near = {"a": one(4e-6, 1000), "b": one(1e-6, 1009), "c": one(1e-9, 1011)}  # a hundredth is no difference
+    assert choose(near, 1e-5) == "b" and choose(near, 3e-6) == "c"
     assert choose(tried, 1e-9) == "a"
     assert choose({}, 1e-9) is None
 
@@ -88,8 +106,8 @@ def test_points_are_of_both_networks_and_means_are_geometric():
     both = {"test_loss": 1e-6, "active_weights": 25, "modularity_shared": None, "seconds": 10.0, "trained": trained,
             "elimination": {"seconds": 5.0}}  # fmt: skip
     points = points_of(both)
-    assert points["trained"] == (1e-4, 100, 0.4, 10.0) and points["eliminated"] == (1e-6, 25, None, 15.0)
-    assert points_of({**trained, "seconds": 3.0}) == {"trained": (1e-4, 100, 0.4, 3.0)}
+    assert points["trained"] == (1e-4, 100, 0.4, 10.0, None) and points["eliminated"] == (1e-6, 25, None, 15.0, None)
+    assert points_of({**trained, "seconds": 3.0, "test_accuracy": 0.9}) == {"trained": (1e-4, 100, 0.4, 3.0, 0.9)}
     found = typical(list(points.values()))
     assert found.loss == pytest.approx(1e-5) and found.worst == 1e-4 and found.weights == pytest.approx(50)
     assert found.modularity is None and found.seconds == 12.5
@@ -111,6 +129,15 @@ def short(monkeypatch):
     """symbolic-b alone, in a few steps and with a budget that stops nothing."""
     rows = [each._replace(steps=60, budget=0.5) for each in FRONTIER_ROWS if each.row.name == "symbolic-b"]
     monkeypatch.setattr(settings, "FRONTIER_ROWS", tuple(rows))
+
+
+def wiring_of_point(path, number):
+    """Show this round of a run's elimination from now on; its wiring length after one more placement."""
+    files = RunDirectory.open(path).elimination
+    files.end({**files.result, "shown": number})
+    run = load_run(path)
+    run.bimt.swap(starts=8)
+    return wiring_length(run.bimt).mean
 
 
 def test_the_report_takes_what_the_search_chose(short, tmp_path, capsys):
@@ -140,12 +167,40 @@ def test_the_report_takes_what_the_search_chose(short, tmp_path, capsys):
     if len(new) == 1:
         assert float(trained["loss"]) == pytest.approx(summary["trained"]["test_loss"], rel=1e-4)
     assert float(eliminated["wiring length"]) <= summary["wiring_length"] + 1e-9
+    wiring = wiring_of_point(tmp_path / "runs" / "frontier" / "symbolic-b" / name, 1)  # another point is shown now
+    assert bimt("reproduce", "frontier", "--seeds", "102", "--no-train", *words) == 0
+    with (tmp_path / "docs" / "frontier-seeds.csv").open() as file:
+        assert float(list(csv.DictReader(file))[1]["wiring length"]) == pytest.approx(wiring, rel=1e-4)
+    assert wiring != pytest.approx(float(eliminated["wiring length"]), rel=1e-4)
     assert {"frontier.md", "frontier.csv", "frontier.png", "frontier.pdf"} <= {
         path.name for path in (tmp_path / "docs").iterdir()
     }
     (tmp_path / "runs").rename(tmp_path / "moved")
     assert bimt("reproduce", "frontier-search", "--no-train", *words) == 2
     assert read_choices(tmp_path / "docs", "symbolic-b")["topk"] == chosen
+
+
+def test_the_setting_chosen_as_trained_is_eliminated_where_the_search_eliminates_nothing(short, monkeypatch, tmp_path):
+    rows = [each._replace(search_eliminates=False) for each in settings.FRONTIER_ROWS]
+    monkeypatch.setattr(settings, "FRONTIER_ROWS", tuple(rows))
+    places = ["--out", tmp_path / "runs", "--docs", tmp_path / "docs", "--workers", "1"]
+    words = ["--tasks", "symbolic-b", "--methods", "topk", *places]
+    assert bimt("reproduce", "frontier-search", "--seeds", "100", *words) == 0
+    names = {path.parent.name for path in (tmp_path / "runs").rglob("summary.json")}
+    assert len(names) == 4 and all(name.endswith("-as-trained") for name in names)
+    chosen = read_choices(tmp_path / "docs", "symbolic-b")["topk"]
+    assert set(chosen) == {"trained", "eliminated"} and len(set(chosen.values())) == 1
+    # what is there as trained alone is shown, though nothing was eliminated yet
+    assert bimt("reproduce", "frontier", "--seeds", "103", "--no-eliminate", *words) == 0
+    assert bimt("reproduce", "frontier", "--seeds", "103", "--no-train", *words) == 0
+    with (tmp_path / "docs" / "frontier-seeds.csv").open() as opened:
+        assert [line["network"] for line in csv.DictReader(opened)] == ["trained"]
+    assert "the setting chosen is also the one" in (tmp_path / "docs" / "frontier-search-symbolic-b.md").read_text()
+    assert bimt("reproduce", "frontier", "--seeds", "102", *words) == 0
+    with (tmp_path / "docs" / "frontier-seeds.csv").open() as opened:
+        lines = list(csv.DictReader(opened))
+    assert [line["network"] for line in lines] == ["trained", "eliminated"]
+    assert {line["setting"] for line in lines} == set(chosen.values())
 
 
 def test_networks_as_trained_alone(short, tmp_path, capsys):

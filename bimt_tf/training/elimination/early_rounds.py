@@ -9,6 +9,7 @@ examples, and kept if the loss stays below that of the given network.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
@@ -25,7 +26,7 @@ FEW_ENOUGH = 600
 """Live weights at which these rounds end."""
 
 ROWS, ROWS_SHARE = 500, 0.2
-"""Residuals that the curvature is made of: so many, or this share of the live weights if that is more."""
+"""Rows that the curvature is made of: so many, or this share of the live weights if that is more."""
 
 SHARE, LEAST_SHARE, MOST_AT_ONCE = 0.35, 0.05, 1500
 """The share of the live weights that a round tries first, the one below which all end, and a round's most weights."""
@@ -63,17 +64,29 @@ def _round(search: Search, network: LiveNetwork, count: int) -> bool:
     return search.attempt("weights", network, refitted, steps=0, tolerance=0.0, goal=search.level)
 
 
-def _some(network: LiveNetwork, rows: int) -> Examples:
-    """Examples from all over that make about so many residuals."""
+class Few(NamedTuple):
+    """What a round's curvature is made of: examples, and how many of their rows; of all where that is None."""
+
+    examples: Examples
+    rows: int | None
+
+
+def _some(network: LiveNetwork, rows: int) -> Few:
+    """About so many rows: of all examples, where they are drawn by their size, else all of examples from all over.
+
+    Of classes most rows are next to nothing, and those of a few examples would say nothing of the others.
+    """
+    if network.draws_rows:
+        return Few(network.examples, rows)
     one = Examples(*(part[:1] for part in network.examples))
     n, k = len(network.examples.inputs), len(network.sampled(network.start, one).jacobian)
     every = max(1, n * k // max(rows, k))
-    return Examples(*(part[::every] for part in network.examples))
+    return Few(Examples(*(part[::every] for part in network.examples)), None)
 
 
-def _without(network: LiveNetwork, few: Examples, values: Tensor, count: int, lengths: Tensor) -> Float[Tensor, " n"]:
+def _without(network: LiveNetwork, few: Few, values: Tensor, count: int, lengths: Tensor) -> Float[Tensor, " n"]:
     """``values`` without ``count`` weights: the best of several dampings, with and without correction."""
-    jacobian, trials = network.sampled(values, few).jacobian, []
+    jacobian, trials = network.sampled(values, *few).jacobian, []
     for damping in DAMPINGS:
         inverse = _inverse(jacobian, damping, 0.0)
         if inverse is None:
@@ -88,14 +101,14 @@ def _without(network: LiveNetwork, few: Examples, values: Tensor, count: int, le
     return network.best_of(trials)
 
 
-def _fit(network: LiveNetwork, few: Examples, values: Tensor, search: Search, steps: int) -> Float[Tensor, " n"]:
+def _fit(network: LiveNetwork, few: Few, values: Tensor, search: Search, steps: int) -> Float[Tensor, " n"]:
     """Levenberg-Marquardt with the gradient and curvature of few examples, and the loss of all; zeros stay."""
     home, loss, damping = values, network.loss(values), FIRST_DAMPING
     live = (values != 0).nonzero().squeeze(1)
     for _ in range(steps):
         if loss <= search.level or search.stop():
             break
-        gradient, jacobian = network.sampled(values, few)
+        gradient, jacobian = network.sampled(values, *few)
         gradient, jacobian = (gradient + search.pull * (values - home))[live], jacobian[:, live]
         before = loss
         for _ in range(TRIES):

@@ -17,7 +17,13 @@ from bimt_tf.training.elimination.live_network import Examples
 from bimt_tf.training.elimination.objective import Objective
 from bimt_tf.training.elimination.rounds import Round
 
-__all__ = ["Large", "Task", "guarded", "live_weights", "remove_from_large", "require_finite_loss"]
+__all__ = [
+    "Large", "Task", "guarded", "limits_for", "live_weights", "remove_from_large", "require_finite_loss",
+]  # fmt: skip
+
+OF_CLASSES, MOST_OF_CLASSES = 600, 1_500
+"""Of losses that are no squares, minibatches go down to so many live weights, for they take thousands in seconds, and
+no exact rounds follow above the second: near zero loss they take single weights, in seconds each."""
 
 
 class Large(NamedTuple):
@@ -39,6 +45,19 @@ class Task(NamedTuple):
     objective: Objective
     of: int
     notes: tuple[str, ...]
+
+
+def limits_for(objective: Objective, most: int, held: bool) -> tuple[int, int]:
+    """How many live weights minibatches go down to, and of how many at most exact rounds follow.
+
+    Args:
+        objective: what is fitted.
+        most: both, of squared residuals.
+        held: whether weights or biases are held, which minibatches cannot do: they then do as little as they must.
+    """
+    if objective.residuals or held:
+        return most, most
+    return min(most, OF_CLASSES), min(most, MOST_OF_CLASSES)
 
 
 def remove_from_large(

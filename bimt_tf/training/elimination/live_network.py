@@ -13,10 +13,11 @@ from typing import NamedTuple, cast
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.func import functional_call, jacrev, vmap
+from torch.func import functional_call, grad, jacrev, vmap
 
 from bimt_tf.analysis.compact import Compact, can_compact, compact, expand_
 from bimt_tf.bimt import BIMT
+from bimt_tf.training.elimination.heavy_rows import Rows, drawn_rows, rows_for
 from bimt_tf.training.elimination.levenberg_marquardt import Normal
 from bimt_tf.training.elimination.objective import Objective
 
@@ -80,6 +81,11 @@ class LiveNetwork:
         self.start = self._all[self.live]
 
     @property
+    def draws_rows(self) -> bool:
+        """Whether :meth:`sampled` draws rows by their size."""
+        return not self._objective.residuals
+
+    @property
     def compact_entries(self) -> Tensor:
         """All entries of the compact network's parameters, end to end."""
         return self._all
@@ -118,6 +124,16 @@ class LiveNetwork:
         columns = vmap(jacrev(self._of_one), in_dims=(None, 0, 0, 0))(self._filled(values), *batch, factors)
         return cast(Tensor, columns).flatten(0, 1)[:, self.live]
 
+    def _some_rows(self, values: Tensor, given: Examples, factors: Tensor, rows: Rows) -> Float[Tensor, "rows n"]:
+        """The derivatives of some of the examples' rows."""
+
+        def of_one(everything: Tensor, inputs: Tensor, target: Tensor, factors: Tensor, row: Tensor) -> Tensor:
+            return self._of_one(everything, inputs, target, factors).gather(0, row[None])[0]
+
+        batch = (part[rows.of] for part in (*given, factors))
+        of_each = cast(Callable[..., Tensor], vmap(grad(of_one), in_dims=(None, 0, 0, 0, 0)))
+        return of_each(self._filled(values), *batch, rows.row)[:, self.live]
+
     def normal(self, values: Float[Tensor, " n"]) -> Normal:
         """The loss with its quadratic picture, summed over batches of examples."""
         objective, n = self._objective, len(values)
@@ -128,10 +144,15 @@ class LiveNetwork:
             factors = objective.factors(outputs, targets)
             rows, units = objective.rows(outputs, targets, factors), objective.units(outputs, targets)
             loss = float(objective.loss(outputs, targets))
-        size = max(1, BATCH_ENTRIES // (max(1, len(self._all)) * rows.shape[1]))
-        for first in range(0, len(rows), size):
+        drawn = rows_for(n, objective.sizes(factors))
+        size = max(1, BATCH_ENTRIES // (max(1, len(self._all)) * (1 if drawn else rows.shape[1])))
+        for first in range(0, len(drawn.scale) if drawn else len(rows), size):
             part = slice(first, first + size)
-            jacobian = self.jacobian(values, Examples(inputs[part], targets[part]), factors[part])
+            if drawn:
+                picked = Rows(drawn.rows.of[part], drawn.rows.row[part])
+                jacobian = drawn.scale[part, None] * self._some_rows(values, self.examples, factors, picked)
+            else:
+                jacobian = self.jacobian(values, Examples(inputs[part], targets[part]), factors[part])
             if objective.residuals:
                 gradient += jacobian.mT @ rows[part].flatten()
             curvature.addmm_(jacobian.mT, jacobian)
@@ -142,15 +163,27 @@ class LiveNetwork:
             self._note(FLAT)
         return Normal(loss, gradient, curvature / units)
 
-    def sampled(self, values: Float[Tensor, " n"], few: Examples) -> Sampled:
-        """The quadratic picture by few examples, without any matrix of n x n."""
+    def sampled(self, values: Float[Tensor, " n"], few: Examples, rows: int | None = None) -> Sampled:
+        """The quadratic picture by few examples, without any matrix of n x n.
+
+        Args:
+            values: where.
+            few: the examples.
+            rows: the curvature is made of so many of their rows (objective.py), drawn by their size where that is told;
+                of all unless given.
+        """
         objective = self._objective
         with torch.no_grad():
             outputs = self._outputs(self._filled(values), few.inputs)
             factors = objective.factors(outputs, few.targets)
-            rows, units = objective.rows(outputs, few.targets, factors), objective.units(outputs, few.targets)
-        jacobian = self.jacobian(values, few, factors)
-        straight = jacobian.mT @ rows.flatten() / units if objective.residuals else self.gradient(values, few) / 2
+            units, sizes = objective.units(outputs, few.targets), objective.sizes(factors) if rows else None
+            residuals = objective.rows(outputs, few.targets, factors).flatten()
+        if rows and sizes is not None and rows < sizes.numel():
+            drawn = drawn_rows(sizes, rows)
+            jacobian = drawn.scale[:, None] * self._some_rows(values, few, factors, drawn.rows)
+        else:
+            jacobian = self.jacobian(values, few, factors)
+        straight = jacobian.mT @ residuals / units if objective.residuals else self.gradient(values, few) / 2
         return Sampled(straight, jacobian / units**0.5)
 
     def bend(self, values: Float[Tensor, " n"], step: Float[Tensor, " n"]) -> Float[Tensor, " n"] | None:

@@ -57,6 +57,10 @@ class Objective(Protocol):
         """What is differentiated by the weights."""
         ...
 
+    def sizes(self, factors: Float[Tensor, "n ..."]) -> Float[Tensor, "n rows"] | None:
+        """The squared size of each row's S, by which it counts; None where the rows are not told apart."""
+        ...
+
 
 class Squares:
     """The mean of squared residuals."""
@@ -81,6 +85,9 @@ class Squares:
     def rows(self, outputs: Tensor, targets: Tensor, factors: Tensor) -> Tensor:
         """The residuals."""
         return self._residuals(outputs, targets)
+
+    def sizes(self, factors: Tensor) -> None:
+        """All residuals count."""
 
 
 class CrossEntropy:
@@ -113,6 +120,11 @@ class CrossEntropy:
         logits = self.logits(outputs, targets).masked_fill(factors == 0, 0.0)  # 0 times infinity is 0
         mean = (factors.square() * logits).sum(-1, keepdim=True)
         return (factors * (logits - mean) / 2**0.5).flatten(1)
+
+    def sizes(self, factors: Tensor) -> Tensor:
+        """p_c (1 - 2 p_c + p.p) / 2 of class c, the squared length of sqrt(p_c) (e_c - p) / sqrt 2."""
+        p = factors.square()
+        return (p * (1 - 2 * p + p.square().sum(-1, keepdim=True)) / 2).flatten(1)
 
     def logits(self, outputs: Tensor, targets: Tensor) -> Float[Tensor, "n positions classes"]:
         """Those that are compared with classes."""
@@ -179,6 +191,10 @@ class Scalar:
     def rows(self, outputs: Tensor, targets: Tensor, factors: Tensor) -> Tensor:
         """S'o."""
         return torch.einsum("no,nor->nr", outputs.flatten(1), factors)
+
+    def sizes(self, factors: Tensor) -> Tensor:
+        """The squared length of each column of S."""
+        return factors.square().sum(1)
 
 
 Loss: TypeAlias = Literal["squared", "cross_entropy"] | Callable[[Tensor, Tensor], Tensor] | Objective
