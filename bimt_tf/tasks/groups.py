@@ -220,7 +220,7 @@ _BEST: dict[str, Any] = {
 }
 
 _UNDERSTOOD_FIRST: dict[str, Any] = {
-    "geometry": {"width": "linear:0:0,0.264:0,0.632:8,0.77:8,0.87:16,1:16", "layer_gap": 0.28},
+    "geometry": {"width": "linear:0:0,0.264:0,0.632:8,1:8", "layer_gap": 0.28},
     "training": {
         "steps": 33_000,
         "batch_size": 0,
@@ -228,7 +228,7 @@ _UNDERSTOOD_FIRST: dict[str, Any] = {
         "betas": (0.9, 0.99),
         "fresh_moments": (0.08, 1.0),
         "weight_decay": "linear:0:1,0.08:1,0.08:0.1,0.356:0.1,0.724:0,1:0",
-        "lam": "log:0:0,0.08:1e-3,0.264:3e-2,0.77:4,0.87:1,1:1",
+        "lam": "log:0:0,0.08:1e-3,0.264:3e-2,0.77:4,1:4",
         "penalty": "subgradient",
         "swap_every": 100,
         "finish": 0.025,
@@ -238,8 +238,7 @@ _UNDERSTOOD_FIRST: dict[str, Any] = {
     },
 }
 """Grokking by weight decay in the first 8% of the steps; then cost and length come in slowly under a hot Adam, whose
-rate anneals the sparse structure; when that has cooled, twice the width at a quarter of lambda moves weight onto short
-wires and spares the rest (docs/schedules.md)."""
+rate anneals the sparse structure (docs/schedules.md)."""
 
 MODULAR_ADDITION = ModularAdditionTask(
     "modular-addition",

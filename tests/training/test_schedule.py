@@ -175,14 +175,6 @@ def test_s4_understands_before_it_pays_and_pays_before_length_counts():
     free, short = round(0.08 * steps), round(0.264 * steps)
     assert all(lam_at(config, step) == width_at(config, step) == 0 for step in range(0, free - 1, 97))
     assert lam_at(config, short - 1) > 0.02 and width_at(config, short - 1) == 0
-    assert width_at(config, steps) == 16 and decay_at(config, steps) == 0 and lam_at(config, steps) == 0.3
+    assert width_at(config, steps) == 8 and decay_at(config, steps) == 0 and lam_at(config, steps) == 0.3
     rates = [lr_at(config, step) for step in range(free, steps)]
     assert rates == sorted(rates, reverse=True) and rates[0] > 5 * lr_at(config, free - 2)
-
-
-def test_s4_is_wide_only_when_it_is_cool_and_no_wire_pays_more_for_it():
-    config = make("s4")
-    steps = finish_step(config)
-    wide = [step for step in range(steps) if width_at(config, step) > 8]
-    assert wide and all(lr_at(config, step) <= 0.01 for step in wide)
-    assert max(lam_at(config, step) * width_at(config, step) for step in wide) <= 4 * 8
