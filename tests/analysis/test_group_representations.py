@@ -100,6 +100,23 @@ def test_effective_dimension():
     assert standard_dimensions(cyclic(5)) == {} and "cube" not in standard_dimensions(symmetric(3))
 
 
+@pytest.mark.parametrize("signed", [False, True])
+def test_eight_entries_along_the_cubes_axes_do_not_tell_the_products_apart(signed):
+    """docs/groups.md: from all but one of the nine entries, only four entries of a product can be summed up."""
+    group = GROUPS["S4"]
+    sign = np.array([round(np.linalg.det(matrix)) for matrix in standard_matrices(group, "cube")])
+    entries = standard_matrices(group, "cube").round(9)
+    entries = entries * sign[:, None, None] if signed else entries
+    for row in range(3):
+        for column in range(3):
+            rows, columns = np.delete(np.arange(3), row), np.delete(np.arange(3), column)
+            product = np.einsum("aik,bkj->abij", entries[:, rows], entries[:, :, columns])
+            np.testing.assert_allclose(product, entries[group.table][:, :, rows][:, :, :, columns])
+            known = np.c_[entries[:, rows][:, :, columns].reshape(24, 4), sign]
+            assert len(np.unique(known, axis=0)) == len(np.unique(known[:, :4], axis=0)) == 16
+        assert len(np.unique(np.delete(entries, row, axis=1).reshape(24, 6), axis=0)) == 24
+
+
 def test_cayley_graphs():
     group = GROUPS["S4"]
     assert [group.names[s] for s in usual_generators(group)] == ["2134", "1324", "1243"]
