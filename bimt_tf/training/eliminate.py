@@ -105,13 +105,12 @@ def eliminate(
         max_loss: the training loss that must not be passed.
         loss_factor: the same, as a multiple of the loss of the model as it is; 1.05 where no budget is given.
         weights: go on down to so many active weights, whatever the loss.
-        neurons: take whole neurons out, down to so many hidden ones, whatever the loss; then weights, at 1.05 times the
-            loss that is reached.
+        neurons: take whole neurons out, down to so many hidden ones; then weights, at 1.05 times the loss reached.
         whole_neurons: take out whole neurons too, "first", before single weights and again after them, or "last", after
             them alone; fewer neurons share more, which lowers Q. "first" ends with fewer neurons, "last" with higher Q.
         stay_near: keep weights near what they were: refits end as soon as the loss is within the budget, and every
             move costs; Q stays, fewer weights go. Not while weights go by minibatches.
-        short_wires: keep biases, and spend most of a loss budget on short wires at the end; not with the two above.
+        short_wires: keep biases and spend most of a loss budget on short wires at the end; both not by minibatches.
         press: take weights out by a penalty, not by curvature, which cross entropy near zero loss hardly has.
         validation: inputs and targets that nothing is fitted to; a round that loses on them is taken back (with
             ``max_loss`` and ``loss_factor``). Unless given, a fifth of ``data`` where there are fewer than three times
