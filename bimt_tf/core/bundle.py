@@ -19,7 +19,7 @@ from bimt_tf.core.threshold import EXACT, threshold_of
 __all__ = ["MOST", "Bundle", "Bundles"]
 
 MOST = 2**18  # entries: beyond, reading and writing them takes longer than the calls that are saved
-KEPT = 8  # sets of parameters of which a bundle is kept: an optimizer may have several groups
+KEPT = 32  # sets of parameters of which a bundle is kept: an optimizer has a group for each layer at most times
 PLAIN = (Tensor, torch.nn.Parameter)
 
 
@@ -82,7 +82,7 @@ class Bundles:
         """The bundle of these parameters; None where they are not fit for one (large, on a GPU, strided)."""
         key = tuple(map(id, parameters))
         try:
-            stand: list[object] = [(p.data_ptr(), p.shape) for p in parameters]
+            stand: list[object] = [(p.data_ptr(), p.shape, p.stride()) for p in parameters]
         except RuntimeError:  # inside a transform of torch.func, whose tensors have no address
             return None
         stand.extend(map(id, coefficients))

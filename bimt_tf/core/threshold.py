@@ -68,7 +68,7 @@ class _ByNumPy(Threshold):
         np.divide(self._square, self._correction, out=threshold)
         self._root.sqrt_()  # torch's is not rounded correctly, and NumPy's would end in other weights
         np.add(threshold, self._eps, out=threshold)
-        with np.errstate(over="ignore"):  # of a huge rate, which bounds it
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # huge rates and eps = 0, as torch: silent
             np.divide(self._pays, threshold, out=threshold)
         np.minimum(threshold, self._lr, out=threshold)
         np.negative(threshold, out=removed)

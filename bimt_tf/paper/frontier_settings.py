@@ -74,12 +74,11 @@ _ADDITION_MAGNITUDE = (Pruned(0.12, 0.1), Pruned(0.12, 0.3), Pruned(0.12, 1.0), 
 _ADDITION_TOPK = (Pruned(0.12, 0.3), Pruned(0.08, 0.1), Pruned(0.08, 0.3), Pruned(0.06, 0.3))
 
 
-def _densities(*shares: float) -> Any:
-    return tuple(map(Pruned, shares))
-
+_IN_CONTEXT = (Pruned(0.06), Pruned(0.03), Pruned(0.015), Pruned(0.008))
+_SYMBOLIC_B = (Pruned(0.3), Pruned(0.2), Pruned(0.12), Pruned(0.08))
 
 FRONTIER_ROWS = (
-    FrontierRow(row("in-context"), 10_000, 7.8e-5, 2e-5, *[_densities(0.06, 0.03, 0.015, 0.008)] * 2),
+    FrontierRow(row("in-context"), 10_000, 7.8e-5, 2e-5, _IN_CONTEXT, _IN_CONTEXT),
     FrontierRow(
         row("modular-addition"), 16_000, 5e-2, 1e-2, _ADDITION_MAGNITUDE, _ADDITION_TOPK, search_eliminates=False,
         validation_share=0.1,
@@ -88,7 +87,7 @@ FRONTIER_ROWS = (
         row("s4"), 40_000, 1e-1, 1e-2, _S4_MAGNITUDE, _S4_TOPK, search_eliminates=False, validation_share=0.1,
         seeds=(5, 6, 7, 8, 9),
     ),
-    FrontierRow(row("symbolic-b"), 10_000, 1.1e-5, 3e-6, *[_densities(0.3, 0.2, 0.12, 0.08)] * 2),
+    FrontierRow(row("symbolic-b"), 10_000, 1.1e-5, 3e-6, _SYMBOLIC_B, _SYMBOLIC_B),
 )  # fmt: skip
 """Bounds of the regressions are the losses of the paper's vanilla networks; S4's seeds 0 to 4 were looked at before."""
 

@@ -47,10 +47,8 @@ def budgeted(config: Config, settings: EliminationConfig) -> EliminationConfig:
         InputError: for what a pretrained model's elimination cannot do, before anything is trained or written.
     """
     task = find_task(config.task)
-    manner = {"neurons": settings.neurons, "whole_neurons": settings.whole_neurons != "no"}
-    manner |= {"stay_near": settings.stay_near, "short_wires": settings.short_wires, "press": settings.press}
-    for name, asked in manner.items() if task.pretrained else ():
-        if asked:
+    for name in ("neurons", "whole_neurons", "stay_near", "short_wires", "press") if task.pretrained else ():
+        if getattr(settings, name) not in (None, "no", False):
             raise InputError(f"a pretrained model is eliminated by minibatches, which do not know {name}: leave it out")
     if any(getattr(settings, name) is not None for name in BUDGETS):
         return settings

@@ -34,7 +34,14 @@ from bimt_tf.core.sharing import memory
 from bimt_tf.core.threads import few_threads
 from bimt_tf.errors import InputError, require_known
 from bimt_tf.training.elimination.budget import Budget, budget_of
-from bimt_tf.training.elimination.large import Task, limits_for, live_weights, remove_from_large, require_finite_loss
+from bimt_tf.training.elimination.large import (
+    NOT_EXACT,
+    Task,
+    limits_for,
+    live_weights,
+    remove_from_large,
+    require_finite_loss,
+)  # fmt: skip
 from bimt_tf.training.elimination.live_network import Examples
 from bimt_tf.training.elimination.manner import Manner, WholeNeurons
 from bimt_tf.training.elimination.objective import Loss, Objective, objective_of, require_classes
@@ -105,13 +112,12 @@ def eliminate(
         max_loss: the training loss that must not be passed.
         loss_factor: the same, as a multiple of the loss of the model as it is; 1.05 where no budget is given.
         weights: go on down to so many active weights, whatever the loss.
-        neurons: take whole neurons out, down to so many hidden ones, whatever the loss; then weights, at 1.05 times the
-            loss that is reached.
+        neurons: take whole neurons out, down to so many hidden ones; then weights, at 1.05 times the loss reached.
         whole_neurons: take out whole neurons too, "first", before single weights and again after them, or "last", after
             them alone; fewer neurons share more, which lowers Q. "first" ends with fewer neurons, "last" with higher Q.
         stay_near: keep weights near what they were: refits end as soon as the loss is within the budget, and every
             move costs; Q stays, fewer weights go. Not while weights go by minibatches.
-        short_wires: keep biases, and spend most of a loss budget on short wires at the end; not with the two above.
+        short_wires: keep biases and spend most of a loss budget on short wires at the end; both not by minibatches.
         press: take weights out by a penalty, not by curvature, which cross entropy near zero loss hardly has.
         validation: inputs and targets that nothing is fitted to; a round that loses on them is taken back (with
             ``max_loss`` and ``loss_factor``). Unless given, a fifth of ``data`` where there are fewer than three times
@@ -153,11 +159,13 @@ def _eliminate(
     exact = not bridge.matches(bimt.model)  # a bridge is not computed example by example
     manner.require_possible(exact, weights=limits[2] is not None, neurons=limits[3] is not None)
     budget, before = None, tuple[Round, ...]()
-    down_to, most = limits_for(task.objective, MOST_WEIGHTS, manner.stay_near or manner.short_wires)
+    counted = limits[2] is not None or limits[3] is not None
+    down_to, most = limits_for(task.objective, MOST_WEIGHTS, manner.stay_near or manner.short_wires, counted)
     if not exact or (live_weights(bimt) > down_to and not manner.press):
         large = remove_from_large(bimt, task, budget_for, down_to if exact else None, on_round, stop, path)
         if not exact or large.live > most or stop():
-            return _written(bimt, large.path, large.budget, task, not stop(), task.notes)
+            left = (NOT_EXACT,) if exact and large.live > most and not stop() else ()
+            return _written(bimt, large.path, large.budget, task, not stop(), (*task.notes, *left))
         budget, before = large.budget, large.path[:-1]
         path = (large.path[-1], *path[len(large.path) :])
     search = Search(bimt, task.training, task.held, task.objective, on_round, stop, path, manner)

@@ -85,7 +85,15 @@ def transposed(bimt: BIMT, step: int) -> None:
         weight.data = weight.data.T.contiguous().T
 
 
-@pytest.mark.parametrize("between", [nothing, swapped, moved, frozen, transposed])
+def turned(bimt: BIMT, step: int) -> None:
+    """A square weight is turned on the memory that it has."""
+    if step == 3:
+        for p in bimt.charged.values():
+            if p.ndim > 1 and p.shape[0] == p.shape[1]:
+                p.data = p.data.T
+
+
+@pytest.mark.parametrize("between", [nothing, swapped, moved, frozen, transposed, turned])
 @pytest.mark.parametrize("penalty", ["gradient", "proximal"])
 @pytest.mark.parametrize("kind", OPTIMIZERS)
 @pytest.mark.parametrize(
@@ -94,7 +102,7 @@ def transposed(bimt: BIMT, step: int) -> None:
 def test_the_bits_are_those_of_each_parameter_by_itself(make, kind, penalty, between):
     one, other = (train(make(), kind, penalty, bundled, between) for bundled in (True, False))
     bundles = [kept for _, kept in one._charged.bundles._kept.values() if kept is not None]
-    if between is not transposed:
+    if between not in (transposed, turned):
         assert bool(bundles) == (kind != "sgd" or penalty == "gradient")
     assert one.layout == other.layout
     for (name, p), q in zip(one.parameters.items(), other.parameters.values(), strict=True):
@@ -118,6 +126,19 @@ def test_parameters_that_took_other_numbers_of_steps_are_thresholded_apart():
 
     for p, q in zip(run(True).parameters(), run(False).parameters(), strict=True):
         assert torch.equal(p, q)
+
+
+def test_a_moment_of_zero_without_an_eps_is_divided_by_in_silence_as_torch_does():
+    def run(bundled: bool) -> MLP:
+        model = mlp()
+        bimt, optimizer = BIMT(model), torch.optim.Adam(model.parameters(), lr=1e-2, eps=0.0)
+        model(torch.tensor([[1.0, 0.0, 1.0]])).square().sum().backward()  # nothing flows from the second input
+        optimizer.step()
+        cost.shrink_(bimt._weights(), 0.3, optimizer, bimt._charged.bundles if bundled else None)
+        return model
+
+    for p, q in zip(run(True).parameters(), run(False).parameters(), strict=True):
+        assert torch.equal(p.nan_to_num(), q.nan_to_num()) and torch.equal(p.isnan(), q.isnan())
 
 
 def test_a_state_that_was_loaded_is_the_one_that_counts():

@@ -65,7 +65,7 @@ def states(path):
 def test_short_wires_are_an_end_that_is_shown(trained):
     short = load_run(trained).eliminate(max_loss=0.02, short_wires=True)
     path, cost = short.outcome.path, short.bimt.cost().item()
-    assert short.round_number == len(path) - 1 and path[-1].what == "refit" and path[-1].loss <= 0.02
+    assert short.round_number == len(path) - 1 and path[-1].what == "wires" and path[-1].loss <= 0.02
     put_(short.bimt, path[-2].state)
     assert path[-2].what == "weights" and path[-2].loss < path[-1].loss and cost < 0.9 * short.bimt.cost().item()
 

@@ -6,7 +6,7 @@ from bimt_tf.bimt import BIMT
 from bimt_tf.models.mlp import MLP
 from bimt_tf.training.eliminate import eliminate
 from bimt_tf.training.elimination.budget import Budget
-from bimt_tf.training.elimination.early_rounds import FEW_ENOUGH, early_rounds
+from bimt_tf.training.elimination.early_rounds import FEW_ENOUGH, Few, _without, early_rounds
 from bimt_tf.training.elimination.live_network import Examples, LiveNetwork
 from bimt_tf.training.elimination.objective import Squares
 from bimt_tf.training.elimination.search import Search
@@ -61,3 +61,13 @@ def test_an_elimination_begins_with_them():
     kinds = [one.what for one in e.path]
     assert kinds[:2] == ["as given", "weights"] and "refit" in kinds and e.path[-1].loss <= 1e-2
     assert e.path[-1].weights < 60
+
+
+def test_what_stays_does_also_where_the_curvature_is_no_number(monkeypatch):
+    network = LiveNetwork(BIMT(MLP([4, 5, 2], "silu", dtype=F64)), data(30), Squares(lambda o, t: o - t))
+    monkeypatch.setattr("bimt_tf.training.elimination.early_rounds._inverse", lambda *_: None)
+    values = torch.linspace(1, 2, len(network.start), dtype=F64)
+    lengths = torch.ones_like(values)
+    lengths[:3] = 0  # the smallest stay
+    found = _without(network, Few(network.examples, None), values, 4, lengths)
+    assert (found == 0).nonzero().flatten().tolist() == [3, 4, 5, 6]

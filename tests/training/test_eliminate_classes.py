@@ -40,12 +40,24 @@ def test_none_follow_where_too_many_are_left(monkeypatch):
     done = eliminate(bimt, data, "cross_entropy", max_loss=0.05, validation=False)
     assert {one.standing.stage for one in done.path} == {LARGE}
     assert done.ended and done.path[-1].weights < done.path[0].weights and done.path[-1].loss <= 0.05
+    assert large.NOT_EXACT in done.notes
 
 
-@pytest.mark.parametrize(("objective", "near", "wanted"), [
-    (CrossEntropy(), False, (large.OF_CLASSES, large.MOST_OF_CLASSES)),
-    (CrossEntropy(), True, (6000, 6000)),
-    (Squares(lambda outputs, targets: outputs - targets), False, (6000, 6000)),
+@pytest.mark.parametrize("budget", [{"weights": 40}, {"neurons": 12}])
+def test_a_number_is_reached_however_many_are_left(monkeypatch, budget):
+    monkeypatch.setattr(large, "MOST_OF_CLASSES", 10)
+    bimt, data = network_and_data()
+    done = eliminate(bimt, data, "cross_entropy", validation=False, **budget)
+    last = done.path[-1]
+    assert done.ended and large.NOT_EXACT not in done.notes
+    assert last.weights <= budget.get("weights", 10**6) and last.hidden_neurons <= budget.get("neurons", 10**6)
+
+
+@pytest.mark.parametrize(("objective", "near", "counted", "wanted"), [
+    (CrossEntropy(), False, False, (large.OF_CLASSES, large.MOST_OF_CLASSES)),
+    (CrossEntropy(), False, True, (large.OF_CLASSES, 6000)),
+    (CrossEntropy(), True, False, (6000, 6000)),
+    (Squares(lambda outputs, targets: outputs - targets), False, False, (6000, 6000)),
 ])  # fmt: skip
-def test_limits_are_lower_for_losses_that_are_no_squares(objective, near, wanted):
-    assert limits_for(objective, 6000, near) == wanted
+def test_limits_are_lower_for_losses_that_are_no_squares(objective, near, counted, wanted):
+    assert limits_for(objective, 6000, near, counted) == wanted

@@ -10,6 +10,7 @@ from bimt_tf.errors import InputError
 from bimt_tf.models.mlp import MLP
 from bimt_tf.tasks.base import Data
 from bimt_tf.training.eliminate import eliminate
+from bimt_tf.training.elimination import shortening
 from bimt_tf.training.elimination.levenberg_marquardt import Normal
 from bimt_tf.training.elimination.rounds import put_
 from bimt_tf.training.elimination.shortening import Priced, shortest
@@ -125,7 +126,7 @@ def test_an_elimination_ends_with_short_wires_within_its_budget_and_keeps_biases
     bimt, data = mlp(), square()
     e = eliminate(bimt, data, max_loss=1e-3, short_wires=True)
     *before, last = e.path
-    assert e.ended and last.what == "refit" and before[-1].what == "weights"
+    assert e.ended and last.what == "wires" and before[-1].what == "weights"
     assert all(one.loss <= 0.3e-3 for one in before if one.what == "weights")
     assert 0.5e-3 < last.loss <= 1e-3 and last.weights <= before[-1].weights < e.path[0].weights
     ends = []
@@ -154,15 +155,21 @@ def test_less_is_spent_where_validation_does_not_allow_all():
     eliminate(bimt, data, max_loss=2e-4, validation=False)
     # what is validated has errors of .02 of its own, so that its loss is higher throughout
     e = eliminate(bimt, data, max_loss=1e-3, short_wires=True, validation=(data.inputs, data.targets + 0.02))
-    assert e.path[0].validation_loss < 0.9e-3 and e.path[-1].what == "refit"
+    assert e.path[0].validation_loss < 0.9e-3 and e.path[-1].what == "wires"
     assert 0.7e-3 < e.path[-1].validation_loss <= 1e-3 and e.path[-1].loss < 0.7e-3
+
+
+def test_of_too_many_weights_it_is_said_that_wires_stay(monkeypatch):
+    monkeypatch.setattr(shortening, "FEW_ENOUGH", 5)
+    e = eliminate(mlp(), square(), max_loss=1e-3, short_wires=True)
+    assert e.ended and e.path[-1].what == "weights" and shortening.TOO_MANY in e.notes
 
 
 def test_a_stopped_one_goes_on_to_the_same_bits():
     data = square(100)
     whole = eliminate(mlp(), data, max_loss=1e-2, short_wires=True)
     assert len(whole.path) > 3
-    for at in range(1, len(whole.path) + 1):
+    for at in (1, 2, len(whole.path) - 1, len(whole.path)):  # before and behind the refit, the removals, the wires
         seen = []
 
         def stop(at=at, seen=seen):

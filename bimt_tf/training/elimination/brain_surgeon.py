@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-__all__ = ["Dense", "Inverse", "choose", "correct", "cost_of"]
+__all__ = ["Dense", "Inverse", "choose", "correct", "cost_of", "without_smallest"]
 
 
 class Inverse(Protocol):
@@ -81,6 +81,12 @@ def choose(
         rows[taken : taken + len(block)], chosen[taken : taken + len(block)] = more, block
         gone[block], taken = True, taken + len(block)
     return chosen[:taken]
+
+
+def without_smallest(values: Float[Tensor, " n"], count: int, lengths: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """``values`` without the ``count`` smallest, for curvature that is no number; those of length 0 stay."""
+    sizes = values.abs().masked_fill(lengths == 0, torch.inf)
+    return values.index_fill(0, sizes.argsort()[: min(count, int(lengths.count_nonzero()))], 0)
 
 
 def correct(values: Float[Tensor, " n"], inverse: Inverse, removed: Int64[Tensor, " k"]) -> Float[Tensor, " n"] | None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
-from bimt_tf.training.elimination.brain_surgeon import choose, correct
+from bimt_tf.training.elimination.brain_surgeon import choose, correct, without_smallest
 from bimt_tf.training.elimination.levenberg_marquardt import FLOOR
 from bimt_tf.training.elimination.live_network import Examples, LiveNetwork
 from bimt_tf.training.elimination.low_rank import LowRank, low_rank
@@ -97,7 +97,7 @@ def _without(network: LiveNetwork, few: Few, values: Tensor, count: int, lengths
         if corrected is not None:
             trials.append(corrected)
     if not trials:  # curvature that is no number: the smallest go
-        return values.index_fill(0, values.abs().argsort()[:count], 0)
+        return without_smallest(values, count, lengths)
     return network.best_of(trials)
 
 

@@ -20,7 +20,6 @@ LEFT_OUT = 1e-6
 WORTH = 0.5
 """Rows are picked out one by one only where no more than this share of them is left, for each then takes a pass."""
 
-
 MOST_ROWS, EACH = 4_000, 4
 """Of more rows than so many, or than so many for each weight, that number is drawn."""
 

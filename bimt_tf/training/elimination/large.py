@@ -18,12 +18,15 @@ from bimt_tf.training.elimination.objective import Objective
 from bimt_tf.training.elimination.rounds import Round
 
 __all__ = [
-    "Large", "Task", "guarded", "limits_for", "live_weights", "remove_from_large", "require_finite_loss",
+    "NOT_EXACT", "Large", "Task", "guarded", "limits_for", "live_weights", "remove_from_large", "require_finite_loss",
 ]  # fmt: skip
 
 OF_CLASSES, MOST_OF_CLASSES = 600, 1_500
 """Of losses that are no squares, minibatches go down to so many live weights, for they take thousands in seconds, and
 no exact rounds follow above the second: near zero loss they take single weights, in seconds each."""
+
+
+NOT_EXACT = "minibatches left too many weights for exact rounds to follow: --weights N goes on with them"
 
 
 class Large(NamedTuple):
@@ -47,17 +50,18 @@ class Task(NamedTuple):
     notes: tuple[str, ...]
 
 
-def limits_for(objective: Objective, most: int, held: bool) -> tuple[int, int]:
+def limits_for(objective: Objective, most: int, held: bool, counted: bool) -> tuple[int, int]:
     """How many live weights minibatches go down to, and of how many at most exact rounds follow.
 
     Args:
         objective: what is fitted.
         most: both, of squared residuals.
         held: whether weights or biases are held, which minibatches cannot do: they then do as little as they must.
+        counted: whether the budget is a number of weights or neurons, which exact rounds reach whatever they take.
     """
     if objective.residuals or held:
         return most, most
-    return min(most, OF_CLASSES), min(most, MOST_OF_CLASSES)
+    return min(most, OF_CLASSES), most if counted else min(most, MOST_OF_CLASSES)
 
 
 def remove_from_large(

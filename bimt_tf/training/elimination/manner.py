@@ -30,7 +30,7 @@ class Manner(NamedTuple):
         require_compatible(**self._asdict(), weights=weights, neurons=neurons)
         named = [name for name, value in self._asdict().items() if value not in ("no", False)]
         if named and not exact:
-            raise InputError(f"{named[0]} needs a model in plain torch, whose curvature is exact: leave it out here")
+            raise InputError(f"{named[0]} needs a model in plain torch: leave it out here")
 
 
 AS_IT_COMES = Manner()

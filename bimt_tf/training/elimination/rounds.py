@@ -20,10 +20,13 @@ __all__ = ["FIRST_PRESSURE", "Dependency", "Round", "Standing", "What", "counts"
 Dependency = tuple[Node, Node]
 """An output neuron and an input neuron that it depends on."""
 
-What: TypeAlias = Literal["as given", "refit", "neuron", "weights", "gauge", "merge", "head", "module", "press"]
+What: TypeAlias = Literal[
+    "as given", "refit", "neuron", "weights", "gauge", "merge", "head", "module", "press", "wires"
+]  # fmt: skip
 """What a round did: nothing, a refit alone, or before its refit: took out one neuron, a share of the weights, one head
 or one module; shifted the weights into the classes of a softmax (softmax_gauge.py); let other neurons carry what one
-had carried (merging.py); or pressed weights to zero (pressing.py)."""
+had carried (merging.py); or pressed weights to zero (pressing.py). The last one, "wires", shortened the wires and took
+nothing out (shortening.py)."""
 
 
 OUTER = ("input", "output")

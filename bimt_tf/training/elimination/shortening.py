@@ -22,10 +22,12 @@ from torch import Tensor
 from bimt_tf.training.elimination.levenberg_marquardt import LeastSquares, Normal, levenberg_marquardt
 from bimt_tf.training.elimination.search import Search
 
-__all__ = ["FEW_ENOUGH", "Priced", "shorten", "shortest"]
+__all__ = ["FEW_ENOUGH", "TOO_MANY", "Priced", "shorten", "shortest"]
 
 FEW_ENOUGH = 600
-"""Of more live weights, whose steps take long, wires stay as they are."""
+"""Of more live weights, whose steps take long, wires stay as they are, which the result says."""
+
+TOO_MANY = f"wires were not shortened: more than {FEW_ENOUGH} weights were left, of which that takes too long"
 
 FIRST = (1.0, 30.0, 3000.0)
 """The first price makes the cost so many times the budget's loss. A large one presses the network out of shape before
@@ -136,11 +138,14 @@ def _at_largest_price(
 
 def shorten(search: Search) -> None:
     """Keep the network of the shortest wires that the budget allows as a round, if there is one."""
-    if search.now.standing.stage == search.stage or search.live > FEW_ENOUGH:
+    if search.now.standing.stage == search.stage:  # it was kept before a stop
+        return
+    if search.live > FEW_ENOUGH:
+        search.note(TOO_MANY)
         return
     network = search.network()
     lengths = network.gather(search.wire_lengths)
     for share in SPENT:
         found = shortest(network, network.start, lengths, share * search.budget.loss, search.stop)
-        if found is None or search.attempt("refit", network, found, steps=0, tolerance=TOLERANCE, goal=0.0):
+        if found is None or search.attempt("wires", network, found, steps=0, tolerance=TOLERANCE, goal=0.0):
             return

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bimt_tf.training.elimination.brain_surgeon import Dense, choose, correct
+from bimt_tf.training.elimination.brain_surgeon import Dense, choose, correct, without_smallest
 from bimt_tf.training.elimination.levenberg_marquardt import Normal, damped, steps_for
 from bimt_tf.training.elimination.live_network import LiveNetwork
 from bimt_tf.training.elimination.search import Search
@@ -69,8 +69,7 @@ def without(network: LiveNetwork, normal: Normal, count: int, lengths: Float[Ten
         if corrected is not None:
             trials.append(corrected)
     if not trials:  # curvature that is no number: the smallest go
-        sizes = start.abs().masked_fill(lengths == 0, torch.inf)
-        return start.index_fill(0, sizes.argsort()[: min(count, int(lengths.count_nonzero()))], 0)
+        return without_smallest(start, count, lengths)
     return network.best_of(trials)
 
 
