@@ -43,7 +43,7 @@ FLOOR = 0.05
 
 LEFT_ON = 0.02
 """The share of lambda that weights pay during a refit, by the connection cost itself. With less the training loss falls
-further, but held-out examples are lost; with more fewer weights go within a budget (docs/elimination.md)."""
+further, but held-out examples are lost; with more fewer weights go within a budget (docs/elimination-measured.md)."""
 
 HARDER, SOFTER, TRIES = 1.5, 2.0, 2
 """The pressure grows by the first behind a round that was kept, and is divided by the second behind one that the budget
