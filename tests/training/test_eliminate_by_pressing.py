@@ -14,7 +14,7 @@ from bimt_tf.errors import InputError
 from bimt_tf.models.mlp import MLP
 from bimt_tf.models.token_mlp import TokenMLP
 from bimt_tf.training.eliminate import eliminate
-from bimt_tf.training.elimination import pressing
+from bimt_tf.training.elimination import pressing, stages
 from bimt_tf.training.elimination.live_network import Examples, LiveNetwork
 from bimt_tf.training.elimination.objective import CrossEntropy
 from bimt_tf.training.elimination.rounds import Standing, put_
@@ -98,6 +98,31 @@ def test_validation_examples_take_rounds_back():
 def test_down_to_a_number_of_weights():
     e = eliminate(planted(), three_classes(), "cross_entropy", weights=4, press=True, validation=False)
     assert e.ended and e.path[-1].weights <= 4 < e.path[-2].weights and math.isfinite(e.path[-1].loss)
+
+
+def trained_on_squares():
+    model, x = MLP([3, 5, 2], "silu", 0, dtype=F64), numbers(100, 3)
+    data, adam = (x, torch.stack([x[:, 0], x[:, 1] * x[:, 2]], 1)), torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(300):
+        adam.zero_grad()
+        nn.functional.mse_loss(model(x), data[1]).backward()
+        adam.step()
+    return BIMT(model), data
+
+
+@pytest.mark.parametrize("asked", [15, 2])
+def test_a_number_of_weights_is_reached_and_not_passed(asked):
+    bimt, data = trained_on_squares()
+    e = eliminate(bimt, data, weights=asked, press=True, validation=False)
+    assert e.ended and not e.notes and any(one.what == "press" for one in e.path)
+    assert asked - 3 <= e.path[-1].weights <= asked  # weights that end nowhere go with the last
+
+
+def test_what_the_hardest_press_leaves_of_many_weights_is_said(monkeypatch):
+    monkeypatch.setattr(stages, "FEW_ENOUGH", 1)
+    bimt, data = trained_on_squares()
+    e = eliminate(bimt, data, weights=2, press=True, validation=False)
+    assert e.ended and e.path[-1].weights > 2 and "2 were asked for" in e.notes[-1]
 
 
 def test_what_the_cost_is_measured_in_does_not_matter():
