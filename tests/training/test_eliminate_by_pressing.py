@@ -14,7 +14,7 @@ from bimt_tf.errors import InputError
 from bimt_tf.models.mlp import MLP
 from bimt_tf.models.token_mlp import TokenMLP
 from bimt_tf.training.eliminate import eliminate
-from bimt_tf.training.elimination import pressing, stages
+from bimt_tf.training.elimination import pressing, rounds, stages
 from bimt_tf.training.elimination.live_network import Examples, LiveNetwork
 from bimt_tf.training.elimination.objective import CrossEntropy
 from bimt_tf.training.elimination.rounds import Standing, put_
@@ -183,6 +183,23 @@ def test_frozen_weights_stay_and_what_pays_nothing_is_left():
     weight.requires_grad_(False)
     with pytest.raises(InputError, match="frozen"):
         eliminate(free, data, "cross_entropy", press=True)
+
+
+def test_where_zero_is_the_answer_all_weights_go():
+    bimt, x = planted(), numbers(100, 6)
+    e = eliminate(bimt, (x, torch.zeros(100, 3, dtype=F64)), max_loss=100.0, press=True, validation=False)
+    assert e.ended and e.path[-1].weights < e.path[0].weights / 2
+
+
+def test_a_loss_that_is_infinite_without_weights_is_pressed_softly_all_the_same():
+    def inverse(outputs, targets):
+        return 1 / outputs.square().sum(1, keepdim=True)
+
+    bimt, x = planted(bias=0.5), numbers(100, 6)
+    bimt.model.layers[0].bias.data.zero_()
+    e = eliminate(bimt, (x, x), inverse, loss_factor=10, press=True, validation=False)
+    softly = e.path[1].standing.pressure
+    assert softly > pressing.HARDER * rounds.FIRST_PRESSURE  # nothing went by the least: an infinite unit takes many
 
 
 def test_squared_errors_and_tokens():

@@ -14,8 +14,9 @@ minibatches a round, whose rate falls to 0 on half a cosine:
 2. *Refit.* With little of the connection cost itself, zeros staying zero.
 
 lambda is such that weights larger by a small share e pay e times the *pressure* more, in units of the loss that the
-network has with no weights. A round is kept if the budget allows it and weights went; then the next presses harder.
-Where a number of weights is the budget, no press takes more: the largest of those that would go stay.
+network has with no weights (that it has now, where the other is 0 or no number). A round is kept if the budget allows
+it and weights went; then the next presses harder. Where a number of weights is the budget, no press takes more: the
+largest of those that would go stay.
 """
 
 from __future__ import annotations
@@ -103,7 +104,9 @@ def _round(
     start, sizes = network.start, network.gather(_sizes(search))
     floors = FLOOR * sizes
     pull = float((prices * start.abs() / (1 + start.abs() / floors)).sum())
-    prices = prices * (pressure * network.loss(torch.zeros_like(start)) / pull)  # times lambda
+    unit = network.loss(torch.zeros_like(start))
+    unit = unit if 0 < unit < math.inf else search.now.loss  # of targets that are zero, or a loss that zero has not
+    prices = prices * (pressure * unit / pull)  # times lambda
     least, wires = search.budget.weights, network.gather(search.wires) > 0
 
     def spared(shrunk: Tensor, values: Tensor) -> Tensor:
