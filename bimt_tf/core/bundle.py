@@ -39,7 +39,7 @@ class Bundle:
         sizes = [len(one) for one in self._flat]
         self._parts = [part.view(p.shape) for part, p in zip(self._own.split(sizes), parameters, strict=True)]
         self._threshold, self._times = threshold_of(self._own, self._due), 0.0
-        self._squares: tuple[Tensor, ...] = ()
+        self._squares, self._squares_at = tuple[Tensor, ...](), list[int]()
         self._flat_squares: list[Tensor] = []
 
     def add_gradient_(self, gradients: list[Tensor], lam: float) -> None:
@@ -50,12 +50,14 @@ class Bundle:
 
     def takes(self, squares: Sequence[Tensor]) -> bool:
         """Whether Adam's second moments lie as the parameters do; what they are is kept for :meth:`shrink_`."""
-        if not all(map(is_, squares, self._squares)) or len(squares) != len(self._squares):
-            self._squares = ()
+        at = [one.data_ptr() for one in squares]  # which .data = moves, as where moments are offloaded
+        if at != self._squares_at or not all(map(is_, squares, self._squares)):
+            self._squares, self._squares_at = (), []
             for square, p in zip(squares, self.parameters, strict=True):
                 if not fits(square) or square.dtype != p.dtype or square.shape != p.shape:
                     return False
-            self._squares, self._flat_squares = tuple(squares), [one.view(-1) for one in squares]
+            self._flat_squares = [one.view(-1) for one in squares]
+            self._squares, self._squares_at = tuple(squares), at
         return True
 
     def shrink_(self, correction: float, lr: float, lam: float, eps: float) -> None:

@@ -64,14 +64,14 @@ class _ByNumPy(Threshold):
         if square is not self._moment:
             self._moment, self._square = square, square.numpy()
         threshold, removed, weights = self._threshold, self._removed, self._weights
-        self._correction[()], self._eps[()], self._lr[()] = correction, eps, lr
-        np.divide(self._square, self._correction, out=threshold)
-        self._root.sqrt_()  # torch's is not rounded correctly, and NumPy's would end in other weights
-        np.add(threshold, self._eps, out=threshold)
-        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # huge rates and eps = 0, as torch: silent
+        with np.errstate(all="ignore"):  # as torch's: a huge rate or moment, no eps, weights that diverged
+            self._correction[()], self._eps[()], self._lr[()] = correction, eps, lr
+            np.divide(self._square, self._correction, out=threshold)
+            self._root.sqrt_()  # torch's is not rounded correctly, and NumPy's would end in other weights
+            np.add(threshold, self._eps, out=threshold)
             np.divide(self._pays, threshold, out=threshold)
-        np.minimum(threshold, self._lr, out=threshold)
-        np.negative(threshold, out=removed)
-        np.maximum(weights, removed, out=removed)
-        np.minimum(removed, threshold, out=removed)
-        np.subtract(weights, removed, out=weights)
+            np.minimum(threshold, self._lr, out=threshold)
+            np.negative(threshold, out=removed)
+            np.maximum(weights, removed, out=removed)
+            np.minimum(removed, threshold, out=removed)
+            np.subtract(weights, removed, out=weights)

@@ -196,3 +196,47 @@ def test_few_bundles_are_kept():
     for i in range(3 * bundle.KEPT):
         bimt._charged.bundles.of(named[i % 6 :], [torch.ones_like(p) for p in named[i % 6 :]])
     assert len(bimt._charged.bundles._kept) <= bundle.KEPT
+
+
+def _turn(model: MLP, moments: dict[str, torch.Tensor]) -> None:
+    model.layers[1].weight.data = model.layers[1].weight.data.T  # the same memory and shape, other axes
+
+
+def _move_moments(model: MLP, moments: dict[str, torch.Tensor]) -> None:
+    moments["exp_avg_sq"].data = 4 * moments["exp_avg_sq"].data  # the same tensor on other memory
+
+
+@pytest.mark.parametrize("change", [_turn, _move_moments])
+def test_what_takes_other_memory_under_the_same_name_is_seen(change):
+    def run(bundled: bool) -> MLP:
+        model = mlp()
+        bimt, optimizer = BIMT(model), torch.optim.Adam(model.parameters(), lr=1e-2)
+        for step in range(6):
+            optimizer.zero_grad()
+            model(torch.ones(2, 3)).square().sum().backward()
+            optimizer.step()
+            cost.shrink_(bimt._weights(), 0.3, optimizer, bimt._charged.bundles if bundled else None)
+            if step == 3:
+                change(model, optimizer.state[model.layers[1].weight])
+        return model
+
+    for p, q in zip(run(True).parameters(), run(False).parameters(), strict=True):
+        assert torch.equal(p, q)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("eps", [0.0, 1e-8])
+def test_moments_and_weights_that_diverged_warn_of_nothing(eps):
+    def run(bundled: bool) -> MLP:
+        model = mlp()
+        bimt, optimizer = BIMT(model), torch.optim.Adam(model.parameters(), lr=1e-2, eps=eps)
+        model(torch.ones(2, 3)).square().sum().backward()
+        optimizer.step()
+        with torch.no_grad():
+            optimizer.state[model.layers[0].weight]["exp_avg_sq"][0] = torch.tensor([0.0, 3e38, torch.inf])
+            model.layers[0].weight[1, 0], model.layers[0].weight[2, 0] = torch.inf, torch.nan
+        cost.shrink_(bimt._weights(), 0.3, optimizer, bimt._charged.bundles if bundled else None)
+        return model
+
+    for p, q in zip(run(True).parameters(), run(False).parameters(), strict=True):
+        assert torch.equal(p.nan_to_num(7.0), q.nan_to_num(7.0))

@@ -14,7 +14,7 @@ from bimt_tf.errors import InputError
 from bimt_tf.models.mlp import MLP
 from bimt_tf.models.token_mlp import TokenMLP
 from bimt_tf.training.eliminate import eliminate
-from bimt_tf.training.elimination import pressing
+from bimt_tf.training.elimination import pressing, rounds, stages
 from bimt_tf.training.elimination.live_network import Examples, LiveNetwork
 from bimt_tf.training.elimination.objective import CrossEntropy
 from bimt_tf.training.elimination.rounds import Standing, put_
@@ -100,6 +100,31 @@ def test_down_to_a_number_of_weights():
     assert e.ended and e.path[-1].weights <= 4 < e.path[-2].weights and math.isfinite(e.path[-1].loss)
 
 
+def trained_on_squares():
+    model, x = MLP([3, 5, 2], "silu", 0, dtype=F64), numbers(100, 3)
+    data, adam = (x, torch.stack([x[:, 0], x[:, 1] * x[:, 2]], 1)), torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(300):
+        adam.zero_grad()
+        nn.functional.mse_loss(model(x), data[1]).backward()
+        adam.step()
+    return BIMT(model), data
+
+
+@pytest.mark.parametrize("asked", [15, 2])
+def test_a_number_of_weights_is_reached_and_not_passed(asked):
+    bimt, data = trained_on_squares()
+    e = eliminate(bimt, data, weights=asked, press=True, validation=False)
+    assert e.ended and not e.notes and any(one.what == "press" for one in e.path)
+    assert asked - 3 <= e.path[-1].weights <= asked  # weights that end nowhere go with the last
+
+
+def test_what_the_hardest_press_leaves_of_many_weights_is_said(monkeypatch):
+    monkeypatch.setattr(stages, "FEW_ENOUGH", 1)
+    bimt, data = trained_on_squares()
+    e = eliminate(bimt, data, weights=2, press=True, validation=False)
+    assert e.ended and e.path[-1].weights > 2 and "2 were asked for" in e.notes[-1]
+
+
 def test_what_the_cost_is_measured_in_does_not_matter():
     """A mean over a layer is a sum by another factor: of one layer, both press alike."""
     paths = []
@@ -158,6 +183,23 @@ def test_frozen_weights_stay_and_what_pays_nothing_is_left():
     weight.requires_grad_(False)
     with pytest.raises(InputError, match="frozen"):
         eliminate(free, data, "cross_entropy", press=True)
+
+
+def test_where_zero_is_the_answer_all_weights_go():
+    bimt, x = planted(), numbers(100, 6)
+    e = eliminate(bimt, (x, torch.zeros(100, 3, dtype=F64)), max_loss=100.0, press=True, validation=False)
+    assert e.ended and e.path[-1].weights < e.path[0].weights / 2
+
+
+def test_a_loss_that_is_infinite_without_weights_is_pressed_softly_all_the_same():
+    def inverse(outputs, targets):
+        return 1 / outputs.square().sum(1, keepdim=True)
+
+    bimt, x = planted(bias=0.5), numbers(100, 6)
+    bimt.model.layers[0].bias.data.zero_()
+    e = eliminate(bimt, (x, x), inverse, loss_factor=10, press=True, validation=False)
+    softly = e.path[1].standing.pressure
+    assert softly > pressing.HARDER * rounds.FIRST_PRESSURE  # nothing went by the least: an infinite unit takes many
 
 
 def test_squared_errors_and_tokens():

@@ -14,7 +14,9 @@ minibatches a round, whose rate falls to 0 on half a cosine:
 2. *Refit.* With little of the connection cost itself, zeros staying zero.
 
 lambda is such that weights larger by a small share e pay e times the *pressure* more, in units of the loss that the
-network has with no weights. A round is kept if the budget allows it and weights went; then the next presses harder.
+network has with no weights (that it has now, where the other is 0 or no number). A round is kept if the budget allows
+it and weights went; then the next presses harder. Where a number of weights is the budget, no press takes more: the
+largest of those that would go stay.
 """
 
 from __future__ import annotations
@@ -102,16 +104,22 @@ def _round(
     start, sizes = network.start, network.gather(_sizes(search))
     floors = FLOOR * sizes
     pull = float((prices * start.abs() / (1 + start.abs() / floors)).sum())
-    prices = prices * (pressure * network.loss(torch.zeros_like(start)) / pull)  # times lambda
+    unit = network.loss(torch.zeros_like(start))
+    unit = unit if 0 < unit < math.inf else search.now.loss  # of targets that are zero, or a loss that zero has not
+    prices = prices * (pressure * unit / pull)  # times lambda
+    least, wires = search.budget.weights, network.gather(search.wires) > 0
+
+    def spared(shrunk: Tensor, values: Tensor) -> Tensor:
+        return _spared(shrunk, values, wires, least) if least else shrunk
 
     def pressed(values: Tensor, rates: Tensor, speeds: Tensor) -> Tensor:
-        return _shrunk(values, rates, prices / (1 + values.abs() / floors) / speeds)
+        return spared(_shrunk(values, rates, prices / (1 + values.abs() / floors) / speeds), values)
 
     values = _adam(run, start, RATE * sizes, STEPS, pressed)
     kept = values != 0
 
     def refitted(values: Tensor, rates: Tensor, speeds: Tensor) -> Tensor:
-        return _shrunk(values, rates, LEFT_ON * prices / speeds) * kept
+        return spared(_shrunk(values, rates, LEFT_ON * prices / speeds) * kept, values * kept)
 
     return _adam(run, values, REFIT_RATE * sizes, REFIT_STEPS, refitted)
 
@@ -144,6 +152,16 @@ def _adam(
 def _shrunk(values: Tensor, rates: Tensor, owed: Tensor) -> Tensor:
     """Weights after a soft threshold by what they owe a step, at most as far as the step goes."""
     return values.sign() * (values.abs() - rates * owed.clamp_max(1)).clamp_min(0)
+
+
+def _spared(shrunk: Tensor, values: Tensor, wires: Tensor, least: int) -> Tensor:
+    """What was shrunk, but that ``least`` of the weights of ``wires`` do not become zero, the largest as they were."""
+    lacking = least - int((shrunk * wires).count_nonzero())
+    if lacking <= 0:
+        return shrunk
+    gone = ((shrunk == 0) & (values != 0) & wires).nonzero().squeeze(1)
+    back = gone[values[gone].abs().argsort(descending=True, stable=True)[:lacking]]
+    return shrunk.index_copy(0, back, values[back])
 
 
 def _prices(search: Search, network: LiveNetwork) -> Float[Tensor, " n"]:

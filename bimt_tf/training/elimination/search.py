@@ -75,7 +75,7 @@ class Search:
         self.budget = Budget(float("inf"), 0, float("inf"))
         self.wire_lengths = _lengths(self.bimt)
         wires = {connection.parameter for connection in self.bimt.wiring.connections}
-        self._wires = {n: torch.full_like(p, float(n in wires)) for n, p in self.wire_lengths.items()}
+        self.wires = {n: torch.full_like(p, float(n in wires)) for n, p in self.wire_lengths.items()}
         self._began = time.monotonic() - (path[-1].seconds if path else 0.0)
         if path:
             put_(self.bimt, path[0].state)
@@ -156,7 +156,7 @@ class Search:
         lengths = network.gather(self.wire_lengths)
         longest = float(lengths.max()) if len(lengths) else 0.0
         shares = (lengths / longest).clamp_min(1e-2) if longest else lengths + 1
-        return shares * network.gather(self._wires) if self.short_wires else shares
+        return shares * network.gather(self.wires) if self.short_wires else shares
 
     def attempt(
         self,

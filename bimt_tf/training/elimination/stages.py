@@ -12,7 +12,7 @@ from bimt_tf.training.elimination.live_network import Examples
 from bimt_tf.training.elimination.manner import Manner
 from bimt_tf.training.elimination.pressing import press
 from bimt_tf.training.elimination.search import Search
-from bimt_tf.training.elimination.shortening import shorten
+from bimt_tf.training.elimination.shortening import FEW_ENOUGH, shorten
 from bimt_tf.training.elimination.single_weights import goal_for, remove_weights
 from bimt_tf.training.elimination.softmax_gauge import choose_gauge
 from bimt_tf.training.elimination.structure import remove_parts
@@ -37,7 +37,7 @@ def stages(few_neurons: bool, manner: Manner, given: Examples) -> tuple[Callable
         given: all training examples, which minibatches are drawn from.
     """
     if manner.press:
-        return (choose_gauge, partial(press, given=given))
+        return (choose_gauge, partial(press, given=given), _weights_that_pressing_left)
     if few_neurons:
         return (early_rounds, _refit, remove_neurons, _remove_weights_of_the_rest)
     if manner.short_wires:
@@ -59,6 +59,19 @@ def _remove_within_a_share(search: Search) -> None:
     search.budget = allowed._replace(loss=FOR_REMOVALS * allowed.loss)
     remove_weights(search)
     search.budget = allowed
+
+
+def _weights_that_pressing_left(search: Search) -> None:
+    """Where a number of weights is asked for and the hardest press left more, the rest by curvature, if few enough."""
+    if not search.budget.weights or search.reached or search.stop():
+        return
+    if search.live <= FEW_ENOUGH:
+        remove_weights(search)
+        return
+    search.note(
+        f"pressing ended at {search.now.weights:,} weights, as the hardest press takes out none of them: "
+        f"{search.budget.weights:,} were asked for"
+    )
 
 
 def _refit(search: Search) -> None:
