@@ -92,7 +92,11 @@ def test_a_run_that_has_not_ended_has_a_page_that_says_so(run, capsys):
 def test_what_report_and_view_refuse(run, tmp_path, capsys, opened):
     for command in ("report", "view"):
         assert bimt(command, tmp_path) == 2
-        assert capsys.readouterr().err == f"bimt: {tmp_path} is not a run directory: it has no config.yaml\n"
+        said = capsys.readouterr().err
+        assert said == (
+            f"bimt: {tmp_path} is not a run directory: it has no config.yaml, its folders have; "
+            f"'bimt list {tmp_path}' shows them\n"
+        )
     assert bimt("report", run, "--out", tmp_path / "no" / "p.html") == 2
     assert "No such file or directory" in capsys.readouterr().err
     assert bimt("report", run, "--out", tmp_path) == 2

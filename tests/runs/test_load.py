@@ -145,7 +145,7 @@ def test_a_link_to_a_run_is_the_run(whole_run, tmp_path):
 @pytest.mark.parametrize(
     ("path", "says"),
     [
-        ("nowhere", "not a run directory: it has no config.yaml"),
+        ("nowhere", "not a run directory: there is no such folder; 'bimt list' shows the runs"),
         ("nul\0", "NUL character"),
         ("n" * 300, "File name too long"),
         (7, "takes the path of a run directory, found a int"),
