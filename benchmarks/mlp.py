@@ -108,7 +108,7 @@ def steps(case: Case, quick: bool) -> Iterator[Row]:
         sides["naive step"] = plain_naive_step(case)
         timing = take_turns(sides, turns, calls)
         for method in methods[1:]:
-            yield step_row(timing, method, "without", how, 1.15)
+            yield step_row(timing, method, "without", how, 1.05)
         yield step_row(timing, "naive step", "gradient", how, None)
 
 

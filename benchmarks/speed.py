@@ -241,7 +241,7 @@ def steps(options: argparse.Namespace) -> Iterator[Row]:
         timing = take_turns(sides, turns, calls)
         for stepper in STEPPERS:
             for method in methods[1:]:
-                yield step_row(timing, f"{stepper}, {method}", f"{stepper}, without", how, 1.15)
+                yield step_row(timing, f"{stepper}, {method}", f"{stepper}, without", how, 1.05)
             for method in methods:
                 yield step_row(timing, f"{stepper}, {method}", "nn.Linear", how, 1.3 if compiled else None)
 
